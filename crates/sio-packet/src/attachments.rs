@@ -1,0 +1,50 @@
+//! The attachments of a packet that is being written.
+
+/// The attachments of a packet that is being written, one behind the other in one buffer.
+#[derive(Clone, Debug, Default)]
+pub struct Attachments {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Attachments {
+    /// No attachments; allocates nothing.
+    pub const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The attachments, in the order in which they are to follow the packet.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends
+            .iter()
+            .map(move |&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, attachment: &[u8]) {
+        self.bytes.extend_from_slice(attachment);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Removes all of them and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
