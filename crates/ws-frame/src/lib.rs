@@ -1,1 +1,19 @@
-//! (under construction)
+//! WebSocket frames and messages, RFC 6455 §5–7, both roles, without I/O.
+
+mod close;
+mod connection;
+mod error;
+mod frame;
+mod header;
+mod limits;
+mod mask;
+mod message;
+
+pub use close::{CloseCode, CloseFrame};
+pub use connection::{Connection, End, Role, State};
+pub use error::ProtocolError;
+pub use frame::{Frame, Prepared, write_frame};
+pub use header::{Header, HeaderBytes, OpCode};
+pub use limits::Limits;
+pub use mask::{Masker, mask};
+pub use message::{Kind, Message};
