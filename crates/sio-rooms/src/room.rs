@@ -1,0 +1,34 @@
+//! One room: its name and the seats of its members.
+
+use smallvec::SmallVec;
+
+use crate::slots::Key;
+
+/// A room; there is none without a member in it.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) name: Box<str>,
+    pub(crate) key: Key,
+    /// A room of one or two, as most are, has no heap for its seats.
+    pub(crate) seats: SmallVec<[Seat; 2]>,
+}
+
+/// A member of a room; the member's membership points back here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    /// Where the member stands in the dense arrays.
+    pub(crate) place: u32,
+    /// Index of the room among the member's memberships.
+    pub(crate) membership: u32,
+}
+
+impl Room {
+    /// Empties a seat; the last one moves there. Memory is given back when three quarters are free.
+    pub(crate) fn vacate(&mut self, seat: usize) -> Option<Seat> {
+        self.seats.swap_remove(seat);
+        if self.seats.spilled() && self.seats.len() < self.seats.capacity() / 4 {
+            self.seats.shrink_to_fit();
+        }
+        self.seats.get(seat).copied()
+    }
+}
