@@ -1,0 +1,119 @@
+//! The key of the client and the answer that proves we read it, RFC 6455 §1.3 and §4.2.2.
+//!
+//! ```text
+//! Sec-WebSocket-Key:    base64 of 16 random bytes          24 characters
+//! Sec-WebSocket-Accept: base64(SHA-1(key text + GUID))     28 characters
+//! ```
+//!
+//! SHA-1 guards nothing here: it shows that the server speaks WebSocket and is not an HTTP cache
+//! that repeats what it was told.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::HandshakeError;
+
+/// The value of `Sec-WebSocket-Accept`.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct AcceptKey([u8; 28]);
+
+/// Answers the value of a `Sec-WebSocket-Key` header, RFC 6455 §4.2.2 step 5.4.
+///
+/// # Errors
+///
+/// [`HandshakeError::Key`] unless `key` has the form of sixteen bytes in base64.
+pub fn accept_key(key: &[u8]) -> Result<AcceptKey, HandshakeError> {
+    if !is_sixteen_bytes(key) {
+        return Err(HandshakeError::Key);
+    }
+    let mut text = [0; KEY_LEN + GUID.len()];
+    text[..KEY_LEN].copy_from_slice(key);
+    text[KEY_LEN..].copy_from_slice(GUID);
+    Ok(AcceptKey::encode(
+        sha1_smol::Sha1::from(text).digest().bytes(),
+    ))
+}
+
+impl AcceptKey {
+    /// The 28 characters that go on the wire.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("because base64 writes ASCII")
+    }
+
+    fn encode(digest: [u8; 20]) -> Self {
+        let mut text = [0; 28];
+        let written = STANDARD.encode_slice(digest, &mut text);
+        debug_assert_eq!(written, Ok(28));
+        Self(text)
+    }
+}
+
+impl AsRef<str> for AcceptKey {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for AcceptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AcceptKey").field(&self.as_str()).finish()
+    }
+}
+
+impl fmt::Display for AcceptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Sixteen bytes are 22 characters and two of padding. The four spare bits of the last character
+/// are not looked at: keys typed by hand have them set, and nothing hangs on them.
+fn is_sixteen_bytes(key: &[u8]) -> bool {
+    let Some((digits, padding)) = key.split_at_checked(22) else {
+        return false;
+    };
+    padding == b"=="
+        && digits
+            .iter()
+            .all(|&b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+}
+
+/// The length of a key in base64.
+pub(crate) const KEY_LEN: usize = 24;
+
+/// RFC 6455 §1.3.
+const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_rfc_gets_the_answer_of_the_rfc() {
+        // §1.3
+        let accept = accept_key(b"dGhlIHNhbXBsZSBub25jZQ==").unwrap();
+        assert_eq!(accept.as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accept.to_string(), accept.as_str());
+    }
+
+    #[test]
+    fn a_key_is_sixteen_bytes_in_base64() {
+        let bad: [&[u8]; 9] = [
+            b"",
+            b"dGhlIHNhbXBsZSBub25jZQ",    // no padding
+            b"dGhlIHNhbXBsZSBub25jZQ=",   // half of it
+            b"dGhlIHNhbXBsZSBub25jZQ===", // too much
+            b"dGhlIHNhbXBsZSBub25j",       // 15 bytes
+            b"dGhlIHNhbXBsZSBub25jZQAA",   // 18 bytes
+            b"dGhlIHNhbXBsZSBub25j-_==",   // the other alphabet
+            b"dGhlIHNhbXBsZSBub25 ZQ==",   // a space
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff==",
+        ];
+        for key in bad {
+            assert_eq!(accept_key(key), Err(HandshakeError::Key), "{key:?}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Whether the page that a browser speaks for may open a connection, RFC 6455 §10.2.
+//!
+//! Browsers send cookies with every WebSocket, from whatever page it was opened, and CORS does not
+//! stop them. What stops them is a server that looks at `Origin`. The check is the same for every
+//! transport: run it on each request, polling or upgrade.
+
+use std::fmt;
+
+use http::StatusCode;
+
+use crate::headers::{Headers, Single, single};
+
+/// Which origins may connect. A request without `Origin` comes from no browser page, or from a page
+/// of this very host, and passes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OriginPolicy {
+    /// Every origin, also `null`. Only for a server that trusts nothing a browser adds by itself,
+    /// such as cookies, client certificates or the client's address.
+    Any,
+    /// These, and not even the host's own pages unless listed: what holds against DNS rebinding,
+    /// where a foreign name points to our address and `Host` agrees with `Origin`.
+    Listed(Vec<OriginPattern>),
+    /// The pages of this host: `Origin` and `Host` name the same host and port. The default,
+    /// because it is what a page and its server need and nothing else.
+    #[default]
+    SameHost,
+    /// The pages of this host, and these.
+    SameHostOr(Vec<OriginPattern>),
+}
+
+/// Why the origin is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OriginError {
+    /// the origin is neither this host nor on the list
+    #[error("the origin is neither this host nor on the list")]
+    Foreign,
+
+    /// the origin header is not scheme://host or scheme://host:port
+    #[error("the origin header is not scheme://host or scheme://host:port")]
+    Malformed,
+
+    /// the origin is null, as that of a sandboxed page or a local file
+    #[error("the origin is null, as that of a sandboxed page or a local file")]
+    Null,
+
+    /// the origin header stands there twice
+    #[error("the origin header stands there twice")]
+    Repeated,
+}
+
+impl OriginError {
+    /// The status to refuse with: 403 in every case (RFC 6455 §4.2.2 step 4).
+    pub fn status(&self) -> StatusCode {
+        StatusCode::FORBIDDEN
+    }
+}
+
+impl OriginPolicy {
+    /// Judges the `Origin` of a request, by its `Host` where the policy says so.
+    ///
+    /// Over HTTP/2 give the `:authority` as `host`.
+    ///
+    /// # Errors
+    ///
+    /// The reason for the refusal; the value itself is in the caller's headers.
+    pub fn check<H: Headers + ?Sized>(&self, headers: &H) -> Result<(), OriginError> {
+        if *self == Self::Any {
+            return Ok(());
+        }
+        let origin = match single(headers, "origin") {
+            Single::Missing => return Ok(()),
+            Single::Repeated => return Err(OriginError::Repeated),
+            Single::Once(b"null") => return Err(OriginError::Null),
+            Single::Once(value) => str::from_utf8(value).map_err(|_| OriginError::Malformed)?,
+        };
+        let origin = Origin::parse(origin).ok_or(OriginError::Malformed)?;
+        let (same_host, listed) = match self {
+            Self::Any => return Ok(()),
+            Self::Listed(listed) => (false, listed.as_slice()),
+            Self::SameHost => (true, &[][..]),
+            Self::SameHostOr(listed) => (true, listed.as_slice()),
+        };
+        let allowed = same_host && is_host_of(headers, &origin)
+            || listed.iter().any(|pattern| pattern.matches(&origin));
+        if allowed {
+            Ok(())
+        } else {
+            Err(OriginError::Foreign)
+        }
+    }
+}
+
+/// An origin to allow: `https://example.com`, `http://localhost:3000`, `capacitor://localhost`; or
+/// all subdomains of a host at any depth, but not the host itself: `https://*.example.com`.
+///
+/// Scheme and host are compared without regard to ASCII case, and the port must be equal; 80 and
+/// 443 are understood where `http` and `https` (or `ws` and `wss`) leave it out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OriginPattern {
+    scheme: String,
+    /// With the leading dot if `subdomains`.
+    host: String,
+    subdomains: bool,
+    port: Option<u16>,
+}
+
+/// A pattern that is not `scheme://host`, `scheme://host:port` or the same with `*.` before the
+/// host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "the pattern is not scheme://host or scheme://host:port, with at most a leading *. as wildcard"
+)]
+pub struct PatternError;
+
+impl OriginPattern {
+    /// Reads a pattern. A wildcard anywhere but as the first whole label is refused, and so are a
+    /// path, a user and `null`.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError`] if it is not of the form above.
+    pub fn new(pattern: &str) -> Result<Self, PatternError> {
+        let (scheme, rest) = pattern.split_once("://").ok_or(PatternError)?;
+        let subdomains = rest.starts_with("*.");
+        let plain = format!("{scheme}://{}", if subdomains { &rest[2..] } else { rest });
+        let origin = Origin::parse(&plain).ok_or(PatternError)?;
+        Ok(Self {
+            scheme: origin.scheme.to_owned(),
+            host: format!("{}{}", if subdomains { "." } else { "" }, origin.host),
+            subdomains,
+            port: origin.port,
+        })
+    }
+
+    fn matches(&self, origin: &Origin<'_>) -> bool {
+        let host = if self.subdomains {
+            // The dot is part of what is compared: evil-example.com does not end with
+            // .example.com. And something must stand before it.
+            match origin.host.len().checked_sub(self.host.len()) {
+                None | Some(0) => return false,
+                Some(start) => match origin.host.get(start..) {
+                    None => return false,
+                    Some(tail) => tail,
+                },
+            }
+        } else {
+            origin.host
+        };
+        origin.scheme.eq_ignore_ascii_case(&self.scheme)
+            && host.eq_ignore_ascii_case(&self.host)
+            && origin.port == self.port
+    }
+}
+
+impl std::str::FromStr for OriginPattern {
+    type Err = PatternError;
+
+    fn from_str(pattern: &str) -> Result<Self, PatternError> {
+        Self::new(pattern)
+    }
+}
+
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}{}",
+            self.scheme,
+            if self.subdomains { "*" } else { "" },
+            self.host
+        )?;
+        match self.port {
+            Some(port) if default_port(&self.scheme) != Some(port) => write!(f, ":{port}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A serialized origin, RFC 6454 §6.2: nothing before the host and nothing after the port.
+struct Origin<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    /// With the default of the scheme filled in.
+    port: Option<u16>,
+}
+
+impl<'a> Origin<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(legal) {
+            return None;
+        }
+        let (host, port) = split_authority(authority)?;
+        Some(Self {
+            scheme,
+            host,
+            port: port.or_else(|| default_port(scheme)),
+        })
+    }
+}
+
+/// Whether `Host` names the host and port of this origin. Behind a proxy that ends TLS we do not
+/// know our own scheme, so a port left out is the default of the *origin's* scheme.
+fn is_host_of<H: Headers + ?Sized>(headers: &H, origin: &Origin<'_>) -> bool {
+    let Single::Once(value) = single(headers, "host") else {
+        return false;
+    };
+    let Some((host, port)) = str::from_utf8(value).ok().and_then(split_authority) else {
+        return false;
+    };
+    host.eq_ignore_ascii_case(origin.host)
+        && port.or_else(|| default_port(origin.scheme)) == origin.port
+}
+
+/// `host` or `host:port`; an IPv6 address keeps its brackets.
+fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
+    let host_len = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, port) = authority.split_at(host_len);
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    let well_formed = match host.strip_prefix('[') {
+        None => !host.is_empty() && host.bytes().all(legal),
+        Some(address) => address[..address.len() - 1]
+            .parse::<std::net::Ipv6Addr>()
+            .is_ok(),
+    };
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => None,
+        None => return None,
+        // `parse` would also take a sign.
+        Some(digits) if !digits.bytes().all(|b| b.is_ascii_digit()) => return None,
+        Some(digits) => Some(digits.parse().ok()?),
+    };
+    well_formed.then_some((host, port))
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    match () {
+        () if is("http") || is("ws") => Some(80),
+        () if is("https") || is("wss") => Some(443),
+        () => None,
+    }
+}
