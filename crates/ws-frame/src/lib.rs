@@ -1,16 +1,20 @@
 //! WebSocket frames and messages, RFC 6455 §5–7, both roles, without I/O.
 
+mod assembler;
 mod close;
 mod connection;
+mod control;
 mod error;
 mod frame;
 mod header;
 mod limits;
 mod mask;
 mod message;
+mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
-pub use connection::{Connection, End, Role, State};
+pub use connection::{Connection, Role};
+pub use control::{End, State};
 pub use error::ProtocolError;
 pub use frame::{Frame, Prepared, write_frame};
 pub use header::{Header, HeaderBytes, OpCode};

@@ -1,0 +1,313 @@
+//! What a connection says by itself: pongs, and its part of the closing handshake, RFC 6455 §5.5
+//! and §7.
+//!
+//! ```text
+//! state         | close         peer's close  fault         transmitted   end of stream
+//! --------------+----------------------------------------------------------------------
+//! Open          | CloseSent     CloseReceived Failed        Open          Failed
+//! CloseSent     | CloseSent     Closed        Failed        CloseSent     Failed
+//! CloseReceived | CloseReceived CloseReceived CloseReceived Closed        CloseReceived
+//! Closed        | Closed        Closed        Closed        Closed        Closed
+//! Failed        | Failed        Failed        Failed        Failed        Failed
+//! ```
+//!
+//! A close frame is queued on the way out of `Open` and at no other time, so there is never a second
+//! one, and nothing is queued behind it.
+
+use crate::{CloseFrame, Header, OpCode, ProtocolError, mask};
+
+/// Where the closing handshake stands, §7.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum State {
+    /// Messages go both ways.
+    Open,
+    /// Our close frame is queued or sent. Nothing may be sent behind it (§5.5.1); the peer's is
+    /// awaited, and until it comes messages may still arrive.
+    CloseSent,
+    /// The peer's close frame has come. The reply waits to be transmitted, what else arrives is
+    /// discarded (§1.4).
+    CloseReceived,
+    /// Both close frames are through. A server closes the TCP connection now, a client gives the
+    /// server a moment to do so (§7.1.1).
+    Closed,
+    /// The connection was failed (§7.1.7), or it ended without a close frame. What arrives is
+    /// discarded; drop the TCP connection once nothing is left to transmit.
+    Failed,
+}
+
+/// How a connection ended, §7.1.4 and §7.1.5.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum End {
+    /// Behind the peer's close frame.
+    Clean,
+    /// Without one, or after a fault: what the API of browsers calls 1006.
+    Abnormal,
+}
+
+/// Pongs that may wait; the newest takes the place of the last one if there are more. A peer that
+/// reads nothing costs 2 KiB, and one that does gets each of its pongs.
+const MAX_PONGS: u8 = 16;
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    state: State,
+    /// Nothing on an idle connection.
+    due: Option<Box<Due>>,
+}
+
+/// Frames as a server sends them, one behind the other.
+#[derive(Debug, Default)]
+struct Due {
+    frames: Vec<u8>,
+    pongs: u8,
+    /// Where the newest pong begins.
+    newest: u16,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Input {
+    Close,
+    PeerClose,
+    Fault,
+    Transmitted,
+    EndOfStream,
+}
+
+const fn next(state: State, input: Input) -> State {
+    match (state, input) {
+        (State::Open, Input::Close) => State::CloseSent,
+        (State::Open, Input::PeerClose) => State::CloseReceived,
+        (State::CloseSent, Input::PeerClose) => State::Closed,
+        (State::Open | State::CloseSent, Input::Fault | Input::EndOfStream) => State::Failed,
+        (State::CloseReceived, Input::Transmitted) => State::Closed,
+        (state, _) => state,
+    }
+}
+
+impl Control {
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: State::Open,
+            due: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn state(&self) -> State {
+        self.state
+    }
+
+    #[inline]
+    pub(crate) const fn is_due(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// A ping came: §5.5.2 wants it answered. Behind our close frame it is not: the peer would
+    /// discard the pong (§1.4).
+    pub(crate) fn handle_ping(&mut self, payload: &[u8]) {
+        if self.state != State::Open {
+            return;
+        }
+        let due = self.due.get_or_insert_default();
+        if due.pongs == MAX_PONGS {
+            // §5.5.3: a pong for only the newest ping will do.
+            due.frames.truncate(usize::from(due.newest));
+        } else {
+            due.pongs += 1;
+        }
+        due.newest = due.frames.len() as u16;
+        due.push(OpCode::Pong, payload);
+    }
+
+    /// The peer's close frame came; if it is not the answer to ours, the code is sent back (§5.5.1).
+    pub(crate) fn handle_close(&mut self, frame: Option<CloseFrame<'_>>) {
+        let reply = frame.map(|frame| frame.code().into());
+        self.leave_open(Input::PeerClose, reply);
+    }
+
+    /// The peer broke the protocol: §7.1.7.
+    #[cold]
+    pub(crate) fn handle_fault(&mut self, fault: &ProtocolError) {
+        self.leave_open(Input::Fault, Some(fault.close_code().into()));
+    }
+
+    pub(crate) fn handle_eof(&mut self) -> End {
+        if matches!(self.state, State::Open | State::CloseSent) {
+            self.due = None;
+        }
+        self.state = next(self.state, Input::EndOfStream);
+        match self.state {
+            State::CloseReceived | State::Closed => End::Clean,
+            State::Open | State::CloseSent | State::Failed => End::Abnormal,
+        }
+    }
+
+    pub(crate) fn close(&mut self, frame: Option<CloseFrame<'_>>) {
+        self.leave_open(Input::Close, frame);
+    }
+
+    fn leave_open(&mut self, input: Input, frame: Option<CloseFrame<'_>>) {
+        if self.state == State::Open {
+            let mut body = Vec::new();
+            if let Some(frame) = frame {
+                body.extend_from_slice(&frame.code().get().to_be_bytes());
+                body.extend_from_slice(frame.reason().as_bytes());
+            }
+            self.due.get_or_insert_default().push(OpCode::Close, &body);
+        }
+        self.state = next(self.state, input);
+    }
+
+    #[inline]
+    pub(crate) fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(due) = self.due.take() else {
+            return false;
+        };
+        out.extend_from_slice(&due.frames);
+        self.state = next(self.state, Input::Transmitted);
+        true
+    }
+
+    pub(crate) fn poll_transmit_masked(
+        &mut self,
+        out: &mut Vec<u8>,
+        mut key: impl FnMut() -> [u8; 4],
+    ) -> bool {
+        let Some(due) = self.due.take() else {
+            return false;
+        };
+        let mut frames = due.frames.as_slice();
+        while let Ok(Some((header, size))) = Header::parse(frames) {
+            let (frame, rest) = frames.split_at(size + header.len as usize);
+            let key = key();
+            let header = Header {
+                mask: Some(key),
+                ..header
+            };
+            out.extend_from_slice(header.encode().as_ref());
+            let body = out.len();
+            out.extend_from_slice(&frame[size..]);
+            mask(&mut out[body..], key);
+            frames = rest;
+        }
+        self.state = next(self.state, Input::Transmitted);
+        true
+    }
+}
+
+impl Due {
+    fn push(&mut self, opcode: OpCode, payload: &[u8]) {
+        let header = Header::new(opcode, payload.len() as u64).encode();
+        self.frames.reserve(header.as_ref().len() + payload.len());
+        self.frames.extend_from_slice(header.as_ref());
+        self.frames.extend_from_slice(payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_at_the_top_of_this_file_is_the_machine() {
+        use std::fmt::Write as _;
+
+        let mut table = String::new();
+        for state in [
+            State::Open,
+            State::CloseSent,
+            State::CloseReceived,
+            State::Closed,
+            State::Failed,
+        ] {
+            let mut row = format!("{:<13} |", format!("{state:?}"));
+            for input in [
+                Input::Close,
+                Input::PeerClose,
+                Input::Fault,
+                Input::Transmitted,
+                Input::EndOfStream,
+            ] {
+                write!(row, " {:<13}", format!("{:?}", next(state, input))).expect("a string");
+            }
+            writeln!(table, "//! {}", row.trim_end()).expect("a string");
+        }
+        assert!(include_str!("control.rs").contains(&table), "{table}");
+    }
+
+    fn transmitted(control: &mut Control) -> Vec<u8> {
+        let mut out = Vec::new();
+        control.poll_transmit(&mut out);
+        out
+    }
+
+    #[test]
+    fn pongs_go_out_in_the_order_of_the_pings() {
+        let mut control = Control::new();
+        control.handle_ping(b"a");
+        control.handle_ping(b"bc");
+        assert_eq!(transmitted(&mut control), b"\x8a\x01a\x8a\x02bc");
+        assert_eq!(transmitted(&mut control), b"");
+    }
+
+    #[test]
+    fn of_too_many_pongs_the_newest_is_kept() {
+        let mut control = Control::new();
+        for ping in 0..100_u8 {
+            control.handle_ping(&[ping]);
+        }
+        let out = transmitted(&mut control);
+        let pongs: Vec<u8> = out.chunks(3).map(|pong| pong[2]).collect();
+        assert_eq!(pongs, (0..15).chain([99]).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn only_one_close_frame_is_ever_sent() {
+        let close = CloseFrame::new(crate::CloseCode::NORMAL, "bye");
+        let mut control = Control::new();
+        control.close(close);
+        control.close(close);
+        control.handle_fault(&ProtocolError::Utf8);
+        control.handle_close(close);
+        assert_eq!(transmitted(&mut control), b"\x88\x05\x03\xe8bye");
+        assert_eq!(control.state(), State::Failed);
+    }
+
+    #[test]
+    fn a_pong_that_waits_leaves_before_the_close_frame_and_none_comes_behind_it() {
+        let mut control = Control::new();
+        control.handle_ping(b"a");
+        control.close(None);
+        control.handle_ping(b"b");
+        assert_eq!(transmitted(&mut control), b"\x8a\x01a\x88\x00");
+    }
+
+    #[test]
+    fn a_client_masks_each_control_frame_with_a_key_of_its_own() {
+        let mut control = Control::new();
+        control.handle_ping(b"ab");
+        control.close(None);
+        let mut keys = [[1, 2, 3, 4], [5, 6, 7, 8]].into_iter();
+        let mut out = Vec::new();
+        assert!(control.poll_transmit_masked(&mut out, || keys.next().expect("two frames")));
+        assert_eq!(
+            out,
+            [
+                0x8a,
+                0x82,
+                1,
+                2,
+                3,
+                4,
+                b'a' ^ 1,
+                b'b' ^ 2, // the pong
+                0x88,
+                0x80,
+                5,
+                6,
+                7,
+                8, // the close frame
+            ]
+        );
+    }
+}
