@@ -1,0 +1,68 @@
+//! The open packet, with which a server begins a session.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use crate::config::{Config, Transport};
+use crate::sid::Sid;
+
+/// Appends `0{"sid":…,"upgrades":[…],"pingInterval":…,"pingTimeout":…,"maxPayload":…}`.
+///
+/// Intervals are in milliseconds, `maxPayload` in bytes. `upgrades` is what
+/// [`Config::upgrades`] gives for the transport in use.
+pub fn write_open(out: &mut Vec<u8>, sid: &Sid, upgrades: &[Transport], config: &Config) {
+    out.reserve(128);
+    out.extend_from_slice(b"0{\"sid\":\"");
+    out.extend_from_slice(sid.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"upgrades\":[");
+    for (index, upgrade) in upgrades.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.push(b'"');
+        out.extend_from_slice(upgrade.as_str().as_bytes());
+        out.push(b'"');
+    }
+    write!(
+        out,
+        "],\"pingInterval\":{},\"pingTimeout\":{},\"maxPayload\":{}}}",
+        millis(config.ping_interval),
+        millis(config.ping_timeout),
+        config.max_payload,
+    )
+    .expect("because writing to a Vec does not fail");
+}
+
+fn millis(duration: Duration) -> u128 {
+    duration.as_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(upgrades: &[Transport]) -> String {
+        let mut out = Vec::new();
+        write_open(
+            &mut out,
+            &Sid::from_entropy([0; 15]),
+            upgrades,
+            &Config::default(),
+        );
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_open_packet_has_the_five_fields_in_the_order_of_the_reference() {
+        assert_eq!(
+            open(&[Transport::WebSocket]),
+            "0{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\",\"upgrades\":[\"websocket\"],\
+             \"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":1000000}"
+        );
+    }
+
+    #[test]
+    fn on_a_websocket_there_are_no_upgrades() {
+        assert!(open(&[]).contains("\"upgrades\":[],"));
+    }
+}

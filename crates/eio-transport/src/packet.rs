@@ -1,0 +1,153 @@
+//! One Engine.IO packet: a digit that says its kind, then its data.
+//!
+//! ```text
+//! 0 open   1 close   2 ping   3 pong   4 message   5 upgrade   6 noop
+//! ```
+//!
+//! A binary message has no digit: over WebSocket it is a binary frame, in a payload of polling
+//! it is `b` and base64.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::error::PacketError;
+
+/// As lenient as the clients need: padding may be missing, as in the reference implementation.
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// One packet, borrowed from what was received.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Packet<'a> {
+    /// `0`, the handshake of the server, with its JSON. Ignored when a client sends it.
+    Open(&'a str),
+    /// `1`, the peer closes the session.
+    Close,
+    /// `2`, a heartbeat, or with the data `probe` the first word of an upgrade.
+    Ping(&'a str),
+    /// `3`, the answer to a ping, with the ping's data.
+    Pong(&'a str),
+    /// `4`, or no digit if binary: a message for the application.
+    Message(Data<'a>),
+    /// `5`, the client has moved to this transport.
+    Upgrade,
+    /// `6`, nothing: it only sets a waiting GET free.
+    Noop,
+}
+
+/// The content of a message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Data<'a> {
+    /// Text.
+    Text(&'a str),
+    /// Bytes; owned where they had to be decoded from base64.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl<'a> Packet<'a> {
+    /// Reads one text frame of a WebSocket, or one segment of a payload.
+    ///
+    /// # Errors
+    ///
+    /// [`PacketError`] if the text is empty, begins with no known type, or holds bad base64.
+    #[inline]
+    pub fn parse_text(text: &'a str) -> Result<Self, PacketError> {
+        let Some(kind) = text.as_bytes().first() else {
+            return Err(PacketError::Empty);
+        };
+        Ok(match kind {
+            b'0' => Self::Open(&text[1..]),
+            b'1' => Self::Close,
+            b'2' => Self::Ping(&text[1..]),
+            b'3' => Self::Pong(&text[1..]),
+            b'4' => Self::Message(Data::Text(&text[1..])),
+            b'5' => Self::Upgrade,
+            b'6' => Self::Noop,
+            b'b' => {
+                let bytes = BASE64
+                    .decode(&text[1..])
+                    .map_err(|_| PacketError::MalformedBase64)?;
+                Self::Message(Data::Binary(Cow::Owned(bytes)))
+            }
+            _ => {
+                let found = text.chars().next().unwrap_or('\0');
+                return Err(PacketError::UnknownType { found });
+            }
+        })
+    }
+
+    /// Reads one binary frame of a WebSocket: in revision 4 all of it is a message.
+    ///
+    /// # Errors
+    ///
+    /// None in revision 4.
+    #[inline]
+    pub fn parse_binary(bytes: &'a [u8]) -> Result<Self, PacketError> {
+        Ok(Self::Message(Data::Binary(Cow::Borrowed(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digit_says_the_kind() {
+        for (text, packet) in [
+            ("0{}", Packet::Open("{}")),
+            ("1", Packet::Close),
+            ("2", Packet::Ping("")),
+            ("2probe", Packet::Ping("probe")),
+            ("3probe", Packet::Pong("probe")),
+            ("4", Packet::Message(Data::Text(""))),
+            ("4€", Packet::Message(Data::Text("€"))),
+            ("5", Packet::Upgrade),
+            ("6", Packet::Noop),
+            ("b", Packet::Message(Data::Binary(Cow::Borrowed(&[])))),
+            (
+                "bAQIDBA==",
+                Packet::Message(Data::Binary(Cow::Borrowed(&[1, 2, 3, 4]))),
+            ),
+            (
+                "bAQIDBA",
+                Packet::Message(Data::Binary(Cow::Borrowed(&[1, 2, 3, 4]))),
+            ),
+        ] {
+            assert_eq!(Packet::parse_text(text), Ok(packet), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_packet_is_an_error() {
+        assert_eq!(Packet::parse_text(""), Err(PacketError::Empty));
+    }
+
+    #[test]
+    fn an_unknown_type_is_an_error() {
+        for text in ["7", "abc", " 4", "\u{1e}", "€4", "B"] {
+            let found = text.chars().next().unwrap();
+            assert_eq!(
+                Packet::parse_text(text),
+                Err(PacketError::UnknownType { found })
+            );
+        }
+    }
+
+    #[test]
+    fn bad_base64_is_an_error() {
+        for text in ["b*", "bA", "bAAA\n", "b€"] {
+            assert_eq!(
+                Packet::parse_text(text),
+                Err(PacketError::MalformedBase64),
+                "{text}"
+            );
+        }
+    }
+}

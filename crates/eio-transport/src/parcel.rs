@@ -1,0 +1,204 @@
+//! A message on its way out, encoded once for all who receive it.
+//!
+//! ```text
+//!  wire:  [header|4 2["photo",{"_placeholder":true,"num":0}]] [header|attachment 0] …
+//!          └ a text frame                                      └ binary frames
+//! ```
+//!
+//! The frames are complete, as a server sends them, and lie next to each other: a WebSocket takes
+//! them in one write, and polling reads the same memory frame by frame.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use ws_frame::{Header, OpCode, write_frame};
+
+use crate::packet::Data;
+use crate::payload;
+
+/// One unit of an outbox: a text message with its attachments, or a control packet.
+///
+/// Shared by all who receive it (`Arc<Parcel>`), and atomic: it is sent whole or not at all, so
+/// attachments are never separated from their text.
+#[derive(Debug)]
+pub struct Parcel {
+    wire: Box<[u8]>,
+    /// The polling form of a parcel with binary frames, made when the first poller needs it.
+    /// Text alone is copied from `wire` as fast as from here.
+    polling: OnceLock<Box<[u8]>>,
+}
+
+/// The packets that a session sends of itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Control {
+    /// `2`, the heartbeat of revision 4.
+    Ping,
+    /// `3`, the answer to a heartbeat of revision 3.
+    Pong,
+}
+
+impl Control {
+    /// The packet as text.
+    #[inline]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ping => "2",
+            Self::Pong => "3",
+        }
+    }
+}
+
+impl Parcel {
+    /// Takes complete, unmasked, unfragmented frames of revision 4 as they go over a WebSocket:
+    /// text frames begin with the packet type, binary frames are the bytes of a message.
+    #[inline]
+    pub fn from_frames(wire: impl Into<Box<[u8]>>) -> Self {
+        let parcel = Self {
+            wire: wire.into(),
+            polling: OnceLock::new(),
+        };
+        debug_assert_eq!(
+            parcel
+                .frames()
+                .map(|(start, payload, _)| start + payload.len())
+                .last(),
+            Some(parcel.wire.len()),
+            "the wire is a row of whole frames",
+        );
+        parcel
+    }
+
+    /// Begins a parcel with the text message that `write` appends; `expect` is its length in
+    /// bytes, as well as it is known.
+    #[inline]
+    pub fn builder(expect: usize, write: impl FnOnce(&mut Vec<u8>)) -> Builder {
+        let mut wire = Vec::with_capacity(expect + 1 + HEADROOM);
+        push_message(&mut wire, expect, write);
+        Builder { wire }
+    }
+
+    /// A parcel of one text message.
+    pub fn text(text: &str) -> Self {
+        Self::builder(text.len(), |out| out.extend_from_slice(text.as_bytes())).build()
+    }
+
+    /// A parcel of one binary message.
+    pub fn binary(bytes: &[u8]) -> Self {
+        Builder {
+            wire: Vec::with_capacity(bytes.len() + HEADROOM),
+        }
+        .attach(bytes)
+        .build()
+    }
+
+    /// A parcel of one control packet.
+    pub fn control(control: Control) -> Self {
+        let mut wire = Vec::new();
+        write_frame(&mut wire, OpCode::Text, 1, |out| {
+            out.extend_from_slice(control.as_str().as_bytes());
+        });
+        Self::from_frames(wire)
+    }
+
+    /// The frames, for a WebSocket.
+    #[inline]
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// The bytes that the parcel holds for a WebSocket. Outboxes are bounded by this.
+    #[inline]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a parcel holds one frame at least"
+    )]
+    pub fn len(&self) -> usize {
+        self.wire.len()
+    }
+
+    /// The packets, in order: text with its type, binary as it is.
+    pub fn packets(&self) -> impl Iterator<Item = Data<'_>> {
+        self.frames().map(|(_, payload, opcode)| match opcode {
+            OpCode::Binary => Data::Binary(Cow::Borrowed(payload)),
+            _ => Data::Text(std::str::from_utf8(payload).unwrap_or_default()),
+        })
+    }
+
+    /// The bytes that [`append_payload`](Self::append_payload) appends, without the separator in
+    /// front.
+    pub fn payload_len(&self) -> usize {
+        let len = self.frames().map(|(_, payload, opcode)| match opcode {
+            OpCode::Binary => payload::binary_len(payload.len()) + 1,
+            _ => payload.len() + 1,
+        });
+        len.sum::<usize>().saturating_sub(1)
+    }
+
+    /// Appends the packets as polling carries them, with a separator if `out` is not empty.
+    pub fn append_payload(&self, out: &mut Vec<u8>) {
+        let mut frames = self.frames();
+        match (frames.next(), frames.next()) {
+            (Some((_, payload, OpCode::Text)), None) => payload::push_raw(out, payload),
+            _ => payload::push_raw(out, self.polling.get_or_init(|| self.encode_payload())),
+        }
+    }
+
+    fn encode_payload(&self) -> Box<[u8]> {
+        let mut out = Vec::with_capacity(self.payload_len());
+        for (_, payload, opcode) in self.frames() {
+            match opcode {
+                OpCode::Binary => payload::push_binary(&mut out, payload),
+                _ => payload::push_raw(&mut out, payload),
+            }
+        }
+        out.into_boxed_slice()
+    }
+
+    /// Where each payload starts, the payload, and its kind. The headers say it, so nothing else
+    /// has to be kept.
+    fn frames(&self) -> impl Iterator<Item = (usize, &[u8], OpCode)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (header, len) = Header::parse(self.wire.get(at..)?).ok()??;
+            let start = at + len;
+            at = start.checked_add(usize::try_from(header.len).ok()?)?;
+            Some((start, self.wire.get(start..at)?, header.opcode))
+        })
+    }
+}
+
+/// A parcel in the making.
+#[derive(Debug)]
+pub struct Builder {
+    wire: Vec<u8>,
+}
+
+impl Builder {
+    /// Adds an attachment, a binary message behind the text.
+    #[must_use]
+    pub fn attach(mut self, bytes: &[u8]) -> Self {
+        write_frame(&mut self.wire, OpCode::Binary, bytes.len(), |out| {
+            out.extend_from_slice(bytes);
+        });
+        self
+    }
+
+    /// Finishes the parcel.
+    pub fn build(self) -> Parcel {
+        Parcel::from_frames(self.wire)
+    }
+}
+
+/// Appends the frame of one text message to `out`: the header, the type `4`, and what `write`
+/// appends. For answers that go to one socket and need no parcel.
+#[inline]
+pub fn push_message(out: &mut Vec<u8>, expect: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    write_frame(out, OpCode::Text, expect + 1, |out| {
+        out.push(b'4');
+        write(out);
+    });
+}
+
+/// The longest header of a frame that is not masked.
+const HEADROOM: usize = 10;

@@ -1,0 +1,207 @@
+//! What the query string of a request says, read as the reference implementation reads it.
+//!
+//! Percent-encoding and `+` are undone in names and values; of a repeated name the last value
+//! counts. Unknown names are left alone, among them `t`, with which clients defeat caches.
+
+use std::borrow::Cow;
+
+use crate::config::Revision;
+use crate::sid::Sid;
+
+/// The parts of a query string that concern Engine.IO.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Query<'a> {
+    /// The revision: exactly `EIO=4` is 4; anything else, also nothing, is 3.
+    pub revision: Revision,
+    /// The transport as it was named, `None` if it was not.
+    pub transport: Option<Cow<'a, str>>,
+    /// Which session the request is about.
+    pub session: Claim,
+    /// Whether the client cannot take binary (`b64` with any value, or none).
+    pub b64: bool,
+    /// The index of the JSONP callback, the digits of `j`; `None` if `j` is absent.
+    pub jsonp: Option<u64>,
+}
+
+/// Which session a request claims to belong to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Claim {
+    /// None: it wants to open one.
+    New,
+    /// The session of that id.
+    Session(Sid),
+    /// One whose id cannot be one of ours. It is unknown, and never opens a new session.
+    Malformed,
+}
+
+impl<'a> Query<'a> {
+    /// Reads what stands behind the `?` of a request target; `None` if there is no `?`.
+    pub fn parse(raw: Option<&'a str>) -> Self {
+        let mut query = Self {
+            revision: Revision::V3,
+            transport: None,
+            session: Claim::New,
+            b64: false,
+            jsonp: None,
+        };
+        for pair in raw.unwrap_or("").split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match &*decode(name) {
+                "EIO" if decode(value) == "4" => query.revision = Revision::V4,
+                "EIO" => query.revision = Revision::V3,
+                "transport" => query.transport = Some(decode(value)),
+                "sid" => query.session = Claim::parse(&decode(value)),
+                "b64" => query.b64 = true,
+                "j" => query.jsonp = Some(digits(&decode(value))),
+                _ => {}
+            }
+        }
+        query
+    }
+
+    /// The id of the session that the request is about, if it can be one of ours.
+    #[inline]
+    pub fn sid(&self) -> Option<Sid> {
+        match self.session {
+            Claim::Session(sid) => Some(sid),
+            Claim::New | Claim::Malformed => None,
+        }
+    }
+}
+
+impl Claim {
+    fn parse(sid: &str) -> Self {
+        if sid.is_empty() {
+            return Self::New;
+        }
+        Sid::parse(sid).map_or(Self::Malformed, Self::Session)
+    }
+}
+
+fn digits(text: &str) -> u64 {
+    text.bytes()
+        .filter(u8::is_ascii_digit)
+        .fold(0, |index, digit| {
+            index.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))
+        })
+}
+
+/// Undoes `application/x-www-form-urlencoded`; what is not UTF-8 then is replaced.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        bytes.push(match (byte, tail) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, tail @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                rest = tail;
+                hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0)
+            }
+            _ => *byte,
+        });
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Transport;
+
+    const SID: &str = "ABCDEFGHIJKLMNOPQRST";
+
+    #[test]
+    fn eio_4_exactly_is_revision_4_and_anything_else_is_3() {
+        for (raw, revision) in [
+            ("EIO=4", Revision::V4),
+            ("t=x&EIO=4&transport=polling", Revision::V4),
+            ("EIO=%34", Revision::V4),
+            ("EI%4F=4", Revision::V4),
+            ("EIO=3&EIO=4", Revision::V4),
+            ("EIO=4&EIO=3", Revision::V3),
+            ("EIO=3", Revision::V3),
+            ("EIO=5", Revision::V3),
+            ("EIO=04", Revision::V3),
+            ("EIO", Revision::V3),
+            ("eio=4", Revision::V3),
+            ("", Revision::V3),
+        ] {
+            assert_eq!(Query::parse(Some(raw)).revision, revision, "{raw}");
+        }
+        assert_eq!(Query::parse(None).revision, Revision::V3);
+    }
+
+    #[test]
+    fn the_transport_is_named_or_not() {
+        for (raw, transport) in [
+            ("transport=polling", Some(Transport::Polling)),
+            ("transport=%77ebsocket", Some(Transport::WebSocket)),
+            ("transport=webtransport", None),
+            ("transport=__proto__", None),
+            ("transport=", None),
+            ("transport=polling&transport=x", None),
+            ("transport=x&transport=polling", Some(Transport::Polling)),
+            ("transport[]=polling", None),
+            ("", None),
+        ] {
+            let query = Query::parse(Some(raw));
+            assert_eq!(
+                query.transport.as_deref().and_then(Transport::parse),
+                transport,
+                "{raw}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_malformed_sid_never_opens_a_session() {
+        let sid = Sid::parse(SID).unwrap();
+        for (raw, claim) in [
+            (format!("sid={SID}"), Claim::Session(sid)),
+            (format!("sid=x&sid={SID}"), Claim::Session(sid)),
+            (format!("sid={SID}&sid=x"), Claim::Malformed),
+            (format!("sid={SID}%00"), Claim::Malformed),
+            ("sid=__proto__".into(), Claim::Malformed),
+            ("sid=%C3%28".into(), Claim::Malformed),
+            ("sid=%".into(), Claim::Malformed),
+            ("sid=".into(), Claim::New),
+            ("sid".into(), Claim::New),
+            (format!("sid[]={SID}"), Claim::New),
+            (String::new(), Claim::New),
+        ] {
+            assert_eq!(Query::parse(Some(&raw)).session, claim, "{raw}");
+        }
+    }
+
+    #[test]
+    fn b64_counts_with_any_value_and_of_j_the_digits() {
+        let query = Query::parse(Some("b64=0&j=a1b2"));
+        assert!(query.b64);
+        assert_eq!(query.jsonp, Some(12));
+        let query = Query::parse(Some("x=1"));
+        assert!(!query.b64);
+        assert_eq!(query.jsonp, None);
+    }
+
+    #[test]
+    fn escapes_are_undone_and_broken_ones_kept() {
+        for (raw, text) in [
+            ("a%20b+c", "a b c"),
+            ("%e2%82%ac", "€"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz", "%zz"),
+        ] {
+            assert_eq!(decode(raw), text);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a session ended.
+
+/// Why a session ended.
+///
+/// [`as_str`](Self::as_str) is the word that applications know from the reference implementation;
+/// several causes share a word, and [`detail`](Self::detail) tells them apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The server did not hear from an application that wanted the session in time.
+    ConnectTimeout,
+    /// The server closed the session because of what the client sent.
+    ForcedClose,
+    /// The server's application closed the session.
+    ForcedServerClose,
+    /// A client of revision 4 sent a ping, or one of revision 3 a pong.
+    HeartbeatDirection,
+    /// The client sent a packet or a payload that cannot be read.
+    ParseError,
+    /// Nothing was heard from the client in time.
+    PingTimeout,
+    /// The connection of a waiting GET was lost.
+    PollLost,
+    /// A GET came while another one was waiting.
+    PollOverlap,
+    /// The connection of a POST was lost before its body was complete.
+    PostLost,
+    /// A POST came while another one was being read.
+    PostOverlap,
+    /// A POST that began before the upgrade did not end in time after it.
+    PostTimeout,
+    /// The server is shutting down.
+    ServerShuttingDown,
+    /// The client did not take what was queued for it.
+    SlowConsumer,
+    /// The client sent more pongs than there were pings.
+    StrayPongs,
+    /// The client closed the session or its connection.
+    TransportClose,
+    /// The transport failed, or the client broke its rules.
+    TransportError,
+}
+
+impl Reason {
+    /// The reason as applications know it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ForcedClose => "forced close",
+            Self::ConnectTimeout | Self::ForcedServerClose => "forced server close",
+            Self::ParseError => "parse error",
+            Self::PingTimeout => "ping timeout",
+            Self::ServerShuttingDown => "server shutting down",
+            Self::SlowConsumer | Self::TransportClose => "transport close",
+            Self::HeartbeatDirection
+            | Self::PollLost
+            | Self::PollOverlap
+            | Self::PostLost
+            | Self::PostOverlap
+            | Self::PostTimeout
+            | Self::StrayPongs
+            | Self::TransportError => "transport error",
+        }
+    }
+
+    /// What happened exactly.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::ConnectTimeout => "no namespace was joined in time",
+            Self::ForcedClose => "closed by the server because of what the client sent",
+            Self::ForcedServerClose => "closed by the server",
+            Self::HeartbeatDirection => "invalid heartbeat direction",
+            Self::ParseError => "a packet could not be read",
+            Self::PingTimeout => "nothing was heard from the client in time",
+            Self::PollLost => "poll connection closed prematurely",
+            Self::PollOverlap => "overlap from client",
+            Self::PostLost => "data request connection closed prematurely",
+            Self::PostOverlap => "data request overlap from client",
+            Self::PostTimeout => "a data request outlived the upgrade",
+            Self::ServerShuttingDown => "the server is shutting down",
+            Self::SlowConsumer => "the client did not take what was queued for it",
+            Self::StrayPongs => "too many unasked pongs",
+            Self::TransportClose => "closed by the client",
+            Self::TransportError => "the transport failed",
+        }
+    }
+}

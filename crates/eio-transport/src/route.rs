@@ -1,0 +1,218 @@
+//! What a request wants: the checks of the protocol, in the order in which they are made.
+//!
+//! 1. Is the transport known and enabled?
+//! 2. Has the `Origin` header only legal characters?
+//! 3. With a session id: is it known, is the transport the session's (an Upgrade request may
+//!    differ), is the revision the session's?
+//! 4. Without: is it a GET, and if it names WebSocket, an Upgrade request?
+//! 5. Then the application may refuse ([`ErrorCode::Forbidden`]), which is not decided here, and
+//!    the revision must be served ([`Opening::check_revision`]).
+
+use crate::config::{Config, Revision, Transport};
+use crate::error::ErrorCode;
+use crate::query::{Claim, Query};
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `POST`.
+    Post,
+    /// Any other.
+    Other,
+}
+
+/// Whether a request asks to leave HTTP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// An ordinary request.
+    Plain,
+    /// An Upgrade request (or an extended CONNECT) for a WebSocket.
+    Upgrade,
+}
+
+/// Whether the `Origin` header could be a header value at all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// Absent, or made of legal characters.
+    Legal,
+    /// It holds characters that no header may hold.
+    Illegal,
+}
+
+/// The parts of a request on which the route depends, besides its query.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Plain or Upgrade.
+    pub form: Form,
+    /// The state of the `Origin` header.
+    pub origin: Origin,
+}
+
+/// What the server knows of the session that a request names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Known {
+    /// The transport in use.
+    pub transport: Transport,
+    /// The revision with which it was opened.
+    pub revision: Revision,
+}
+
+/// What to do with a request that passed the checks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Route {
+    /// Open a session, after the application agreed and [`Opening::check_revision`] passed.
+    Open(Opening),
+    /// A GET that waits for packets: [`Session::handle_poll`](crate::Session::handle_poll).
+    Poll,
+    /// A POST that brings packets: [`Session::handle_post`](crate::Session::handle_post).
+    Post,
+    /// A WebSocket for a session that exists:
+    /// [`Session::handle_probe`](crate::Session::handle_probe).
+    Probe,
+    /// An Upgrade request that names polling: accept it, then close it with an empty close
+    /// frame, as the reference implementation does.
+    Hang,
+    /// A method that polling does not have: answer 500 with an empty body, as the reference
+    /// implementation does.
+    Unanswerable,
+}
+
+/// A session about to be opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Opening {
+    /// The transport over which it opens.
+    pub transport: Transport,
+    /// The revision that the client speaks.
+    pub revision: Revision,
+}
+
+impl Opening {
+    /// The last check, made after the application agreed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UnsupportedProtocolVersion`] for revision 3 unless it is allowed.
+    pub fn check_revision(self, config: &Config) -> Result<(), Refusal> {
+        match self.revision {
+            Revision::V3 if !config.allow_eio3 => Err(Refusal::new(
+                ErrorCode::UnsupportedProtocolVersion,
+                Context::Protocol,
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a request is refused: the error for the client, and what it was about for the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{code}")]
+pub struct Refusal {
+    /// The error for the client.
+    pub code: ErrorCode,
+    /// What it was about.
+    pub context: Context,
+}
+
+impl Refusal {
+    const fn new(code: ErrorCode, context: Context) -> Self {
+        Self { code, context }
+    }
+}
+
+/// What a refusal was about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Context {
+    /// The transport is unknown or disabled.
+    Transport,
+    /// The `Origin` header is illegal.
+    InvalidOrigin,
+    /// The session id is unknown.
+    Sid,
+    /// A plain request names another transport than the session's.
+    TransportMismatch,
+    /// A request names another revision than the session's.
+    ProtocolMismatch,
+    /// A handshake was not a GET.
+    Method,
+    /// A handshake names WebSocket but is no Upgrade request.
+    TransportHandshakeError,
+    /// The revision is not served.
+    Protocol,
+}
+
+impl Context {
+    /// The name that the reference implementation gives to it, if it gives one.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidOrigin => Some("INVALID_ORIGIN"),
+            Self::TransportMismatch => Some("TRANSPORT_MISMATCH"),
+            Self::ProtocolMismatch => Some("PROTOCOL_MISMATCH"),
+            Self::TransportHandshakeError => Some("TRANSPORT_HANDSHAKE_ERROR"),
+            Self::Transport | Self::Sid | Self::Method | Self::Protocol => None,
+        }
+    }
+}
+
+/// Decides what a request wants. `known` is what the server holds under [`Query::sid`].
+///
+/// # Errors
+///
+/// The first check that fails, in the order given in the module's documentation.
+pub fn route(
+    request: Request,
+    query: &Query<'_>,
+    known: Option<Known>,
+    config: &Config,
+) -> Result<Route, Refusal> {
+    let refuse = |code, context| Err(Refusal::new(code, context));
+    let transport = query.transport.as_deref().and_then(Transport::parse);
+    let Some(transport) = transport.filter(|transport| config.transports.contains(*transport))
+    else {
+        return refuse(ErrorCode::UnknownTransport, Context::Transport);
+    };
+    if request.origin == Origin::Illegal {
+        return refuse(ErrorCode::BadRequest, Context::InvalidOrigin);
+    }
+    if query.session == Claim::New {
+        if request.method != Method::Get {
+            return refuse(ErrorCode::BadHandshakeMethod, Context::Method);
+        }
+        return match (transport, request.form) {
+            (Transport::WebSocket, Form::Plain) => {
+                refuse(ErrorCode::BadRequest, Context::TransportHandshakeError)
+            }
+            (Transport::Polling, Form::Upgrade) => Ok(Route::Hang),
+            _ => Ok(Route::Open(Opening {
+                transport,
+                revision: query.revision,
+            })),
+        };
+    }
+    let Some(known) = known else {
+        return refuse(ErrorCode::UnknownSid, Context::Sid);
+    };
+    if request.form == Form::Plain && known.transport != transport {
+        return refuse(ErrorCode::BadRequest, Context::TransportMismatch);
+    }
+    if known.revision != query.revision {
+        return refuse(ErrorCode::BadRequest, Context::ProtocolMismatch);
+    }
+    Ok(match (request.form, transport, request.method) {
+        (Form::Upgrade, Transport::WebSocket, _) => Route::Probe,
+        (Form::Upgrade, Transport::Polling, _) => Route::Hang,
+        // A plain request to a WebSocket session reaches no handler of requests in the reference
+        // implementation either.
+        (Form::Plain, Transport::WebSocket, _) => {
+            return refuse(ErrorCode::BadRequest, Context::TransportHandshakeError);
+        }
+        (Form::Plain, Transport::Polling, Method::Get) => Route::Poll,
+        (Form::Plain, Transport::Polling, Method::Post) => Route::Post,
+        (Form::Plain, Transport::Polling, Method::Other) => Route::Unanswerable,
+    })
+}

@@ -1,0 +1,537 @@
+//! One session: by which road its messages leave, and what every event does to it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::action::{Action, Answer, PollId};
+use crate::config::{Config, Revision, Transport};
+use crate::error::ErrorCode;
+use crate::packet::{Data, Packet};
+use crate::parcel::Control;
+use crate::reason::Reason;
+use crate::table::{Effects, Input, Phase, State};
+
+/// By which road what is queued may leave now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Road {
+    /// In the answer to the GET that waits.
+    Polling,
+    /// Over the WebSocket.
+    WebSocket,
+}
+
+/// Where something came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// The body of a POST.
+    Polling,
+    /// The WebSocket that offers itself for an upgrade.
+    Probe,
+    /// The WebSocket of the session.
+    WebSocket,
+}
+
+/// One session of Engine.IO, seen from the server.
+///
+/// It holds no message and no socket. The driver keeps the queue of messages beside it and asks
+/// by which road it may drain.
+///
+/// Methods come in four families. **A**: facts. **B**: `handle_*`, what happened. **C**:
+/// commands, what the application wants. **D**: what to do now. After every B and C call
+/// [`poll_action`](Self::poll_action) until it is `None`, then look at [`road`](Self::road) (may
+/// the queue drain?) and [`poll_timeout`](Self::poll_timeout) (when to call
+/// [`handle_timeout`](Self::handle_timeout)).
+///
+/// A session that has ended takes no notice of anything and refuses all requests.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    /// When the next ping is due or the last sign of life too old, as `pulse` says.
+    beat: Instant,
+    /// The last moment for an application to claim the session; `None` once it did.
+    connect: Option<Instant>,
+    /// The last moment for the upgrade or for the last words, as the state says.
+    limit: Option<Instant>,
+    /// Before this moment no GET is answered with a NOOP.
+    noop: Option<Instant>,
+    /// The GET that waits, or the last that did.
+    poll: PollId,
+    effects: Effects,
+    state: State,
+    pulse: Pulse,
+    post: Post,
+    reason: Option<Reason>,
+    /// Pongs that nobody asked for and probes, since the last ping.
+    strays: u8,
+    revision: Revision,
+}
+
+/// What `beat` means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pulse {
+    /// Revision 3: the client is due.
+    Client,
+    /// The server's ping is due.
+    Ping,
+    /// The client's pong, or any other sign of life, is due.
+    Pong,
+}
+
+/// Whether a POST is being read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Post {
+    None,
+    Reading,
+}
+
+impl Session {
+    /// Strays per ping interval that are borne. A client has no reason for one.
+    pub const MAX_STRAYS: u8 = 8;
+
+    /// A timer that comes later than this says more about the server than about the client.
+    const STALL: Duration = Duration::from_secs(1);
+
+    /// Opens a session. Over polling, the GET of the handshake is answered by the driver with the
+    /// open packet and is not known here.
+    pub fn open(revision: Revision, via: Transport, config: Arc<Config>, now: Instant) -> Self {
+        let (pulse, beat) = match revision {
+            Revision::V3 => (Pulse::Client, client_patience(&config)),
+            Revision::V4 => (Pulse::Ping, config.ping_interval),
+        };
+        Self {
+            beat: later(now, beat),
+            connect: Some(later(now, config.connect_timeout)),
+            limit: None,
+            noop: None,
+            poll: PollId(0),
+            effects: Effects::NONE,
+            state: match via {
+                Transport::Polling => State::Resting,
+                Transport::WebSocket => State::WebSocket,
+            },
+            pulse,
+            post: Post::None,
+            reason: None,
+            strays: 0,
+            revision,
+            config,
+        }
+    }
+
+    // A
+
+    /// By which road the queue may drain now; `None` if it has to wait.
+    #[inline]
+    pub const fn road(&self) -> Option<Road> {
+        match self.state {
+            State::Waiting | State::WaitingOffered | State::WaitingProbed => Some(Road::Polling),
+            State::WebSocket | State::Settling => Some(Road::WebSocket),
+            _ => None,
+        }
+    }
+
+    /// The GET that waits.
+    #[inline]
+    pub const fn waiting(&self) -> Option<PollId> {
+        match self.road() {
+            Some(Road::Polling) => Some(self.poll),
+            _ => None,
+        }
+    }
+
+    /// The transport in use. During an upgrade it is polling, until the client's `5`.
+    #[inline]
+    pub const fn transport(&self) -> Transport {
+        match self.state {
+            State::WebSocket | State::Settling => Transport::WebSocket,
+            _ => Transport::Polling,
+        }
+    }
+
+    /// The revision that the client speaks.
+    #[inline]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether messages from there are for the application now.
+    ///
+    /// False for the WebSocket while a POST that began before the upgrade is still being read:
+    /// what came over the WebSocket is later, so it must not be read before
+    /// [`handle_post_end`](Self::handle_post_end). The wait is bounded by the upgrade timeout.
+    /// False for all sources once the session is closed.
+    #[inline]
+    pub const fn accepts(&self, from: Source) -> bool {
+        match from {
+            Source::Polling => match self.state {
+                State::Settling => true,
+                _ => matches!(self.state.phase(), Phase::Polling | Phase::Upgrading),
+            },
+            Source::Probe => false,
+            Source::WebSocket => matches!(self.state, State::WebSocket),
+        }
+    }
+
+    /// Whether the session is over.
+    #[inline]
+    pub const fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout): the earliest of all deadlines.
+    /// `None` only if the session is over.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Ended => return None,
+            State::Closing => return self.limit,
+            _ => {}
+        }
+        let beat = (!self.is_deaf()).then_some(self.beat);
+        let noop = self.noop.filter(|_| self.state == State::WaitingProbed);
+        [beat, self.connect, self.limit, noop]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    // B
+
+    /// A GET came.
+    ///
+    /// # Errors
+    ///
+    /// The answer to this GET. [`ErrorCode::BadRequest`] if another one waits, which also ends
+    /// the session, or if the session is on a WebSocket; [`ErrorCode::UnknownSid`] if it is over.
+    pub fn handle_poll(&mut self, now: Instant) -> Result<PollId, ErrorCode> {
+        match self.state {
+            State::Ended => return Err(ErrorCode::UnknownSid),
+            State::WebSocket | State::Settling => return Err(ErrorCode::BadRequest),
+            State::Waiting | State::WaitingOffered | State::WaitingProbed => {
+                self.fail(Reason::PollOverlap, now);
+                return Err(ErrorCode::BadRequest);
+            }
+            _ => {}
+        }
+        self.handle_heard(now);
+        self.poll = PollId(self.poll.0.wrapping_add(1));
+        self.step(Input::Poll, now);
+        self.give_noop(now);
+        Ok(self.poll)
+    }
+
+    /// The connection of a GET was lost before the GET was answered.
+    pub fn handle_poll_lost(&mut self, id: PollId, now: Instant) {
+        if self.waiting() == Some(id) {
+            self.end(Input::PollLost, Reason::PollLost, now);
+        }
+    }
+
+    /// A POST begins; its packets come by [`handle_packet`](Self::handle_packet).
+    ///
+    /// # Errors
+    ///
+    /// The answer to this POST. [`ErrorCode::BadRequest`] if another one is being read, which also
+    /// ends the session, or if the session is on a WebSocket; [`ErrorCode::UnknownSid`] if it is
+    /// over.
+    pub fn handle_post(&mut self, now: Instant) -> Result<(), ErrorCode> {
+        match self.state {
+            State::Ended => return Err(ErrorCode::UnknownSid),
+            State::WebSocket | State::Settling => return Err(ErrorCode::BadRequest),
+            _ => {}
+        }
+        if self.post == Post::Reading {
+            self.fail(Reason::PostOverlap, now);
+            return Err(ErrorCode::BadRequest);
+        }
+        self.post = Post::Reading;
+        self.handle_heard(now);
+        Ok(())
+    }
+
+    /// The POST is over, all its packets have been given to
+    /// [`handle_packet`](Self::handle_packet).
+    pub fn handle_post_end(&mut self, now: Instant) {
+        self.post = Post::None;
+        self.step(Input::PostEnd, now);
+        self.handle_heard(now);
+    }
+
+    /// The connection of the POST was lost before its body was complete.
+    pub fn handle_post_lost(&mut self, now: Instant) {
+        if self.post == Post::Reading {
+            self.post = Post::None;
+            self.fail(Reason::PostLost, now);
+        }
+    }
+
+    /// A WebSocket with the id of this session came.
+    ///
+    /// # Errors
+    ///
+    /// The WebSocket is not wanted, and nothing else happens. The reference implementation accepts
+    /// it and closes it at once with an empty close frame. [`ErrorCode::BadRequest`] if the session
+    /// is being upgraded, is on a WebSocket, may not be upgraded or was probed too often;
+    /// [`ErrorCode::UnknownSid`] if it is over.
+    pub fn handle_probe(&mut self, now: Instant) -> Result<(), ErrorCode> {
+        if self.is_ended() {
+            return Err(ErrorCode::UnknownSid);
+        }
+        let allowed = self
+            .config
+            .upgrades(Transport::Polling)
+            .contains(&Transport::WebSocket);
+        if self.state.phase() != Phase::Polling || !allowed || !self.bears_stray() {
+            return Err(ErrorCode::BadRequest);
+        }
+        self.noop = None;
+        self.step(Input::Offer, now);
+        Ok(())
+    }
+
+    /// A packet came. `Some` is a message for the application.
+    ///
+    /// A driver that knows from the first byte that it holds a message, and has asked
+    /// [`accepts`](Self::accepts), may hand it to the application without coming here, if it calls
+    /// [`handle_heard`](Self::handle_heard) once for what it read.
+    pub fn handle_packet<'a>(
+        &mut self,
+        from: Source,
+        packet: Packet<'a>,
+        now: Instant,
+    ) -> Option<Data<'a>> {
+        self.handle_heard(now);
+        match (from, packet) {
+            (Source::Probe, packet) => self.handle_probe_packet(&packet, now),
+            (_, Packet::Message(data)) => {
+                let settling = self.state == State::Settling;
+                return (self.accepts(from) || settling).then_some(data);
+            }
+            (Source::Polling, Packet::Close) => {
+                self.end(Input::PeerClose, Reason::TransportClose, now);
+            }
+            _ if !self.accepts(from) && self.state != State::Settling => {}
+            (_, Packet::Ping(_)) => match self.revision {
+                Revision::V3 => self.effects.add(Effects::PONG),
+                Revision::V4 => self.fail(Reason::HeartbeatDirection, now),
+            },
+            (_, Packet::Pong(_)) => match self.pulse {
+                Pulse::Client => self.fail(Reason::HeartbeatDirection, now),
+                Pulse::Pong => {
+                    self.pulse = Pulse::Ping;
+                    self.beat = later(now, self.config.ping_interval);
+                }
+                // The schedule of the pings does not move, or a client could put them off for ever.
+                Pulse::Ping => {
+                    if !self.bears_stray() {
+                        self.fail(Reason::StrayPongs, now);
+                    }
+                }
+            },
+            // Over a WebSocket the close of the socket is what counts. The others have no meaning
+            // from a client on a transport in use.
+            (_, Packet::Close | Packet::Open(_) | Packet::Upgrade | Packet::Noop) => {}
+        }
+        None
+    }
+
+    /// Something came that is no packet. A probing WebSocket is dropped for it, a session ends.
+    pub fn handle_malformed(&mut self, from: Source, now: Instant) {
+        match from {
+            Source::Probe => self.step(Input::ProbeFailed, now),
+            Source::Polling | Source::WebSocket => self.fail(Reason::ParseError, now),
+        }
+    }
+
+    /// Bytes came, be they half a frame: the client lives.
+    ///
+    /// Called by all other `handle_*` methods that stand for something received.
+    #[inline]
+    pub fn handle_heard(&mut self, now: Instant) {
+        match self.pulse {
+            Pulse::Ping => {}
+            Pulse::Pong => self.beat = later(now, self.config.ping_timeout),
+            Pulse::Client => self.beat = later(now, client_patience(&self.config)),
+        }
+    }
+
+    /// A WebSocket, the session's or the probing one, is gone.
+    pub fn handle_lost(&mut self, from: Source, now: Instant) {
+        match from {
+            Source::Polling => {}
+            Source::Probe => self.step(Input::ProbeLost, now),
+            Source::WebSocket => self.end(Input::SocketLost, Reason::TransportClose, now),
+        }
+    }
+
+    /// Time has passed. Does nothing if no deadline has.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if due(self.limit) {
+            match self.state.phase() {
+                Phase::Upgrading => self.step(Input::ProbeFailed, now),
+                Phase::Settling => self.fail(Reason::PostTimeout, now),
+                _ => self.step(Input::GiveUp, now),
+            }
+        }
+        if matches!(self.state, State::Closing | State::Ended) {
+            return;
+        }
+        if due(self.connect) {
+            self.close(Reason::ConnectTimeout, now);
+            return;
+        }
+        if due(Some(self.beat)) && !self.is_deaf() {
+            self.handle_beat(now);
+        }
+        self.give_noop(now);
+    }
+
+    // C
+
+    /// The application wants the session: the connect timeout is off.
+    #[inline]
+    pub const fn claim(&mut self) {
+        self.connect = None;
+    }
+
+    /// The driver has answered the waiting GET with what was queued.
+    pub fn drained(&mut self, now: Instant) {
+        self.step(Input::Drained, now);
+    }
+
+    /// Closes the session in order: what is queued still goes out, then the close.
+    ///
+    /// Over polling with no GET waiting this takes until the next GET, or until the close
+    /// timeout. Messages that come in the meantime are not for the application any more.
+    pub fn close(&mut self, reason: Reason, now: Instant) {
+        self.end(Input::Close, reason, now);
+    }
+
+    /// Ends the session at once.
+    pub fn abort(&mut self, reason: Reason, now: Instant) {
+        self.fail(reason, now);
+    }
+
+    // D
+
+    /// What to do now.
+    #[inline]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if self.effects.is_empty() {
+            return None;
+        }
+        Some(match self.effects.take_first() {
+            Effects::PING => Action::Send(Control::Ping),
+            Effects::PONG => Action::Send(Control::Pong),
+            Effects::SEND_PROBE => Action::SendProbe,
+            Effects::ANSWER_NOOP => Action::Answer(self.poll, Answer::Noop),
+            Effects::ANSWER_CLOSE => Action::Answer(self.poll, Answer::Close),
+            Effects::ANSWER_LAST => Action::Answer(self.poll, Answer::LastWords),
+            Effects::ANSWER_OVER => Action::Answer(self.poll, Answer::Superseded),
+            Effects::DROP_PROBE => Action::DropProbe,
+            Effects::SWITCH => Action::Switch,
+            Effects::HANG => Action::Hang,
+            _ => Action::Ended(self.reason.unwrap_or(Reason::TransportError)),
+        })
+    }
+
+    // Private
+
+    /// On the probing WebSocket `2probe` and `5` are spoken, and nothing else.
+    fn handle_probe_packet(&mut self, packet: &Packet<'_>, now: Instant) {
+        if self.state.phase() != Phase::Upgrading {
+            return;
+        }
+        match packet {
+            Packet::Ping("probe") if self.state.is_probed() && !self.bears_stray() => {
+                self.step(Input::ProbeFailed, now);
+            }
+            Packet::Ping("probe") => {
+                self.step(Input::ProbePing, now);
+                self.give_noop(now);
+            }
+            Packet::Upgrade if self.post == Post::Reading => {
+                self.step(Input::UpgradeEarly, now);
+            }
+            Packet::Upgrade => self.step(Input::Upgrade, now),
+            _ => self.step(Input::ProbeFailed, now),
+        }
+    }
+
+    fn handle_beat(&mut self, now: Instant) {
+        match self.pulse {
+            Pulse::Ping => {
+                self.effects.add(Effects::PING);
+                self.pulse = Pulse::Pong;
+                self.beat = later(now, self.config.ping_timeout);
+                self.strays = 0;
+            }
+            // The timer is late because the server stood still, and what the client sent meanwhile
+            // has not been read: it gets its time again.
+            Pulse::Pong | Pulse::Client if now > later(self.beat, Self::STALL) => {
+                self.handle_heard(now);
+            }
+            Pulse::Pong | Pulse::Client => self.fail(Reason::PingTimeout, now),
+        }
+    }
+
+    /// Whether a sign of life could not be seen because nothing is read from the WebSocket.
+    fn is_deaf(&self) -> bool {
+        self.state == State::Settling && self.pulse != Pulse::Ping
+    }
+
+    /// A GET that waits on a probed session is answered, at once or a NOOP interval after the last.
+    fn give_noop(&mut self, now: Instant) {
+        if self.state == State::WaitingProbed && self.noop.is_none_or(|noop| noop <= now) {
+            self.noop = Some(later(now, self.config.noop_interval));
+            self.step(Input::NoopDue, now);
+        }
+    }
+
+    fn bears_stray(&mut self) -> bool {
+        self.strays = self.strays.saturating_add(1);
+        self.strays <= Self::MAX_STRAYS
+    }
+
+    fn fail(&mut self, reason: Reason, now: Instant) {
+        self.end(Input::Fail, reason, now);
+    }
+
+    /// A step that leads to the end, now or later. The first reason is the one that counts.
+    fn end(&mut self, input: Input, reason: Reason, now: Instant) {
+        let before = self.state;
+        self.step(input, now);
+        if self.state != before {
+            self.reason.get_or_insert(reason);
+        }
+    }
+
+    fn step(&mut self, input: Input, now: Instant) {
+        let before = self.state.phase();
+        let step = self.state.on(input);
+        self.state = step.to;
+        self.effects.add(step.effects);
+        let after = self.state.phase();
+        if before != after {
+            self.limit = match after {
+                Phase::Upgrading | Phase::Settling => Some(self.config.upgrade_timeout),
+                Phase::Closing => Some(self.config.close_timeout),
+                Phase::Polling | Phase::WebSocket | Phase::Ended => None,
+            }
+            .map(|limit| later(now, limit));
+        }
+    }
+}
+
+/// How long a client of revision 3, which sends the pings, may be silent.
+#[inline]
+fn client_patience(config: &Config) -> Duration {
+    config.ping_interval.saturating_add(config.ping_timeout)
+}
+
+/// `now + duration`, or a moment beyond all sessions where the clock ends.
+#[inline]
+fn later(now: Instant, duration: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(3_155_760_000);
+    now.checked_add(duration).unwrap_or_else(|| now + CENTURY)
+}
