@@ -148,7 +148,9 @@ impl<W> Default for Acks<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeMap, time::Duration};
+
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
@@ -227,5 +229,43 @@ mod tests {
         assert!(acks.is_empty());
         assert_eq!(acks.pending.capacity(), 0);
         assert_eq!(acks.poll_timeout(), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_table_agrees_with_a_naive_map(program in vec((0..4_u8, 0..12_u64), 0..100)) {
+            let at = clock();
+            let mut acks = Acks::with_limit(5);
+            let mut model = BTreeMap::new();
+            let (mut ids, mut now) = (0, 0);
+            for (command, value) in program {
+                match command {
+                    0 | 1 if model.len() < 5 => {
+                        prop_assert_eq!(acks.insert(ids, at(now + value)), Ok(ids));
+                        model.insert(ids, now + value);
+                        ids += 1;
+                    }
+                    0 | 1 => prop_assert_eq!(acks.insert(99, at(now)), Err(Full { limit: 5 })),
+                    2 => {
+                        let id = ids.saturating_sub(value);
+                        prop_assert_eq!(acks.take(id), model.remove(&id).map(|_| id));
+                    }
+                    _ => {
+                        now += value / 4;
+                        let due: Vec<_> = model.iter().filter(|(_, at)| **at <= now).map(|(id, _)| (*id, *id)).collect();
+                        model.retain(|_, at| *at > now);
+                        let mut expired = Vec::new();
+                        acks.expire(at(now), |id, waiter| expired.push((id, waiter)));
+                        prop_assert_eq!(expired, due);
+                    }
+                }
+                prop_assert_eq!(acks.len(), model.len());
+                let first = model.values().min().map(|&seconds| at(seconds));
+                prop_assert!(acks.poll_timeout() <= first, "never after the first deadline");
+                prop_assert_eq!(acks.poll_timeout().is_none(), first.is_none());
+            }
+        }
     }
 }

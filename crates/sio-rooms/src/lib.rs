@@ -49,16 +49,19 @@
 //! [rooms]: https://socket.io/docs/v4/rooms/
 
 mod acks;
+mod change;
 mod error;
 mod index;
 mod member;
+mod names;
 mod room;
 mod select;
 mod selection;
 mod slots;
 
 pub use acks::Acks;
+pub use change::Joined;
 pub use error::{Full, JoinError};
-pub use index::{Joined, Rooms};
+pub use index::Rooms;
 pub use member::MemberId;
 pub use selection::Selection;

@@ -1,26 +1,80 @@
-//! The walk over those whom a selection reaches.
+//! The walk of an emit over those whom a selection reaches.
 
 use std::{ops::Range, slice};
 
 use smallvec::SmallVec;
 
+use crate::index::Rooms;
 use crate::member::{Listener, MemberId};
 use crate::room::Seat;
+use crate::selection::Selection;
+use crate::slots::narrow;
+
+impl<N: AsRef<str>, O> Rooms<N, O> {
+    /// Those whom `who` reaches, each once, in no order.
+    ///
+    /// Everyone, one room, one member, and everyone or one room except one member are plain walks.
+    /// Other selections allocate one bit for each member of the index, to see nobody twice.
+    pub fn select(&self, who: &Selection) -> impl Iterator<Item = (MemberId, &O)> {
+        let mut reached = Spans::new();
+        let mut names = 0;
+        for name in who.rooms() {
+            let before = reached.len();
+            self.resolve(name, &mut reached);
+            names += usize::from(reached.len() > before);
+        }
+        let mut except = Spans::new();
+        for name in who.exceptions() {
+            self.resolve(name, &mut except);
+        }
+        if who.rooms().len() == 0 {
+            let len = narrow(self.len());
+            if let Some(place) = alone(&except) {
+                // Everyone except one is everyone before and everyone behind.
+                reached.extend([Span::Places(0..place), Span::Places(place + 1..len)]);
+                except.clear();
+            } else {
+                reached.push(Span::Places(0..len));
+            }
+        }
+        // A room and the member of the same name have nobody in common, so one name needs no memory
+        // of whom it reached.
+        Select::new(&self.listeners, reached, except, names > 1)
+    }
+
+    /// Calls `f` for those whom [`select`](Self::select) yields: the loop of an emit.
+    #[inline]
+    pub fn for_each(&self, who: &Selection, mut f: impl FnMut(MemberId, &O)) {
+        self.select(who).for_each(|(id, outlet)| f(id, outlet));
+    }
+
+    /// Adds those whom a name means: a room, a member, both or none.
+    fn resolve<'a>(&'a self, name: &str, spans: &mut Spans<'a>) {
+        let hash = self.hash(name);
+        spans.extend(
+            self.find_room(hash, name)
+                .map(|room| Span::Seats(room.seats.iter())),
+        );
+        if let Some(place) = self.find_member(hash, name).map(narrow) {
+            spans.push(Span::Places(place..place + 1));
+        }
+    }
+}
 
 /// Places of some members that stand together: what one name means, or a part of everyone.
 #[derive(Clone, Debug)]
-pub(crate) enum Span<'a> {
+enum Span<'a> {
     Places(Range<u32>),
     Seats(slice::Iter<'a, Seat>),
 }
 
 /// As many spans as a plain selection has, without a heap.
-pub(crate) type Spans<'a> = SmallVec<[Span<'a>; 2]>;
+type Spans<'a> = SmallVec<[Span<'a>; 2]>;
 
 /// An iterator over spans. What must be checked for each member is decided once, before the walk:
 /// [`fold`](Iterator::fold), and so `for_each`, runs a loop of its own for each kind of [`Skip`].
 #[derive(Debug)]
-pub(crate) struct Select<'a, O> {
+struct Select<'a, O> {
     listeners: &'a [Listener<O>],
     spans: Spans<'a>,
     /// The span being walked; those before it are done.
@@ -42,7 +96,7 @@ struct Seen(Box<[u64]>);
 
 impl<'a, O> Select<'a, O> {
     /// A walk over `reached` without those in `except`; `overlap` if spans may share members.
-    pub(crate) fn new(
+    fn new(
         listeners: &'a [Listener<O>],
         reached: Spans<'a>,
         except: Spans<'_>,
@@ -71,7 +125,7 @@ impl<'a, O> Select<'a, O> {
 }
 
 /// The only member of these spans, if that is easily said.
-pub(crate) fn alone(spans: &[Span<'_>]) -> Option<u32> {
+fn alone(spans: &[Span<'_>]) -> Option<u32> {
     let [span] = spans else { return None };
     let mut places = span.clone();
     places.next().filter(|_| places.next().is_none())
@@ -157,4 +211,43 @@ impl Seen {
 #[inline]
 fn item<O>(listener: &Listener<O>) -> (MemberId, &O) {
     (listener.id, &listener.outlet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reached(rooms: &Rooms<String, u32>, who: &Selection) -> Vec<u32> {
+        let mut reached: Vec<u32> = rooms.select(who).map(|(_, outlet)| *outlet).collect();
+        reached.sort_unstable();
+        reached
+    }
+
+    #[test]
+    fn several_rooms_reach_each_member_once_across_every_word_of_the_set() {
+        let mut rooms = Rooms::new();
+        for outlet in 0..200 {
+            let id = rooms.enter(outlet.to_string(), outlet);
+            rooms.join(id, "all").unwrap();
+            rooms
+                .join(id, if outlet % 2 == 0 { "even" } else { "odd" })
+                .unwrap();
+        }
+        let both = Selection::everyone().to("all").to("even");
+        assert_eq!(reached(&rooms, &both), (0..200).collect::<Vec<_>>());
+        let odd = both.except("even").except("127");
+        assert_eq!(
+            reached(&rooms, &odd),
+            (0..200)
+                .filter(|n| n % 2 == 1 && *n != 127)
+                .collect::<Vec<_>>()
+        );
+        let everyone = Selection::everyone().except("64").except("odd");
+        assert_eq!(
+            reached(&rooms, &everyone),
+            (0..200)
+                .filter(|n| n % 2 == 0 && *n != 64)
+                .collect::<Vec<_>>()
+        );
+    }
 }

@@ -103,6 +103,19 @@ pub(crate) fn narrow(index: usize) -> u32 {
         .expect("fewer than 2³² - 1 entries")
 }
 
+/// Gives memory back when three quarters of it are free, keeping as much again as is used: whoever
+/// comes and goes at the edge causes no allocation, nor does the last one of all.
+pub(crate) fn shrink<T>(values: &mut Vec<T>) {
+    if let Some(capacity) = excess(values.len(), values.capacity()) {
+        values.shrink_to(capacity);
+    }
+}
+
+/// The capacity to shrink to, if it is time to.
+pub(crate) fn excess(len: usize, capacity: usize) -> Option<usize> {
+    (capacity > 16 && len < capacity / 4).then_some(len * 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,89 @@
+//! Names: finding the slot that goes by a name, by a hash nobody outside can aim at.
+
+use std::hash::Hasher as _;
+
+use foldhash::{SharedSeed, fast::FoldHasher};
+use hashbrown::{HashTable, hash_table::Entry};
+
+use crate::slots::excess;
+
+/// What makes our hashes ours. Names come from clients, who must not know how to collide.
+#[derive(Debug)]
+pub(crate) struct Seed(SharedSeed);
+
+/// Slots by name. The names stay with their owners, each in memory once; whoever calls can read the
+/// name of a slot and so its hash.
+#[derive(Debug)]
+pub(crate) struct Names {
+    slots: HashTable<u32>,
+}
+
+impl Seed {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(SharedSeed::from_u64(seed))
+    }
+
+    /// Hashes the bytes alone: a name is the whole key, so no mark of its end is mixed in.
+    #[inline]
+    pub(crate) fn hash(&self, name: &str) -> u64 {
+        let mut hasher = FoldHasher::with_seed(0, &self.0);
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+}
+
+impl Names {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: HashTable::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.slots.find(hash, |&slot| is_it(slot)).copied()
+    }
+
+    /// The name of this hash, which `is_it` recognises, means `slot` from now on.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        slot: u32,
+        mut is_it: impl FnMut(u32) -> bool,
+        hash_of: impl Fn(u32) -> u64,
+    ) {
+        match self
+            .slots
+            .entry(hash, |&slot| is_it(slot), |&slot| hash_of(slot))
+        {
+            Entry::Occupied(mut entry) => *entry.get_mut() = slot,
+            Entry::Vacant(entry) => drop(entry.insert(slot)),
+        }
+    }
+
+    /// Forgets the slot, unless its name means another by now.
+    pub(crate) fn remove(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
+        if let Ok(entry) = self.slots.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        if let Some(capacity) = excess(self.slots.len(), self.slots.capacity()) {
+            self.slots.shrink_to(capacity, |&slot| hash_of(slot));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_seed_gives_other_hashes() {
+        assert_ne!(Seed::new(1).hash("lobby"), Seed::new(2).hash("lobby"));
+        assert_eq!(Seed::new(1).hash("lobby"), Seed::new(1).hash("lobby"));
+    }
+}
