@@ -315,3 +315,223 @@ const MIN_BITS: u8 = 9;
 
 /// What holds where nothing is said.
 const MAX_BITS: u8 = 15;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::extension::extensions;
+
+    fn offer(params: &str) -> Option<DeflateOffer> {
+        let line = format!("permessage-deflate{params}");
+        let extension = extensions(&line).next().unwrap().unwrap();
+        DeflateOffer::read(&extension)
+    }
+
+    const ANYTHING: DeflatePolicy = DeflatePolicy {
+        server_no_context_takeover: false,
+        client_no_context_takeover: false,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+
+    fn answer(params: &str, policy: &DeflatePolicy) -> Option<String> {
+        Some(offer(params)?.answer(policy)?.to_string())
+    }
+
+    #[test]
+    fn an_accepted_offer_is_answered_as_the_rfc_has_it() {
+        let table = [
+            ("", ""),
+            // §7.1.1: asked for, so granted; the client's word about itself is held on to.
+            (
+                "; server_no_context_takeover",
+                "; server_no_context_takeover",
+            ),
+            (
+                "; client_no_context_takeover",
+                "; client_no_context_takeover",
+            ),
+            // §7.1.2.1: repeated, also at 15.
+            ("; server_max_window_bits=9", "; server_max_window_bits=9"),
+            (
+                "; server_max_window_bits=\"15\"",
+                "; server_max_window_bits=15",
+            ),
+            // §7.1.2.2: leave to limit is not an order to.
+            ("; client_max_window_bits", ""),
+            ("; client_max_window_bits=15", ""),
+            ("; client_max_window_bits=10", "; client_max_window_bits=10"),
+            // Nothing that we may say is true of us; what the client says of itself holds.
+            ("; client_max_window_bits=8", ""),
+        ];
+        for (offered, expected) in table {
+            let expected = format!("permessage-deflate{expected}");
+            assert_eq!(answer(offered, &ANYTHING), Some(expected), "{offered}");
+        }
+        assert_eq!(
+            offer("; client_max_window_bits=8")
+                .unwrap()
+                .answer(&ANYTHING)
+                .unwrap()
+                .params()
+                .client_max_window_bits,
+            9
+        );
+    }
+
+    #[test]
+    fn a_policy_limits_both_windows_where_the_client_lets_it() {
+        let small = DeflatePolicy {
+            server_max_window_bits: 10,
+            client_max_window_bits: 11,
+            ..ANYTHING
+        };
+        let table = [
+            ("", "; server_max_window_bits=10"),
+            ("; server_max_window_bits=9", "; server_max_window_bits=9"),
+            ("; server_max_window_bits=12", "; server_max_window_bits=10"),
+            (
+                "; client_max_window_bits",
+                "; server_max_window_bits=10; client_max_window_bits=11",
+            ),
+            (
+                "; client_max_window_bits=9",
+                "; server_max_window_bits=10; client_max_window_bits=9",
+            ),
+        ];
+        for (offered, expected) in table {
+            let expected = format!("permessage-deflate{expected}");
+            assert_eq!(answer(offered, &small), Some(expected), "{offered}");
+        }
+        // No leave, no limit: the codec must be ready for 15.
+        let params = offer("").unwrap().answer(&small).unwrap().params();
+        assert_eq!(params.client_max_window_bits, 15);
+    }
+
+    #[test]
+    fn an_offer_that_breaks_the_rules_is_declined() {
+        let table = [
+            "; unknown",
+            "; unknown=1",
+            "; server_no_context_takeover; server_no_context_takeover",
+            "; server_no_context_takeover=1",
+            "; client_no_context_takeover=true",
+            "; server_max_window_bits",
+            // F7: the range is 8 to 15, and a number is written in one way.
+            "; server_max_window_bits=7",
+            "; server_max_window_bits=16",
+            "; server_max_window_bits=09",
+            "; server_max_window_bits=+9",
+            "; server_max_window_bits=1000000000000000000000",
+            "; server_max_window_bits=9; server_max_window_bits=9",
+            "; client_max_window_bits=0",
+            "; client_max_window_bits=16",
+            "; client_max_window_bits=1.5",
+            "; client_max_window_bits; client_max_window_bits=9",
+            "; Server_No_Context_Takeover",
+        ];
+        for offered in table {
+            assert_eq!(offer(offered), None, "{offered}");
+        }
+        // Legal, but beyond what zlib can promise.
+        assert_eq!(answer("; server_max_window_bits=8", &ANYTHING), None);
+    }
+
+    #[test]
+    fn an_answer_gives_what_was_asked_for_or_is_refused() {
+        let asked = DeflateOffer {
+            server_no_context_takeover: true,
+            server_max_window_bits: Some(12),
+            ..DeflateOffer::default()
+        };
+        let read = |offer: &DeflateOffer, params: &str| {
+            let line = format!("permessage-deflate{params}");
+            offer.read_answer(&extensions(&line).next().unwrap().unwrap())
+        };
+        let table = [
+            "",
+            "; server_no_context_takeover",
+            "; server_max_window_bits=12",
+            "; server_no_context_takeover; server_max_window_bits=13",
+            "; server_no_context_takeover; server_max_window_bits=12; client_max_window_bits",
+            "; server_no_context_takeover; server_max_window_bits=12; client_max_window_bits=8",
+            "; server_no_context_takeover; server_max_window_bits=12; x",
+        ];
+        for answer in table {
+            assert_eq!(read(&asked, answer), None, "{answer}");
+        }
+        let full =
+            "; server_no_context_takeover; server_max_window_bits=8; client_max_window_bits=9";
+        let expected = DeflateParams {
+            server_no_context_takeover: true,
+            client_no_context_takeover: false,
+            server_max_window_bits: 9,
+            client_max_window_bits: 9,
+        };
+        assert_eq!(read(&asked, full), Some(expected));
+
+        let rigid = DeflateOffer {
+            client_max_window_bits: WindowLimit::Unsupported,
+            ..<_>::default()
+        };
+        assert_eq!(read(&rigid, "; client_max_window_bits=15"), None);
+        let limited = DeflateOffer {
+            client_max_window_bits: WindowLimit::AtMost(10),
+            ..<_>::default()
+        };
+        assert_eq!(read(&limited, "; client_max_window_bits=11"), None);
+        assert_eq!(read(&limited, "").unwrap().client_max_window_bits, 10);
+    }
+
+    fn any_offer() -> impl Strategy<Value = DeflateOffer> {
+        let limit = prop_oneof![
+            Just(WindowLimit::Unsupported),
+            Just(WindowLimit::Any),
+            (8..=15u8).prop_map(WindowLimit::AtMost),
+        ];
+        let server = prop::option::of(8..=15u8);
+        (any::<bool>(), any::<bool>(), server, limit).prop_map(|(s, c, bits, limit)| DeflateOffer {
+            server_no_context_takeover: s,
+            client_no_context_takeover: c,
+            server_max_window_bits: bits,
+            client_max_window_bits: limit,
+        })
+    }
+
+    fn any_policy() -> impl Strategy<Value = DeflatePolicy> {
+        (any::<bool>(), any::<bool>(), any::<u8>(), any::<u8>()).prop_map(
+            |(s, c, server, client)| DeflatePolicy {
+                server_no_context_takeover: s,
+                client_no_context_takeover: c,
+                server_max_window_bits: server,
+                client_max_window_bits: client,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn an_offer_is_read_as_it_was_written(offer in any_offer()) {
+            let line = offer.to_string();
+            let extension = extensions(&line).next().unwrap().unwrap();
+            prop_assert_eq!(DeflateOffer::read(&extension), Some(offer));
+        }
+
+        #[test]
+        fn both_sides_come_to_the_same_terms(offer in any_offer(), policy in any_policy()) {
+            let Some(answer) = offer.answer(&policy) else {
+                prop_assert_eq!(offer.server_max_window_bits, Some(8));
+                return Ok(());
+            };
+            let params = answer.params();
+            // F7: whatever is agreed to, a codec can be built from it.
+            prop_assert!((9..=15).contains(&params.server_max_window_bits));
+            prop_assert!((9..=15).contains(&params.client_max_window_bits));
+            let line = answer.to_string();
+            let extension = extensions(&line).next().unwrap().unwrap();
+            prop_assert_eq!(offer.read_answer(&extension), Some(params));
+        }
+    }
+}

@@ -200,3 +200,117 @@ impl<'a> Cursor<'a> {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The line in its shortest form, or `None` if it is malformed.
+    fn printed(line: &str) -> Option<Vec<String>> {
+        extensions(line)
+            .map(|found| found.map(|e| e.to_string()).ok())
+            .collect()
+    }
+
+    #[test]
+    fn the_grammar_of_the_rfc_is_read() {
+        let table: &[(&str, &[&str])] = &[
+            ("foo", &["foo"]),
+            ("foo, bar; baz=2", &["foo", "bar; baz=2"]), // §9.1
+            ("foo;bar;baz", &["foo; bar; baz"]),
+            (" \tfoo\t;\tbar = \"2\" ,, bar ,", &["foo; bar=2", "bar"]),
+            ("foo; bar=\"a\\b\\c\"", &["foo; bar=abc"]),
+            ("foo; a; a=1; a=2", &["foo; a; a=1; a=2"]), // repetition is the extension's business
+            ("", &[]),
+            (" , ,, ", &[]),
+        ];
+        for (line, expected) in table {
+            let found = printed(line).unwrap();
+            assert_eq!(found, *expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_breaks_the_grammar_is_refused_whole() {
+        let table = [
+            "foo bar",
+            ";",
+            "; foo",
+            "foo;",
+            "foo; ",
+            "foo;,",
+            "foo;;bar",
+            "foo=1",
+            "foo; =1",
+            "foo; a=",
+            "foo; a=,",
+            "foo; a=b c",
+            "foo; a=\"",
+            "foo; a=\"b",
+            "foo; a=\"b\\",
+            "foo; a=\"b\\\"",
+            "foo; a=\"\"",
+            "foo; a=\"b c\"",
+            "foo; a=\"b,c\"",
+            "foo; a=\"\\\"\"",
+            "foo; a=\"b\"c",
+            "\"foo\"",
+            "foo; \"a\"",
+            "f\u{f6}\u{f6}",
+            "foo; a=\"\u{f6}\"",
+            "foo\0",
+            "foo\u{a0}",
+            "foo/bar",
+            "foo\r\n bar",
+        ];
+        for line in table {
+            assert_eq!(printed(line), None, "{line:?}");
+            assert_eq!(printed(&format!("ok, {line}")), None, "{line:?}");
+        }
+    }
+
+    /// An extension, and one of the many ways to write it.
+    fn written() -> impl Strategy<Value = (String, String)> {
+        let token = "[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,8}";
+        let white = "[ \t]{0,2}";
+        let value = (token, 0..4u8, white).prop_map(|(token, form, white)| match form {
+            0 => (String::new(), String::new()),
+            1 => (format!("={token}"), format!("{white}={white}{token}")),
+            2 => (format!("={token}"), format!("={white}\"{token}\"")),
+            _ => {
+                let escaped: String = token.chars().flat_map(|c| ['\\', c]).collect();
+                (format!("={token}"), format!("{white}=\"{escaped}\""))
+            }
+        });
+        let param = (token, value, white).prop_map(|(name, (shortest, long), white)| {
+            (
+                format!("; {name}{shortest}"),
+                format!("{white};{white}{name}{long}"),
+            )
+        });
+        (token, prop::collection::vec(param, 0..4)).prop_map(|(name, params)| {
+            let (shortest, long): (String, String) = params.into_iter().unzip();
+            (format!("{name}{shortest}"), format!("{name}{long}"))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_undoes_printing(list in prop::collection::vec((written(), "[ \t]{0,2}"), 0..5)) {
+            let shortest: Vec<String> = list.iter().map(|((shortest, _), _)| shortest.clone()).collect();
+            let long: Vec<String> =
+                list.iter().map(|((_, long), white)| format!("{white}{long}{white}")).collect();
+            prop_assert_eq!(printed(&long.join(",")), Some(shortest.clone()));
+            prop_assert_eq!(printed(&shortest.join(", ")), Some(shortest));
+        }
+
+        #[test]
+        fn any_line_is_read_or_refused(line in "[a-c;,=\"\\\\ \t\u{e4}]{0,24}") {
+            if let Some(found) = printed(&line) {
+                prop_assert_eq!(printed(&found.join(", ")), Some(found));
+            }
+        }
+    }
+}

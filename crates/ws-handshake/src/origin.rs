@@ -66,9 +66,12 @@ impl OriginPolicy {
     ///
     /// The reason for the refusal; the value itself is in the caller's headers.
     pub fn check<H: Headers + ?Sized>(&self, headers: &H) -> Result<(), OriginError> {
-        if *self == Self::Any {
-            return Ok(());
-        }
+        let (same_host, listed) = match self {
+            Self::Any => return Ok(()),
+            Self::Listed(listed) => (false, listed.as_slice()),
+            Self::SameHost => (true, &[][..]),
+            Self::SameHostOr(listed) => (true, listed.as_slice()),
+        };
         let origin = match single(headers, "origin") {
             Single::Missing => return Ok(()),
             Single::Repeated => return Err(OriginError::Repeated),
@@ -76,12 +79,6 @@ impl OriginPolicy {
             Single::Once(value) => str::from_utf8(value).map_err(|_| OriginError::Malformed)?,
         };
         let origin = Origin::parse(origin).ok_or(OriginError::Malformed)?;
-        let (same_host, listed) = match self {
-            Self::Any => return Ok(()),
-            Self::Listed(listed) => (false, listed.as_slice()),
-            Self::SameHost => (true, &[][..]),
-            Self::SameHostOr(listed) => (true, listed.as_slice()),
-        };
         let allowed = same_host && is_host_of(headers, &origin)
             || listed.iter().any(|pattern| pattern.matches(&origin));
         if allowed {
@@ -246,5 +243,190 @@ fn default_port(scheme: &str) -> Option<u16> {
         () if is("http") || is("ws") => Some(80),
         () if is("https") || is("wss") => Some(443),
         () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(policy: &OriginPolicy, host: &str, origin: &str) -> Result<(), OriginError> {
+        policy.check(&[("Host", host), ("Origin", origin)])
+    }
+
+    fn listed(patterns: &[&str]) -> Vec<OriginPattern> {
+        patterns
+            .iter()
+            .map(|pattern| pattern.parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn only_the_pages_of_this_host_may_connect_by_default() {
+        // E20: each of these was taken for the good host by somebody.
+        let refused = [
+            ("https://evil.example", OriginError::Foreign),
+            ("https://good.example.evil.com", OriginError::Foreign),
+            ("https://evilgood.example", OriginError::Foreign),
+            ("https://sub.good.example", OriginError::Foreign),
+            ("https://good.example.", OriginError::Foreign), // a browser's other origin
+            ("https://good.example:8443", OriginError::Foreign),
+            ("https://good.example:80", OriginError::Foreign),
+            ("https://good.example:443:443", OriginError::Malformed),
+            ("https://good.example:+443", OriginError::Malformed),
+            ("https://good.example:65979", OriginError::Malformed), // 443 + 65536
+            ("https://good.example/", OriginError::Malformed),
+            ("https://good.example@evil.com", OriginError::Malformed),
+            (
+                "https://evil.com https://good.example",
+                OriginError::Malformed,
+            ),
+            ("https://evil.com\\good.example", OriginError::Malformed),
+            ("good.example", OriginError::Malformed),
+            ("//good.example", OriginError::Malformed),
+            ("://good.example", OriginError::Malformed),
+            ("https:good.example", OriginError::Malformed),
+            ("file://", OriginError::Malformed),
+            ("", OriginError::Malformed),
+            ("null", OriginError::Null),
+        ];
+        for (origin, error) in refused {
+            let policy = OriginPolicy::default();
+            assert_eq!(
+                verdict(&policy, "good.example", origin),
+                Err(error),
+                "{origin}"
+            );
+        }
+        let allowed = [
+            ("good.example", "https://good.example"),
+            ("good.example", "http://good.example"),
+            ("good.example", "HTTPS://Good.Example"),
+            ("good.example", "https://good.example:443"),
+            ("GOOD.example:443", "https://good.example"),
+            ("localhost:3000", "http://localhost:3000"),
+            ("[::1]:3000", "http://[::1]:3000"),
+            ("[::1]", "http://[::1]"),
+        ];
+        for (host, origin) in allowed {
+            assert_eq!(
+                verdict(&OriginPolicy::SameHost, host, origin),
+                Ok(()),
+                "{origin}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_without_origin_comes_from_no_foreign_page() {
+        let head = [("Host", "good.example")];
+        assert_eq!(OriginPolicy::SameHost.check(&head), Ok(()));
+        assert_eq!(OriginPolicy::Listed(Vec::new()).check(&head), Ok(()));
+    }
+
+    #[test]
+    fn two_origins_or_two_hosts_are_no_evidence() {
+        let good = ("Origin", "https://good.example");
+        let twice = [("Host", "good.example"), good, good];
+        assert_eq!(
+            OriginPolicy::SameHost.check(&twice),
+            Err(OriginError::Repeated)
+        );
+        let hosts = [("Host", "good.example"), ("Host", "good.example"), good];
+        assert_eq!(
+            OriginPolicy::SameHost.check(&hosts),
+            Err(OriginError::Foreign)
+        );
+    }
+
+    #[test]
+    fn a_list_allows_what_it_names_and_nothing_else() {
+        let list = listed(&[
+            "https://app.example",
+            "http://localhost:3000",
+            "capacitor://app",
+        ]);
+        let only = OriginPolicy::Listed(list.clone());
+        for origin in [
+            "https://app.example:443",
+            "http://LOCALHOST:3000",
+            "capacitor://app",
+        ] {
+            assert_eq!(verdict(&only, "api.example", origin), Ok(()), "{origin}");
+        }
+        for origin in [
+            "http://app.example",
+            "http://localhost",
+            "https://api.example",
+        ] {
+            let foreign = Err(OriginError::Foreign);
+            assert_eq!(verdict(&only, "api.example", origin), foreign, "{origin}");
+        }
+        let and_own = OriginPolicy::SameHostOr(list);
+        assert_eq!(
+            verdict(&and_own, "api.example", "https://api.example"),
+            Ok(())
+        );
+        assert_eq!(
+            verdict(&and_own, "api.example", "https://app.example"),
+            Ok(())
+        );
+        assert!(verdict(&and_own, "api.example", "https://x.example").is_err());
+        assert_eq!(verdict(&OriginPolicy::Any, "api.example", "null"), Ok(()));
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_whole_labels() {
+        let policy = OriginPolicy::Listed(listed(&["https://*.app.example"]));
+        for origin in [
+            "https://a.app.example",
+            "https://a.b.app.example",
+            "https://A.APP.example",
+        ] {
+            assert_eq!(verdict(&policy, "x", origin), Ok(()), "{origin}");
+        }
+        for origin in [
+            "https://app.example",
+            "https://.app.example",
+            "https://evil-app.example",
+            "https://a.app.example.evil",
+            "https://a.app.example:8443",
+            "http://a.app.example",
+        ] {
+            assert!(verdict(&policy, "x", origin).is_err(), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_prints_as_it_was_written_or_is_refused() {
+        for pattern in [
+            "https://a.b",
+            "https://*.a.b",
+            "http://a:8080",
+            "tauri://localhost",
+        ] {
+            assert_eq!(
+                pattern.parse::<OriginPattern>().unwrap().to_string(),
+                pattern
+            );
+        }
+        for pattern in [
+            "*",
+            "null",
+            "a.b",
+            "https://a.*.b",
+            "https://*",
+            "https://a/",
+            "https://*.",
+            "https://u@a",
+            "https://a*.b",
+            "https://*.*.b",
+        ] {
+            assert_eq!(
+                pattern.parse::<OriginPattern>(),
+                Err(PatternError),
+                "{pattern}"
+            );
+        }
     }
 }

@@ -188,3 +188,338 @@ fn are_extensions(lines: &Lines<'_>) -> bool {
         extension.is_ok()
     }) && (found > 0 || lines.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deflate::DeflatePolicy;
+
+    type Head = Vec<(&'static str, &'static str)>;
+
+    /// The request of RFC 6455 §1.2, without its subprotocols.
+    fn head() -> Head {
+        vec![
+            ("Host", "server.example.com"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Origin", "http://example.com"),
+            ("Sec-WebSocket-Version", "13"),
+        ]
+    }
+
+    fn without(name: &str) -> Head {
+        let mut head = head();
+        head.retain(|(n, _)| *n != name);
+        assert_ne!(
+            head.len(),
+            self::head().len(),
+            "{name} is no field of the head"
+        );
+        head
+    }
+
+    fn with(name: &'static str, value: &'static str) -> Head {
+        let mut head = head();
+        head.push((name, value));
+        head
+    }
+
+    fn replaced(name: &'static str, value: &'static str) -> Head {
+        let mut head = without(name);
+        head.push((name, value));
+        head
+    }
+
+    fn check(head: &Head) -> Result<Upgrade<'_>, HandshakeError> {
+        Upgrade::check("GET", Version::HTTP_11, head)
+    }
+
+    #[test]
+    fn the_request_of_the_rfc_is_answered_as_in_the_rfc() {
+        let head = with("Sec-WebSocket-Protocol", "chat, superchat");
+        let upgrade = check(&head).unwrap();
+        let policy = Policy {
+            protocols: vec!["chat".to_owned()],
+            ..Policy::default()
+        };
+        let mut out = Vec::new();
+        upgrade.agree(&policy).write_response(&mut out, []);
+        let expected = "HTTP/1.1 101 Switching Protocols\r\n\
+                        Upgrade: websocket\r\n\
+                        Connection: Upgrade\r\n\
+                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+                        Sec-WebSocket-Protocol: chat\r\n\
+                        \r\n";
+        assert_eq!(str::from_utf8(&out).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_malformed_handshake_gets_its_status() {
+        use HandshakeError as E;
+        let table: Vec<(Head, HandshakeError, u16)> = vec![
+            (without("Host"), E::Host, 400),
+            (with("host", "other.example.com"), E::Host, 400),
+            (without("Upgrade"), E::Upgrade, 426),
+            (replaced("Upgrade", "h2c"), E::Upgrade, 426),
+            (replaced("Upgrade", "websockets"), E::Upgrade, 426),
+            (replaced("Upgrade", ""), E::Upgrade, 426),
+            (without("Connection"), E::Connection, 400),
+            (replaced("Connection", "keep-alive"), E::Connection, 400),
+            (replaced("Connection", "not-upgrade"), E::Connection, 400),
+            (without("Sec-WebSocket-Version"), E::Version, 400),
+            (with("sec-websocket-version", "13"), E::Version, 400),
+            (
+                replaced("Sec-WebSocket-Version", "8"),
+                E::VersionUnknown,
+                426,
+            ),
+            (
+                replaced("Sec-WebSocket-Version", "013"),
+                E::VersionUnknown,
+                426,
+            ),
+            (
+                replaced("Sec-WebSocket-Version", "13, 8"),
+                E::VersionUnknown,
+                426,
+            ),
+            (
+                replaced("Sec-WebSocket-Version", ""),
+                E::VersionUnknown,
+                426,
+            ),
+            (without("Sec-WebSocket-Key"), E::Key, 400),
+            (
+                with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                E::Key,
+                400,
+            ),
+            (replaced("Sec-WebSocket-Key", ""), E::Key, 400),
+            (
+                replaced("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25j"),
+                E::Key,
+                400,
+            ),
+            (with("Content-Length", "1"), E::Body, 400),
+            (with("Transfer-Encoding", "chunked"), E::Body, 400),
+            (with("Sec-WebSocket-Protocol", ""), E::Protocols, 400),
+            (with("Sec-WebSocket-Protocol", " , ,"), E::Protocols, 400),
+            (with("Sec-WebSocket-Protocol", "a b"), E::Protocols, 400),
+            (with("Sec-WebSocket-Protocol", "a, b, a"), E::Protocols, 400),
+            (
+                with("Sec-WebSocket-Protocol", "ch\u{e4}t"),
+                E::Protocols,
+                400,
+            ),
+            (with("Sec-WebSocket-Extensions", ""), E::Extensions, 400),
+            (with("Sec-WebSocket-Extensions", ", ,"), E::Extensions, 400),
+            (with("Sec-WebSocket-Extensions", "a;"), E::Extensions, 400),
+            (with("Sec-WebSocket-Extensions", "a b"), E::Extensions, 400),
+            (
+                with("Sec-WebSocket-Extensions", "a; b=\"c"),
+                E::Extensions,
+                400,
+            ),
+        ];
+        for (head, error, status) in table {
+            assert_eq!(check(&head).err(), Some(error), "{head:?}");
+            assert_eq!(error.status(), status, "{head:?}");
+        }
+        let methods = ["POST", "get", "CONNECT", ""];
+        for method in methods {
+            let refused = Upgrade::check(method, Version::HTTP_11, &head()).err();
+            assert_eq!(refused, Some(E::Method), "{method}");
+        }
+        for version in [
+            Version::HTTP_09,
+            Version::HTTP_10,
+            Version::HTTP_2,
+            Version::HTTP_3,
+        ] {
+            let refused = Upgrade::check("GET", version, &head()).err();
+            assert_eq!(refused, Some(E::VersionOfHttp), "{version:?}");
+        }
+        assert_eq!(
+            (
+                E::Method.status().as_u16(),
+                E::VersionOfHttp.status().as_u16()
+            ),
+            (405, 400)
+        );
+    }
+
+    #[test]
+    fn what_the_rfc_leaves_open_is_taken() {
+        let table = [
+            replaced("Connection", "keep-alive, Upgrade"), // Firefox
+            with("Connection", "keep-alive"),              // the same in two lines
+            replaced("Connection", "UPGRADE"),
+            replaced("Upgrade", "WebSocket"),
+            replaced("Upgrade", "h2c, websocket"),
+            without("Origin"), // not a browser
+            with("Content-Length", "0"),
+            with("Sec-WebSocket-Protocol", "a,,b"),
+            with(
+                "Sec-WebSocket-Extensions",
+                "x-unknown; a; b=c; d=\"e\", another",
+            ),
+        ];
+        for head in table {
+            assert!(check(&head).is_ok(), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_thousand_headers_hide_nothing_wherever_they_stand() {
+        // E2: a head cut at a maximum number of fields lost its Upgrade.
+        let filler = std::iter::repeat_n(("X-Filler", "x"), 1000);
+        let last: Head = filler.clone().chain(head()).collect();
+        let first: Head = head().into_iter().chain(filler).collect();
+        assert!(check(&last).is_ok());
+        assert!(check(&first).is_ok());
+    }
+
+    #[test]
+    fn hostile_list_headers_take_linear_time() {
+        // E3: what breaks backtracking parsers. Quadratic work over 256 KiB would show here as
+        // minutes.
+        let size = 256 << 10;
+        let lines = [
+            ",".repeat(size),
+            " ".repeat(size),
+            "\"".repeat(size),
+            "\\".repeat(size),
+            ";".repeat(size),
+            format!("a; b=\"{}", "\\\"".repeat(size / 2)),
+            format!("a{}", "; b".repeat(size / 3)),
+            "a,".repeat(size / 2),
+            format!("constructor; __proto__, __proto__={}", "a".repeat(size)),
+        ];
+        for line in &lines {
+            for name in ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"] {
+                let mut head = head();
+                head.retain(|(n, _)| *n != "Origin");
+                let head: Vec<_> = head.into_iter().chain([(name, line.as_str())]).collect();
+                if let Ok(upgrade) = Upgrade::check("GET", Version::HTTP_11, &head) {
+                    let policy = Policy {
+                        deflate: Some(DeflatePolicy::default()),
+                        ..<_>::default()
+                    };
+                    assert_eq!(upgrade.agree(&policy).deflate(), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_server_prefers_and_the_client_offers() {
+        let mut head = with("Sec-WebSocket-Protocol", "a, b");
+        head.push(("Sec-WebSocket-Protocol", "c"));
+        let upgrade = check(&head).unwrap();
+        assert_eq!(upgrade.protocols().collect::<Vec<_>>(), ["a", "b", "c"]);
+        let agreed = |ours: &[&str]| {
+            let protocols = ours.iter().map(|p| p.to_string()).collect();
+            let policy = Policy {
+                protocols,
+                ..Policy::default()
+            };
+            upgrade.agree(&policy).protocol().map(str::to_owned)
+        };
+        assert_eq!(agreed(&["c", "a"]).as_deref(), Some("c"));
+        assert_eq!(agreed(&["x", "b"]).as_deref(), Some("b"));
+        assert_eq!(agreed(&["A"]), None); // subprotocols are case-sensitive
+        assert_eq!(agreed(&[]), None);
+    }
+
+    #[test]
+    fn the_first_offer_that_can_be_met_is_answered() {
+        let offers = "x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=8, \
+                      permessage-deflate; server_max_window_bits=10, permessage-deflate";
+        let head = with("Sec-WebSocket-Extensions", offers);
+        let policy = Policy {
+            deflate: Some(DeflatePolicy::default()),
+            ..Policy::default()
+        };
+        let agreed = check(&head).unwrap().agree(&policy);
+        assert_eq!(agreed.deflate().unwrap().server_max_window_bits, 10);
+        assert_eq!(
+            agreed.response().headers()["sec-websocket-extensions"],
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+             server_max_window_bits=10"
+        );
+        assert_eq!(
+            check(&head).unwrap().agree(&Policy::default()).deflate(),
+            None
+        );
+    }
+
+    #[test]
+    fn both_forms_of_the_answer_say_the_same() {
+        let mut head = with("Sec-WebSocket-Protocol", "chat");
+        head.push((
+            "Sec-WebSocket-Extensions",
+            "permessage-deflate; client_max_window_bits",
+        ));
+        let policy = Policy {
+            protocols: vec!["chat".to_owned()],
+            deflate: Some(DeflatePolicy {
+                client_max_window_bits: 11,
+                ..<_>::default()
+            }),
+        };
+        let agreed = check(&head).unwrap().agree(&policy);
+        let mut out = Vec::new();
+        agreed.write_response(&mut out, [("x-extra", &b"1\r\nset-cookie: 2"[..])]);
+        let text = String::from_utf8(out).unwrap();
+        let mut lines = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
+        assert_eq!(lines.next(), Some("HTTP/1.1 101 Switching Protocols"));
+        let written: Vec<_> = lines.map(|line| line.split_once(": ").unwrap()).collect();
+        let response = agreed.response();
+        assert_eq!(response.status(), 101);
+        for (name, value) in response.headers() {
+            assert!(
+                Headers::values(&written, name.as_str()).eq([value.as_bytes()]),
+                "{name}"
+            );
+        }
+        assert_eq!(written.len(), response.headers().len() + 1);
+        assert_eq!(written.last(), Some(&("x-extra", "1  set-cookie: 2")));
+    }
+
+    #[test]
+    fn an_extended_connect_needs_no_key_and_is_answered_with_200() {
+        let head = [
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-protocol", "chat"),
+        ];
+        let connect = |method, version, protocol| {
+            Upgrade::check_connect(method, version, protocol, &head).map(|_| ())
+        };
+        let upgrade =
+            Upgrade::check_connect("CONNECT", Version::HTTP_2, Some("websocket"), &head).unwrap();
+        assert!(upgrade.accept().is_none());
+        let policy = Policy {
+            protocols: vec!["chat".to_owned()],
+            ..Policy::default()
+        };
+        let response = upgrade.agree(&policy).response();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers().len(), 1);
+        assert_eq!(response.headers()["sec-websocket-protocol"], "chat");
+
+        let (h2, h11) = (Version::HTTP_2, Version::HTTP_11);
+        let unknown = HandshakeError::PseudoProtocol;
+        assert_eq!(connect("CONNECT", h2, None), Err(unknown));
+        assert_eq!(connect("CONNECT", h2, Some("connect-udp")), Err(unknown));
+        assert_eq!(unknown.status(), 501);
+        assert_eq!(
+            connect("GET", h2, Some("websocket")),
+            Err(HandshakeError::Method)
+        );
+        let version = HandshakeError::VersionOfHttp;
+        assert_eq!(connect("CONNECT", h11, Some("websocket")), Err(version));
+        let no_version = Upgrade::check_connect("CONNECT", h2, Some("websocket"), &head[1..]);
+        assert_eq!(no_version.err(), Some(HandshakeError::Version));
+    }
+}
