@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::BufMut as _;
+use bytes::buf::Limit;
 
 use crate::assembler::Assembler;
 use crate::control::Control;
@@ -97,6 +98,7 @@ enum Extensions {
 }
 
 /// A message or control frame that is complete.
+#[derive(Clone, Copy)]
 enum Found<'i> {
     /// Data that lies whole in the input.
     Data(Data, &'i [u8]),
@@ -220,9 +222,9 @@ impl Connection {
     /// Room for the payload of the data frame under way, so that a large one is read straight into
     /// the buffer from which it will be lent. `None` if nothing is [wanted](Self::want).
     ///
-    /// What is put there is looked at by the next `receive`, which may be called with an empty
-    /// input.
-    pub fn space(&mut self) -> Option<impl BufMut + '_> {
+    /// What is appended there is looked at by the next `receive`, which may be called with an empty
+    /// input. Append only: the bytes in front are the message so far.
+    pub fn space(&mut self) -> Option<Limit<&mut Vec<u8>>> {
         let want = self.want();
         if want == 0 {
             return None;
@@ -457,7 +459,8 @@ impl Connection {
         }
         *left -= straight;
 
-        let (piece, rest) = std::mem::take(input).split_at_mut((*left).min(input.len()));
+        let count = (*left).min(input.len());
+        let (piece, rest) = std::mem::take(input).split_at_mut(count);
         *input = rest;
         if let Some(masker) = masker {
             masker.apply(piece);
