@@ -1,1 +1,26 @@
-//! (under construction)
+//! What the measurements share. `docs/BENCHMARKING.md` says how to run and how to read them.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+
+/// Criterion for a shared machine: short runs, many samples. What it cannot tell apart it says so.
+pub fn criterion() -> Criterion {
+    Criterion::default()
+        .sample_size(50)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1_500))
+        .configure_from_args()
+}
+
+/// Lower-case letters, the same each time, and not the same letter each time.
+pub fn letters(len: usize) -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut letter = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'a' + (state % 26) as u8)
+    };
+    (0..len).map(|_| letter()).collect()
+}
