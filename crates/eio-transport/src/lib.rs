@@ -3,6 +3,7 @@
 mod action;
 mod config;
 mod error;
+mod heartbeat;
 mod open;
 mod packet;
 mod parcel;

@@ -1,11 +1,14 @@
 //! One session: by which road its messages leave, and what every event does to it.
+//!
+//! The transitions stand in `table.rs`; `docs/engine-io-states.md` shows them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::action::{Action, Answer, PollId};
 use crate::config::{Config, Revision, Transport};
 use crate::error::ErrorCode;
+use crate::heartbeat::{Elapsed, Heartbeat, later};
 use crate::packet::{Data, Packet};
 use crate::parcel::Control;
 use crate::reason::Reason;
@@ -46,8 +49,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
-    /// When the next ping is due or the last sign of life too old, as `pulse` says.
-    beat: Instant,
+    heartbeat: Heartbeat,
     /// The last moment for an application to claim the session; `None` once it did.
     connect: Option<Instant>,
     /// The last moment for the upgrade or for the last words, as the state says.
@@ -58,23 +60,9 @@ pub struct Session {
     poll: PollId,
     effects: Effects,
     state: State,
-    pulse: Pulse,
     post: Post,
     reason: Option<Reason>,
-    /// Pongs that nobody asked for and probes, since the last ping.
-    strays: u8,
     revision: Revision,
-}
-
-/// What `beat` means.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Pulse {
-    /// Revision 3: the client is due.
-    Client,
-    /// The server's ping is due.
-    Ping,
-    /// The client's pong, or any other sign of life, is due.
-    Pong,
 }
 
 /// Whether a POST is being read.
@@ -85,21 +73,11 @@ enum Post {
 }
 
 impl Session {
-    /// Strays per ping interval that are borne. A client has no reason for one.
-    pub const MAX_STRAYS: u8 = 8;
-
-    /// A timer that comes later than this says more about the server than about the client.
-    const STALL: Duration = Duration::from_secs(1);
-
     /// Opens a session. Over polling, the GET of the handshake is answered by the driver with the
     /// open packet and is not known here.
     pub fn open(revision: Revision, via: Transport, config: Arc<Config>, now: Instant) -> Self {
-        let (pulse, beat) = match revision {
-            Revision::V3 => (Pulse::Client, client_patience(&config)),
-            Revision::V4 => (Pulse::Ping, config.ping_interval),
-        };
         Self {
-            beat: later(now, beat),
+            heartbeat: Heartbeat::new(revision, &config, now),
             connect: Some(later(now, config.connect_timeout)),
             limit: None,
             noop: None,
@@ -109,10 +87,8 @@ impl Session {
                 Transport::Polling => State::Resting,
                 Transport::WebSocket => State::WebSocket,
             },
-            pulse,
             post: Post::None,
             reason: None,
-            strays: 0,
             revision,
             config,
         }
@@ -186,7 +162,7 @@ impl Session {
             State::Closing => return self.limit,
             _ => {}
         }
-        let beat = (!self.is_deaf()).then_some(self.beat);
+        let beat = (!self.is_deaf()).then(|| self.heartbeat.due());
         let noop = self.noop.filter(|_| self.state == State::WaitingProbed);
         [beat, self.connect, self.limit, noop]
             .into_iter()
@@ -280,10 +256,11 @@ impl Session {
             .config
             .upgrades(Transport::Polling)
             .contains(&Transport::WebSocket);
-        if self.state.phase() != Phase::Polling || !allowed || !self.bears_stray() {
+        if self.state.phase() != Phase::Polling || !allowed || !self.heartbeat.bears_stray() {
             return Err(ErrorCode::BadRequest);
         }
         self.noop = None;
+        self.handle_heard(now);
         self.step(Input::Offer, now);
         Ok(())
     }
@@ -314,19 +291,11 @@ impl Session {
                 Revision::V3 => self.effects.add(Effects::PONG),
                 Revision::V4 => self.fail(Reason::HeartbeatDirection, now),
             },
-            (_, Packet::Pong(_)) => match self.pulse {
-                Pulse::Client => self.fail(Reason::HeartbeatDirection, now),
-                Pulse::Pong => {
-                    self.pulse = Pulse::Ping;
-                    self.beat = later(now, self.config.ping_interval);
+            (_, Packet::Pong(_)) => {
+                if let Err(reason) = self.heartbeat.pong(&self.config, now) {
+                    self.fail(reason, now);
                 }
-                // The schedule of the pings does not move, or a client could put them off for ever.
-                Pulse::Ping => {
-                    if !self.bears_stray() {
-                        self.fail(Reason::StrayPongs, now);
-                    }
-                }
-            },
+            }
             // Over a WebSocket the close of the socket is what counts. The others have no meaning
             // from a client on a transport in use.
             (_, Packet::Close | Packet::Open(_) | Packet::Upgrade | Packet::Noop) => {}
@@ -347,11 +316,7 @@ impl Session {
     /// Called by all other `handle_*` methods that stand for something received.
     #[inline]
     pub fn handle_heard(&mut self, now: Instant) {
-        match self.pulse {
-            Pulse::Ping => {}
-            Pulse::Pong => self.beat = later(now, self.config.ping_timeout),
-            Pulse::Client => self.beat = later(now, client_patience(&self.config)),
-        }
+        self.heartbeat.heard(&self.config, now);
     }
 
     /// A WebSocket, the session's or the probing one, is gone.
@@ -380,8 +345,12 @@ impl Session {
             self.close(Reason::ConnectTimeout, now);
             return;
         }
-        if due(Some(self.beat)) && !self.is_deaf() {
-            self.handle_beat(now);
+        if !self.is_deaf() {
+            match self.heartbeat.elapse(&self.config, now) {
+                Elapsed::Nothing => {}
+                Elapsed::SendPing => self.effects.add(Effects::PING),
+                Elapsed::Dead => self.fail(Reason::PingTimeout, now),
+            }
         }
         self.give_noop(now);
     }
@@ -443,7 +412,7 @@ impl Session {
             return;
         }
         match packet {
-            Packet::Ping("probe") if self.state.is_probed() && !self.bears_stray() => {
+            Packet::Ping("probe") if self.state.is_probed() && !self.heartbeat.bears_stray() => {
                 self.step(Input::ProbeFailed, now);
             }
             Packet::Ping("probe") => {
@@ -458,26 +427,9 @@ impl Session {
         }
     }
 
-    fn handle_beat(&mut self, now: Instant) {
-        match self.pulse {
-            Pulse::Ping => {
-                self.effects.add(Effects::PING);
-                self.pulse = Pulse::Pong;
-                self.beat = later(now, self.config.ping_timeout);
-                self.strays = 0;
-            }
-            // The timer is late because the server stood still, and what the client sent meanwhile
-            // has not been read: it gets its time again.
-            Pulse::Pong | Pulse::Client if now > later(self.beat, Self::STALL) => {
-                self.handle_heard(now);
-            }
-            Pulse::Pong | Pulse::Client => self.fail(Reason::PingTimeout, now),
-        }
-    }
-
     /// Whether a sign of life could not be seen because nothing is read from the WebSocket.
     fn is_deaf(&self) -> bool {
-        self.state == State::Settling && self.pulse != Pulse::Ping
+        self.state == State::Settling && self.heartbeat.listens()
     }
 
     /// A GET that waits on a probed session is answered, at once or a NOOP interval after the last.
@@ -486,11 +438,6 @@ impl Session {
             self.noop = Some(later(now, self.config.noop_interval));
             self.step(Input::NoopDue, now);
         }
-    }
-
-    fn bears_stray(&mut self) -> bool {
-        self.strays = self.strays.saturating_add(1);
-        self.strays <= Self::MAX_STRAYS
     }
 
     fn fail(&mut self, reason: Reason, now: Instant) {
@@ -521,17 +468,4 @@ impl Session {
             .map(|limit| later(now, limit));
         }
     }
-}
-
-/// How long a client of revision 3, which sends the pings, may be silent.
-#[inline]
-fn client_patience(config: &Config) -> Duration {
-    config.ping_interval.saturating_add(config.ping_timeout)
-}
-
-/// `now + duration`, or a moment beyond all sessions where the clock ends.
-#[inline]
-fn later(now: Instant, duration: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(3_155_760_000);
-    now.checked_add(duration).unwrap_or_else(|| now + CENTURY)
 }

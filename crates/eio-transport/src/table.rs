@@ -1,8 +1,8 @@
 //! The states of a session and its transitions, as a table.
 //!
 //! Theory of operation: a session is on polling or on a WebSocket, and can move from the first
-//! to the second, once. On polling a GET waits or none does. While a WebSocket offers itself
-//! both are true of both: so there are three pairs of states on polling. What a state and an
+//! to the second, once. On polling a GET waits or none does, and that holds while a WebSocket
+//! offers itself and after it was probed: three pairs of states. What a state and an
 //! input do not list does nothing.
 //!
 //! `docs/engine-io-states.md` is drawn from this table by a test.
@@ -91,8 +91,14 @@ pub(crate) struct Step {
     pub(crate) effects: Effects,
 }
 
+/// A state, and what it does on which inputs.
+struct When(State, &'static [On]);
+
+/// On this input go to that state and do these things.
+struct On(Input, State, &'static [Effects]);
+
 #[rustfmt::skip]
-const TABLE: &[(State, &[(Input, State, &[Effects])])] = {
+const TABLE: &[When] = {
     use Input::*;
     use State::*;
     const NOOP: Effects = Effects::ANSWER_NOOP;
@@ -105,87 +111,87 @@ const TABLE: &[(State, &[(Input, State, &[Effects])])] = {
     const HANG: Effects = Effects::HANG;
     const END: Effects = Effects::END;
     &[
-        (Resting, &[
-            (Poll,         Waiting,        &[]),
-            (Offer,        RestingOffered, &[]),
-            (PeerClose,    Ended,          &[END]),
-            (Close,        Closing,        &[]),
-            (Fail,         Ended,          &[END]),
+        When(Resting, &[
+            On(Poll,         Waiting,        &[]),
+            On(Offer,        RestingOffered, &[]),
+            On(PeerClose,    Ended,          &[END]),
+            On(Close,        Closing,        &[]),
+            On(Fail,         Ended,          &[END]),
         ]),
-        (Waiting, &[
-            (Drained,      Resting,        &[]),
-            (PollLost,     Ended,          &[END]),
-            (Offer,        WaitingOffered, &[]),
-            (PeerClose,    Ended,          &[NOOP, END]),
-            (Close,        Ended,          &[CLOSE, END]),
-            (Fail,         Ended,          &[CLOSE, END]),
+        When(Waiting, &[
+            On(Drained,      Resting,        &[]),
+            On(PollLost,     Ended,          &[END]),
+            On(Offer,        WaitingOffered, &[]),
+            On(PeerClose,    Ended,          &[NOOP, END]),
+            On(Close,        Ended,          &[CLOSE, END]),
+            On(Fail,         Ended,          &[CLOSE, END]),
         ]),
-        (RestingOffered, &[
-            (Poll,         WaitingOffered, &[]),
-            (ProbePing,    RestingProbed,  &[PROBE]),
-            (Upgrade,      WebSocket,      &[SWITCH]),
-            (UpgradeEarly, Settling,       &[SWITCH]),
-            (ProbeFailed,  Resting,        &[DROP]),
-            (ProbeLost,    Resting,        &[]),
-            (PeerClose,    Ended,          &[DROP, END]),
-            (Close,        Closing,        &[DROP]),
-            (Fail,         Ended,          &[DROP, END]),
+        When(RestingOffered, &[
+            On(Poll,         WaitingOffered, &[]),
+            On(ProbePing,    RestingProbed,  &[PROBE]),
+            On(Upgrade,      WebSocket,      &[SWITCH]),
+            On(UpgradeEarly, Settling,       &[SWITCH]),
+            On(ProbeFailed,  Resting,        &[DROP]),
+            On(ProbeLost,    Resting,        &[]),
+            On(PeerClose,    Ended,          &[DROP, END]),
+            On(Close,        Closing,        &[DROP]),
+            On(Fail,         Ended,          &[DROP, END]),
         ]),
-        (WaitingOffered, &[
-            (Drained,      RestingOffered, &[]),
-            (PollLost,     Ended,          &[DROP, END]),
-            (ProbePing,    WaitingProbed,  &[PROBE]),
-            (Upgrade,      WebSocket,      &[OVER, SWITCH]),
-            (UpgradeEarly, Settling,       &[OVER, SWITCH]),
-            (ProbeFailed,  Waiting,        &[DROP]),
-            (ProbeLost,    Waiting,        &[]),
-            (PeerClose,    Ended,          &[NOOP, DROP, END]),
-            (Close,        Ended,          &[CLOSE, DROP, END]),
-            (Fail,         Ended,          &[CLOSE, DROP, END]),
+        When(WaitingOffered, &[
+            On(Drained,      RestingOffered, &[]),
+            On(PollLost,     Ended,          &[DROP, END]),
+            On(ProbePing,    WaitingProbed,  &[PROBE]),
+            On(Upgrade,      WebSocket,      &[OVER, SWITCH]),
+            On(UpgradeEarly, Settling,       &[OVER, SWITCH]),
+            On(ProbeFailed,  Waiting,        &[DROP]),
+            On(ProbeLost,    Waiting,        &[]),
+            On(PeerClose,    Ended,          &[NOOP, DROP, END]),
+            On(Close,        Ended,          &[CLOSE, DROP, END]),
+            On(Fail,         Ended,          &[CLOSE, DROP, END]),
         ]),
-        (RestingProbed, &[
-            (Poll,         WaitingProbed,  &[]),
-            (ProbePing,    RestingProbed,  &[PROBE]),
-            (Upgrade,      WebSocket,      &[SWITCH]),
-            (UpgradeEarly, Settling,       &[SWITCH]),
-            (ProbeFailed,  Resting,        &[DROP]),
-            (ProbeLost,    Resting,        &[]),
-            (PeerClose,    Ended,          &[DROP, END]),
-            (Close,        Closing,        &[DROP]),
-            (Fail,         Ended,          &[DROP, END]),
+        When(RestingProbed, &[
+            On(Poll,         WaitingProbed,  &[]),
+            On(ProbePing,    RestingProbed,  &[PROBE]),
+            On(Upgrade,      WebSocket,      &[SWITCH]),
+            On(UpgradeEarly, Settling,       &[SWITCH]),
+            On(ProbeFailed,  Resting,        &[DROP]),
+            On(ProbeLost,    Resting,        &[]),
+            On(PeerClose,    Ended,          &[DROP, END]),
+            On(Close,        Closing,        &[DROP]),
+            On(Fail,         Ended,          &[DROP, END]),
         ]),
-        (WaitingProbed, &[
-            (Drained,      RestingProbed,  &[]),
-            (PollLost,     Ended,          &[DROP, END]),
-            (NoopDue,      RestingProbed,  &[NOOP]),
-            (ProbePing,    WaitingProbed,  &[PROBE]),
-            (Upgrade,      WebSocket,      &[OVER, SWITCH]),
-            (UpgradeEarly, Settling,       &[OVER, SWITCH]),
-            (ProbeFailed,  Waiting,        &[DROP]),
-            (ProbeLost,    Waiting,        &[]),
-            (PeerClose,    Ended,          &[NOOP, DROP, END]),
-            (Close,        Ended,          &[CLOSE, DROP, END]),
-            (Fail,         Ended,          &[CLOSE, DROP, END]),
+        When(WaitingProbed, &[
+            On(Drained,      RestingProbed,  &[]),
+            On(PollLost,     Ended,          &[DROP, END]),
+            On(NoopDue,      RestingProbed,  &[NOOP]),
+            On(ProbePing,    WaitingProbed,  &[PROBE]),
+            On(Upgrade,      WebSocket,      &[OVER, SWITCH]),
+            On(UpgradeEarly, Settling,       &[OVER, SWITCH]),
+            On(ProbeFailed,  Waiting,        &[DROP]),
+            On(ProbeLost,    Waiting,        &[]),
+            On(PeerClose,    Ended,          &[NOOP, DROP, END]),
+            On(Close,        Ended,          &[CLOSE, DROP, END]),
+            On(Fail,         Ended,          &[CLOSE, DROP, END]),
         ]),
-        (Settling, &[
-            (PostEnd,      WebSocket,      &[]),
-            (SocketLost,   Ended,          &[END]),
-            (PeerClose,    Ended,          &[HANG, END]),
-            (Close,        Ended,          &[HANG, END]),
-            (Fail,         Ended,          &[HANG, END]),
+        When(Settling, &[
+            On(PostEnd,      WebSocket,      &[]),
+            On(SocketLost,   Ended,          &[END]),
+            On(PeerClose,    Ended,          &[HANG, END]),
+            On(Close,        Ended,          &[HANG, END]),
+            On(Fail,         Ended,          &[HANG, END]),
         ]),
-        (WebSocket, &[
-            (SocketLost,   Ended,          &[END]),
-            (Close,        Ended,          &[HANG, END]),
-            (Fail,         Ended,          &[HANG, END]),
+        When(WebSocket, &[
+            On(SocketLost,   Ended,          &[END]),
+            On(Close,        Ended,          &[HANG, END]),
+            On(Fail,         Ended,          &[HANG, END]),
         ]),
-        (Closing, &[
-            (Poll,         Ended,          &[LAST, END]),
-            (PeerClose,    Ended,          &[END]),
-            (Fail,         Ended,          &[END]),
-            (GiveUp,       Ended,          &[END]),
+        When(Closing, &[
+            On(Poll,         Ended,          &[LAST, END]),
+            On(PeerClose,    Ended,          &[END]),
+            On(Fail,         Ended,          &[END]),
+            On(GiveUp,       Ended,          &[END]),
         ]),
-        (Ended, &[]),
+        When(Ended, &[]),
     ]
 };
 
@@ -283,20 +289,18 @@ const fn index() -> [[Step; Input::COUNT]; State::COUNT] {
             steps[from][input].to = STATES[from];
             input += 1;
         }
-        let (state, rows) = TABLE[from];
+        let When(state, rows) = &TABLE[from];
         assert!(
-            state as usize == from,
+            *state as usize == from,
             "the table is in the order of the states"
         );
         let mut row = 0;
         while row < rows.len() {
-            let (input, to, effects) = rows[row];
-            assert!(
-                row == 0 || (rows[row - 1].0 as usize) < input as usize,
-                "inputs are in order"
-            );
-            let step = &mut steps[from][input as usize];
-            step.to = to;
+            let On(input, to, effects) = &rows[row];
+            let in_order = row == 0 || (rows[row - 1].0 as usize) < *input as usize;
+            assert!(in_order, "the rows are in the order of the inputs");
+            let step = &mut steps[from][*input as usize];
+            step.to = *to;
             let mut effect = 0;
             while effect < effects.len() {
                 step.effects.add(effects[effect]);
@@ -307,4 +311,175 @@ const fn index() -> [[Step; Input::COUNT]; State::COUNT] {
         from += 1;
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    const NAMES: [(Effects, &str); 11] = [
+        (Effects::PING, "send `2`"),
+        (Effects::PONG, "send `3`"),
+        (Effects::SEND_PROBE, "send `3probe` on the probe"),
+        (Effects::ANSWER_NOOP, "answer the GET: the queue, or `6`"),
+        (Effects::ANSWER_CLOSE, "answer the GET: the queue, then `1`"),
+        (
+            Effects::ANSWER_LAST,
+            "answer the GET: the queue or `6`, then `1`",
+        ),
+        (Effects::ANSWER_OVER, "answer the GET: `1` alone"),
+        (Effects::DROP_PROBE, "close the probe"),
+        (Effects::SWITCH, "the probe is the WebSocket now"),
+        (Effects::HANG, "send the queue, close the WebSocket"),
+        (Effects::END, "the session is over"),
+    ];
+
+    fn describe(effects: &[Effects]) -> String {
+        let name = |effect| NAMES.iter().find(|(known, _)| known == effect).unwrap().1;
+        effects.iter().map(name).collect::<Vec<_>>().join("; ")
+    }
+
+    fn draw() -> String {
+        let mut page = String::from(
+            "# The states of an Engine.IO session\n\n\
+             Drawn from the table in `crates/eio-transport/src/table.rs` by its test; do not edit.\n\
+             To draw it again: `BLESS=1 cargo test -p eio-transport the_picture`.\n\n\
+             ```mermaid\nstateDiagram-v2\n    [*] --> Resting: opened by polling\n    \
+             [*] --> WebSocket: opened by WebSocket\n",
+        );
+        for When(from, rows) in TABLE {
+            let mut targets: Vec<(State, Vec<Input>)> = Vec::new();
+            for On(input, to, _) in *rows {
+                match targets.iter_mut().find(|(target, _)| target == to) {
+                    Some((_, inputs)) => inputs.push(*input),
+                    None => targets.push((*to, vec![*input])),
+                }
+            }
+            for (to, inputs) in targets {
+                let inputs: Vec<_> = inputs.iter().map(|input| format!("{input:?}")).collect();
+                writeln!(page, "    {from:?} --> {to:?}: {}", inputs.join(", ")).unwrap();
+            }
+        }
+        page.push_str("    Ended --> [*]\n```\n\nWhat is not listed does nothing.\n");
+        for When(from, rows) in TABLE {
+            if rows.is_empty() {
+                continue;
+            }
+            writeln!(page, "\n## {from:?}\n\n| on | go to | and |\n|---|---|---|").unwrap();
+            for On(input, to, effects) in *rows {
+                writeln!(page, "| {input:?} | {to:?} | {} |", describe(effects)).unwrap();
+            }
+        }
+        page
+    }
+
+    #[test]
+    fn the_picture_in_the_documentation_is_this_table() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+        if !docs.is_dir() {
+            return; // The crate stands alone.
+        }
+        let file = docs.join("engine-io-states.md");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&file, draw()).unwrap();
+        }
+        let found = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            found == draw(),
+            "{} is out of date; run with BLESS=1",
+            file.display()
+        );
+    }
+
+    fn rows() -> impl Iterator<Item = (State, Input, State, Effects)> {
+        TABLE.iter().flat_map(|When(from, rows)| {
+            rows.iter().map(|On(input, to, effects)| {
+                let mut set = Effects::NONE;
+                effects.iter().for_each(|effect| set.add(*effect));
+                (*from, *input, *to, set)
+            })
+        })
+    }
+
+    fn waits(state: State) -> bool {
+        matches!(
+            state,
+            State::Waiting | State::WaitingOffered | State::WaitingProbed
+        )
+    }
+
+    fn has(effects: Effects, effect: Effects) -> bool {
+        effects.0 & effect.0 != 0
+    }
+
+    #[test]
+    fn the_session_is_over_exactly_when_it_says_so() {
+        for (from, input, to, effects) in rows() {
+            assert_eq!(
+                to == State::Ended,
+                has(effects, Effects::END),
+                "{from:?} {input:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_get_that_waits_no_longer_was_answered_or_lost() {
+        for (from, input, to, effects) in rows() {
+            let answers = (effects.0 >> 3 & 0b1111).count_ones();
+            let left =
+                waits(from) && !waits(to) && !matches!(input, Input::Drained | Input::PollLost);
+            // The last words are the answer to the GET that came in this step.
+            let asked = from == State::Closing && input == Input::Poll;
+            assert_eq!(answers, u32::from(left || asked), "{from:?} {input:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_leaves_was_dropped_lost_or_taken() {
+        for (from, input, to, effects) in rows() {
+            let left = from.phase() == Phase::Upgrading && to.phase() != Phase::Upgrading;
+            let gone = u32::from(has(effects, Effects::DROP_PROBE))
+                + u32::from(has(effects, Effects::SWITCH))
+                + u32::from(input == Input::ProbeLost);
+            assert_eq!(gone, u32::from(left), "{from:?} {input:?}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_never_goes_back_to_polling() {
+        for (from, input, to, _) in rows() {
+            if matches!(from.phase(), Phase::WebSocket | Phase::Settling) {
+                let stays = matches!(to.phase(), Phase::WebSocket | Phase::Ended);
+                assert!(stays, "{from:?} {input:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn whether_a_get_waits_changes_nothing_else() {
+        let partner = |state| match state {
+            State::Waiting => State::Resting,
+            State::WaitingOffered => State::RestingOffered,
+            State::WaitingProbed => State::RestingProbed,
+            other => other,
+        };
+        use Input::*;
+        for (from, input, to, effects) in rows().filter(|row| waits(row.0)) {
+            if matches!(input, Drained | PollLost | NoopDue | Close) {
+                continue;
+            }
+            let step = partner(from).on(input);
+            assert_eq!(partner(to), step.to, "{from:?} {input:?}");
+            assert_eq!(
+                effects.0 & !0b111_1000,
+                step.effects.0,
+                "{from:?} {input:?}"
+            );
+        }
+    }
 }
