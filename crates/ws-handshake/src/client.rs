@@ -9,7 +9,7 @@ use crate::accept::{KEY_LEN, accept_key};
 use crate::agreed::write_field;
 use crate::deflate::{DeflateOffer, DeflateParams};
 use crate::extension::extensions;
-use crate::headers::{Headers, Lines, Single, single};
+use crate::headers::{Headers, Lines, Single};
 use crate::token::{contains, is_token, trim};
 
 /// A request to open a WebSocket over HTTP/1.1.
@@ -166,18 +166,18 @@ impl<'a> Request<'a> {
         if status != 101 {
             return Err(AnswerError::Status { status });
         }
-        match single(headers, "upgrade") {
+        match Single::read(headers, "upgrade") {
             Single::Once(value) if value.eq_ignore_ascii_case(b"websocket") => {}
             _ => return Err(AnswerError::Upgrade),
         }
         if !headers
             .values("connection")
-            .any(|line| contains(line, "upgrade"))
+            .any(|line| contains(line, b"upgrade"))
         {
             return Err(AnswerError::Connection);
         }
         let expected = accept_key(&self.key).expect("because the key is base64 of sixteen bytes");
-        match single(headers, "sec-websocket-accept") {
+        match Single::read(headers, "sec-websocket-accept") {
             Single::Once(value) if value.trim_ascii() == expected.as_str().as_bytes() => {}
             _ => return Err(AnswerError::Accept),
         }
@@ -190,8 +190,10 @@ impl<'a> Request<'a> {
         &self,
         headers: &H,
     ) -> Result<Option<DeflateParams>, AnswerError> {
-        let lines =
-            Lines::read(headers, "sec-websocket-extensions").ok_or(AnswerError::Extensions)?;
+        let lines = Lines::read(headers, "sec-websocket-extensions");
+        if lines.is_garbled() {
+            return Err(AnswerError::Extensions);
+        }
         let mut agreed = None;
         for extension in lines.iter().flat_map(extensions) {
             let extension = extension.map_err(|_| AnswerError::Extensions)?;
@@ -212,7 +214,7 @@ impl<'a> Request<'a> {
         &self,
         headers: &H,
     ) -> Result<Option<&'a str>, AnswerError> {
-        let chosen = match single(headers, "sec-websocket-protocol") {
+        let chosen = match Single::read(headers, "sec-websocket-protocol") {
             Single::Missing => return Ok(None),
             Single::Repeated => return Err(AnswerError::Protocol),
             Single::Once(value) => str::from_utf8(value).map_err(|_| AnswerError::Protocol)?,

@@ -195,10 +195,12 @@ impl fmt::Display for DeflateOffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(NAME)?;
         if self.server_no_context_takeover {
-            write!(f, "; {SERVER_NO_CONTEXT}")?;
+            f.write_str("; ")?;
+            f.write_str(SERVER_NO_CONTEXT)?;
         }
         if self.client_no_context_takeover {
-            write!(f, "; {CLIENT_NO_CONTEXT}")?;
+            f.write_str("; ")?;
+            f.write_str(CLIENT_NO_CONTEXT)?;
         }
         if let Some(bits) = self.server_max_window_bits {
             write!(f, "; {SERVER_BITS}={bits}")?;
@@ -235,10 +237,12 @@ impl fmt::Display for DeflateAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(NAME)?;
         if self.params.server_no_context_takeover {
-            write!(f, "; {SERVER_NO_CONTEXT}")?;
+            f.write_str("; ")?;
+            f.write_str(SERVER_NO_CONTEXT)?;
         }
         if self.params.client_no_context_takeover {
-            write!(f, "; {CLIENT_NO_CONTEXT}")?;
+            f.write_str("; ")?;
+            f.write_str(CLIENT_NO_CONTEXT)?;
         }
         if self.names_server_window {
             write!(f, "; {SERVER_BITS}={}", self.params.server_max_window_bits)?;

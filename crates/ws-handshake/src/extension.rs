@@ -150,8 +150,8 @@ impl<'a> Cursor<'a> {
         if len == 0 {
             return Err(Malformed);
         }
-        let token = &self.rest[..len];
-        self.rest = &self.rest[len..];
+        let (token, rest) = self.rest.split_at(len);
+        self.rest = rest;
         Ok(token)
     }
 
@@ -188,10 +188,12 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    #[inline]
     fn skip_white(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t']);
+        while self.take(b' ') || self.take(b'\t') {}
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> bool {
         let found = self.rest.as_bytes().first() == Some(&byte);
         if found {

@@ -4,63 +4,93 @@
 //! `http::HeaderMap` serves, and so does a slice of name and value pairs, which costs nothing to
 //! build from `httparse`.
 
-/// A set of header fields that can be asked for the values of one name.
+/// The header fields of a request or an answer.
 ///
-/// Implemented for [`http::HeaderMap`] and for slices of `(name, value)`; implement it for your own
-/// parsed head if neither fits.
+/// Implemented for [`http::HeaderMap`] and for slices of `(name, value)`. For your own parsed head,
+/// give the fields and the rest follows:
+///
+/// ```
+/// struct Head<'a>(&'a [httparse::Header<'a>]);
+///
+/// impl ws_handshake::Headers for Head<'_> {
+///     fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+///         self.0.iter().map(|field| (field.name, field.value))
+///     }
+/// }
+/// ```
 pub trait Headers {
+    /// Every field, in the order of the message; names in any case, values without the white space
+    /// around them (RFC 9110 §5.5).
+    fn fields(&self) -> impl Iterator<Item = (&str, &[u8])>;
+
     /// The values of every field called `name`, in the order of the message.
     ///
-    /// `name` is lower case; names are compared without regard to ASCII case. Values are given
-    /// without the white space around them (RFC 9110 §5.5).
-    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]>;
+    /// `name` is lower case; names are compared without regard to ASCII case.
+    #[inline]
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.fields()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
 }
 
 impl Headers for http::HeaderMap {
     #[inline]
-    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+
+    #[inline]
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.get_all(name).iter().map(http::HeaderValue::as_bytes)
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
     #[inline]
-    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.iter()
-            .filter(move |(n, _)| n.as_ref().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_ref())
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>, const COUNT: usize> Headers for [(N, V); COUNT] {
     #[inline]
-    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.as_slice().values(name)
+    fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.as_slice().fields()
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
     #[inline]
-    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.as_slice().values(name)
+    fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.as_slice().fields()
     }
 }
 
-/// How often a field that must stand alone was found.
+/// A field that may stand only once, and how often it was found.
+#[derive(Clone, Copy, Default)]
 pub(crate) enum Single<'a> {
+    #[default]
     Missing,
     Once(&'a [u8]),
     Repeated,
 }
 
-/// The value of a field that may stand only once.
-#[inline]
-pub(crate) fn single<'a, H: Headers + ?Sized>(headers: &'a H, name: &str) -> Single<'a> {
-    let mut values = headers.values(name);
-    match (values.next(), values.next()) {
-        (None, _) => Single::Missing,
-        (Some(value), None) => Single::Once(value),
-        (Some(_), Some(_)) => Single::Repeated,
+impl<'a> Single<'a> {
+    pub(crate) fn read<H: Headers + ?Sized>(headers: &'a H, name: &str) -> Self {
+        let mut single = Self::default();
+        headers.values(name).for_each(|value| single.add(value));
+        single
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Self::Missing => Self::Once(value),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
     }
 }
 
@@ -71,27 +101,35 @@ pub(crate) fn single<'a, H: Headers + ?Sized>(headers: &'a H, name: &str) -> Sin
 pub(crate) struct Lines<'a> {
     first: Option<&'a str>,
     rest: Vec<&'a str>,
+    /// A line was not UTF-8. Nothing that is read in a list field goes beyond ASCII.
+    garbled: bool,
 }
 
 impl<'a> Lines<'a> {
-    /// The lines of `name`, or `None` if one of them is not UTF-8: nothing that we read in a list
-    /// field goes beyond ASCII.
-    pub(crate) fn read<H: Headers + ?Sized>(headers: &'a H, name: &str) -> Option<Self> {
-        let mut values = headers.values(name);
-        let Some(first) = values.next() else {
-            return Some(Self::default());
-        };
-        let first = Some(str::from_utf8(first).ok()?);
-        let rest = values.map(str::from_utf8).collect::<Result<_, _>>().ok()?;
-        Some(Self { first, rest })
+    pub(crate) fn read<H: Headers + ?Sized>(headers: &'a H, name: &str) -> Self {
+        let mut lines = Self::default();
+        headers.values(name).for_each(|value| lines.add(value));
+        lines
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a str> {
-        self.first.into_iter().chain(self.rest.iter().copied())
+    pub(crate) fn add(&mut self, value: &'a [u8]) {
+        match str::from_utf8(value) {
+            Err(_) => self.garbled = true,
+            Ok(line) if self.first.is_none() => self.first = Some(line),
+            Ok(line) => self.rest.push(line),
+        }
+    }
+
+    pub(crate) fn is_garbled(&self) -> bool {
+        self.garbled
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a str> {
+        self.first.into_iter().chain(self.rest.iter().copied())
     }
 }
 

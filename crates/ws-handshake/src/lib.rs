@@ -68,6 +68,7 @@ mod client;
 mod deflate;
 mod error;
 mod extension;
+mod head;
 mod headers;
 mod origin;
 mod server;

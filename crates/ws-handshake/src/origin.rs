@@ -8,7 +8,7 @@ use std::fmt;
 
 use http::StatusCode;
 
-use crate::headers::{Headers, Single, single};
+use crate::headers::{Headers, Single};
 
 /// Which origins may connect. A request without `Origin` comes from no browser page, or from a page
 /// of this very host, and passes.
@@ -72,7 +72,7 @@ impl OriginPolicy {
             Self::SameHost => (true, &[][..]),
             Self::SameHostOr(listed) => (true, listed.as_slice()),
         };
-        let origin = match single(headers, "origin") {
+        let origin = match Single::read(headers, "origin") {
             Single::Missing => return Ok(()),
             Single::Repeated => return Err(OriginError::Repeated),
             Single::Once(b"null") => return Err(OriginError::Null),
@@ -202,7 +202,7 @@ impl<'a> Origin<'a> {
 /// Whether `Host` names the host and port of this origin. Behind a proxy that ends TLS we do not
 /// know our own scheme, so a port left out is the default of the *origin's* scheme.
 fn is_host_of<H: Headers + ?Sized>(headers: &H, origin: &Origin<'_>) -> bool {
-    let Single::Once(value) = single(headers, "host") else {
+    let Single::Once(value) = Single::read(headers, "host") else {
         return false;
     };
     let Some((host, port)) = str::from_utf8(value).ok().and_then(split_authority) else {

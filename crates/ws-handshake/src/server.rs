@@ -8,8 +8,9 @@ use crate::agreed::{Agreed, Policy};
 use crate::deflate::DeflateOffer;
 use crate::error::HandshakeError;
 use crate::extension::{Extension, extensions};
-use crate::headers::{Headers, Lines, Single, single};
-use crate::token::{contains, elements, is_token};
+use crate::head::Head;
+use crate::headers::{Headers, Lines, Single};
+use crate::token::{elements, is_token};
 
 /// A request that may become a WebSocket: what it offers, and the answer to its key.
 ///
@@ -25,14 +26,14 @@ pub struct Upgrade<'a> {
 impl<'a> Upgrade<'a> {
     /// Checks an HTTP/1.1 request, RFC 6455 §4.2.1.
     ///
-    /// Costs one SHA-1 of two blocks and one walk over the headers per field read; allocates
+    /// Costs one walk over the headers and one SHA-1 of two blocks; allocates
     /// nothing unless a list field is split over several lines or several subprotocols are offered.
     /// `Origin` is not looked at: that is [`OriginPolicy`](crate::OriginPolicy)'s.
     ///
     /// # Errors
     ///
-    /// The first rule broken, in the order of the fields of [`HandshakeError::status`]: version of
-    /// HTTP, method, host, upgrade, connection, version, key, body, subprotocols, extensions.
+    /// The first rule broken: version of HTTP, method, host, upgrade, connection, version, one key,
+    /// body, subprotocols, extensions, form of the key.
     pub fn check<H: Headers + ?Sized>(
         method: &str,
         version: Version,
@@ -45,34 +46,28 @@ impl<'a> Upgrade<'a> {
         if method != "GET" {
             return Err(HandshakeError::Method);
         }
-        let Single::Once(_) = single(headers, "host") else {
+        let head = Head::read(headers);
+        let Single::Once(_) = head.host else {
             return Err(HandshakeError::Host);
         };
-        if !headers
-            .values("upgrade")
-            .any(|line| contains(line, "websocket"))
-        {
+        if !head.upgrade {
             return Err(HandshakeError::Upgrade);
         }
-        if !headers
-            .values("connection")
-            .any(|line| contains(line, "upgrade"))
-        {
+        if !head.connection {
             return Err(HandshakeError::Connection);
         }
-        check_version(headers)?;
-        let Single::Once(key) = single(headers, "sec-websocket-key") else {
+        check_version(head.version)?;
+        let Single::Once(key) = head.key else {
             return Err(HandshakeError::Key);
         };
-        let accept = accept_key(key)?;
         // Whoever parses frames behind this head would take a body for frames; a proxy that sees a
         // body there would not. Nobody sends one, so nobody may.
-        if headers.values("transfer-encoding").next().is_some()
-            || headers.values("content-length").any(|value| value != b"0")
-        {
+        if head.body {
             return Err(HandshakeError::Body);
         }
-        Self::offers_of(headers, Some(accept))
+        let mut upgrade = Self::offers_of(head)?;
+        upgrade.accept = Some(accept_key(key)?);
+        Ok(upgrade)
     }
 
     /// Checks an extended CONNECT of HTTP/2, RFC 8441 §5. `protocol` is the `:protocol`
@@ -98,8 +93,9 @@ impl<'a> Upgrade<'a> {
             return Err(HandshakeError::PseudoProtocol);
         }
         // Upgrade, Connection and Sec-WebSocket-Key do not exist here: the stream is the proof.
-        check_version(headers)?;
-        Self::offers_of(headers, None)
+        let head = Head::read(headers);
+        check_version(head.version)?;
+        Self::offers_of(head)
     }
 
     /// The value for `Sec-WebSocket-Accept`; `None` over HTTP/2, where there is none.
@@ -137,18 +133,20 @@ impl<'a> Upgrade<'a> {
         Agreed::new(self.accept, protocol.map(String::as_str), deflate)
     }
 
-    fn offers_of<H: Headers + ?Sized>(
-        headers: &'a H,
-        accept: Option<AcceptKey>,
-    ) -> Result<Self, HandshakeError> {
-        let protocols = Lines::read(headers, "sec-websocket-protocol")
-            .filter(are_different_tokens)
-            .ok_or(HandshakeError::Protocols)?;
-        let extensions = Lines::read(headers, "sec-websocket-extensions")
-            .filter(are_extensions)
-            .ok_or(HandshakeError::Extensions)?;
+    fn offers_of(head: Head<'a>) -> Result<Self, HandshakeError> {
+        let Head {
+            protocols,
+            extensions,
+            ..
+        } = head;
+        if !are_different_tokens(&protocols) {
+            return Err(HandshakeError::Protocols);
+        }
+        if !are_extensions(&extensions) {
+            return Err(HandshakeError::Extensions);
+        }
         Ok(Self {
-            accept,
+            accept: None,
             protocols,
             extensions,
         })
@@ -157,8 +155,8 @@ impl<'a> Upgrade<'a> {
 
 /// §4.2.1 item 6 and §4.4: no version is a malformed request, another version a request to try
 /// again.
-fn check_version<H: Headers + ?Sized>(headers: &H) -> Result<(), HandshakeError> {
-    match single(headers, "sec-websocket-version") {
+fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {
+    match version {
         Single::Once(b"13") => Ok(()),
         Single::Once(_) => Err(HandshakeError::VersionUnknown),
         Single::Missing | Single::Repeated => Err(HandshakeError::Version),
@@ -167,6 +165,9 @@ fn check_version<H: Headers + ?Sized>(headers: &H) -> Result<(), HandshakeError>
 
 /// §4.1 item 10: one or more tokens, all different. No header at all is fine.
 fn are_different_tokens(lines: &Lines<'_>) -> bool {
+    if lines.is_empty() || lines.is_garbled() {
+        return !lines.is_garbled();
+    }
     let mut tokens = lines.iter().flat_map(elements);
     let Some(first) = tokens.next() else {
         return lines.is_empty();
@@ -182,11 +183,14 @@ fn are_different_tokens(lines: &Lines<'_>) -> bool {
 
 /// §9.1: every line keeps to the grammar, and one extension at least is named where there is a line.
 fn are_extensions(lines: &Lines<'_>) -> bool {
+    if lines.is_empty() || lines.is_garbled() {
+        return !lines.is_garbled();
+    }
     let mut found = 0;
     lines.iter().flat_map(extensions).all(|extension| {
         found += 1;
         extension.is_ok()
-    }) && (found > 0 || lines.is_empty())
+    }) && found > 0
 }
 
 #[cfg(test)]
