@@ -1,7 +1,7 @@
 //! A stream means the same however it is cut. The oracle is that of the crate's own tests.
 #![no_main]
 
-#[path = "../../crates/ws-frame/tests/oracle/mod.rs"]
+#[path = "../../crates/ws-frame/tests/protocol/oracle.rs"]
 mod oracle;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| oracle::frame_chunks(data));

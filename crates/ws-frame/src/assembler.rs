@@ -25,7 +25,9 @@ pub(crate) struct Assembler {
     buf: Vec<u8>,
     /// How many bytes of `buf` are the message so far.
     len: usize,
-    /// How many of them, at the end, are the start of a character: 0 to 3.
+    /// How many frames it came in so far.
+    pub(crate) fragments: u32,
+    /// How many of its bytes, at the end, are the start of a character: 0 to 3.
     cut: u8,
 }
 
@@ -34,6 +36,7 @@ impl Assembler {
         Self {
             buf: Vec::new(),
             len: 0,
+            fragments: 0,
             cut: 0,
         }
     }

@@ -50,10 +50,8 @@ pub struct Connection {
     control: Control,
     reading: Reading,
     limits: Limits,
-    /// Control frames that may still come, in millionths.
-    allowance: u64,
-    /// Frames of the message under way.
-    fragments: u32,
+    /// Control frames that may still come, in parts of [`ONE`].
+    allowance: u32,
     /// The message under way.
     under_way: Option<Data>,
     role: Role,
@@ -117,9 +115,8 @@ impl Connection {
             assembler: Assembler::new(),
             control: Control::new(),
             reading: Reading::START,
-            allowance: limits.control_burst as u64 * MILLION,
+            allowance: limits.control_burst as u32 * ONE,
             limits,
-            fragments: 0,
             under_way: None,
             role,
             extensions: Extensions::None,
@@ -213,9 +210,10 @@ impl Connection {
     /// once per read, or every few seconds at the heartbeat.
     #[inline]
     pub fn handle_elapsed(&mut self, elapsed: Duration) {
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let more = micros.saturating_mul(u64::from(self.limits.control_per_second));
-        let burst = u64::from(self.limits.control_burst) * MILLION;
+        let burst = u32::from(self.limits.control_burst) * ONE;
+        let micros = elapsed.as_micros().min(HOUR) as u64;
+        let parts = micros * u64::from(self.limits.control_per_second) * u64::from(ONE) / 1_000_000;
+        let more = u32::try_from(parts).unwrap_or(u32::MAX);
         self.allowance = self.allowance.saturating_add(more).min(burst);
     }
 
@@ -393,7 +391,7 @@ impl Connection {
             _ => {}
         }
         if header.opcode.is_control() {
-            let Some(rest) = self.allowance.checked_sub(MILLION) else {
+            let Some(rest) = self.allowance.checked_sub(ONE) else {
                 return Err(ProtocolError::ControlRate);
             };
             self.allowance = rest;
@@ -405,18 +403,18 @@ impl Connection {
             (None, None) => return Err(ProtocolError::ContinuationUnexpected),
             (Some(_), Some(_)) => return Err(ProtocolError::MessageUnfinished),
             (None, Some(kind)) => {
-                self.fragments = 1;
+                self.assembler.fragments = 1;
                 match header.rsv {
                     0 => Data::Plain(kind),
                     _ => Data::Compressed(kind),
                 }
             }
             (Some(data), None) => {
-                self.fragments += 1;
+                self.assembler.fragments += 1;
                 data
             }
         };
-        if self.fragments > self.limits.max_fragments {
+        if self.assembler.fragments > self.limits.max_fragments {
             let limit = self.limits.max_fragments;
             return Err(ProtocolError::Fragments { limit });
         }
@@ -551,5 +549,9 @@ impl Connection {
     }
 }
 
-/// The allowance for one control frame.
-const MILLION: u64 = 1_000_000;
+/// One control frame, in the unit of `allowance`: a burst of 65,535 is just within 32 bits, and
+/// microseconds at fifty a second are still three parts each.
+const ONE: u32 = 1 << 16;
+
+/// In microseconds: more than any burst lasts that would be worth waiting for.
+const HOUR: u128 = 3_600_000_000;

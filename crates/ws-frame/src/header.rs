@@ -202,13 +202,17 @@ impl Header {
         }
     }
 
-    /// How many bytes [`encode`](Self::encode) gives for a payload of `len` bytes without a mask.
+    /// How many bytes [`encode`](Self::encode) gives.
     #[inline]
-    pub const fn unmasked_size(len: usize) -> usize {
-        match len {
+    pub const fn size(&self) -> usize {
+        let size = match self.len {
             0..126 => 2,
             126..0x1_0000 => 4,
             _ => 10,
+        };
+        match self.mask {
+            None => size,
+            Some(_) => size + 4,
         }
     }
 }
@@ -224,5 +228,97 @@ impl AsRef<[u8]> for HeaderBytes {
     #[inline]
     fn as_ref(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header() -> impl Strategy<Value = Header> {
+        let opcode = prop::sample::select(vec![
+            OpCode::Continuation,
+            OpCode::Text,
+            OpCode::Binary,
+            OpCode::Close,
+            OpCode::Ping,
+            OpCode::Pong,
+        ]);
+        let len = prop_oneof![0..200_u64, 65_530..65_540_u64, 0..1_u64 << 63];
+        (
+            any::<bool>(),
+            0..8_u8,
+            opcode,
+            any::<Option<[u8; 4]>>(),
+            len,
+        )
+            .prop_map(|(fin, rsv, opcode, mask, len)| match opcode.is_control() {
+                true => Header {
+                    fin: true,
+                    rsv,
+                    opcode,
+                    mask,
+                    len: len % 126,
+                },
+                false => Header {
+                    fin,
+                    rsv,
+                    opcode,
+                    mask,
+                    len,
+                },
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_is_read_as_it_was_written(header in header(), behind in any::<Vec<u8>>()) {
+            let bytes = header.encode();
+            let bytes = bytes.as_ref();
+            prop_assert_eq!(bytes.len(), header.size());
+            let stream = [bytes, &behind].concat();
+            prop_assert_eq!(Header::parse(&stream), Ok(Some((header, bytes.len()))));
+            for cut in 0..bytes.len() {
+                prop_assert_eq!(Header::parse(&bytes[..cut]), Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_of_section_5_7() {
+        let read = |bytes: &[u8]| Header::parse(bytes).map(|read| read.expect("it is complete"));
+        let text = Header::new(OpCode::Text, 5);
+        assert_eq!(read(b"\x81\x05Hello"), Ok((text, 2)));
+        let masked = Header {
+            mask: Some([0x37, 0xfa, 0x21, 0x3d]),
+            ..text
+        };
+        assert_eq!(
+            read(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
+            Ok((masked, 6))
+        );
+        let fragment = Header {
+            fin: false,
+            ..Header::new(OpCode::Text, 3)
+        };
+        assert_eq!(read(b"\x01\x03Hel"), Ok((fragment, 2)));
+        assert_eq!(
+            read(b"\x80\x02lo"),
+            Ok((Header::new(OpCode::Continuation, 2), 2))
+        );
+        assert_eq!(
+            read(b"\x89\x05Hello"),
+            Ok((Header::new(OpCode::Ping, 5), 2))
+        );
+        assert_eq!(
+            read(b"\x82\x7e\x01\x00"),
+            Ok((Header::new(OpCode::Binary, 256), 4))
+        );
+        assert_eq!(
+            read(b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+            Ok((Header::new(OpCode::Binary, 65_536), 10))
+        );
     }
 }

@@ -16,7 +16,7 @@ pub use close::{CloseCode, CloseFrame};
 pub use connection::{Connection, Role};
 pub use control::{End, State};
 pub use error::ProtocolError;
-pub use frame::{Frame, Prepared, write_frame};
+pub use frame::{Frame, Prepared, write_frame, write_frame_as};
 pub use header::{Header, HeaderBytes, OpCode};
 pub use limits::Limits;
 pub use mask::{Masker, mask};

@@ -48,3 +48,54 @@ impl Masker {
         self.key.rotate_left(piece.len() % 4);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// §5.3, to the letter.
+    fn by_the_letter(buf: &mut [u8], key: [u8; 4]) {
+        for (i, byte) in buf.iter_mut().enumerate() {
+            *byte ^= key[i % 4];
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_meets_its_byte_of_the_key(
+            buf in prop::collection::vec(any::<u8>(), 0..300),
+            from in 0..64_usize,
+            key in any::<[u8; 4]>(),
+        ) {
+            let from = from.min(buf.len());
+            let (mut ours, mut theirs) = (buf.clone(), buf);
+            mask(&mut ours[from..], key);
+            by_the_letter(&mut theirs[from..], key);
+            prop_assert_eq!(ours, theirs);
+        }
+
+        #[test]
+        fn masking_twice_is_identity(buf in any::<Vec<u8>>(), key in any::<[u8; 4]>()) {
+            let mut twice = buf.clone();
+            mask(&mut twice, key);
+            mask(&mut twice, key);
+            prop_assert_eq!(twice, buf);
+        }
+
+        #[test]
+        fn a_payload_in_pieces_is_masked_as_a_whole(
+            mut pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..90), 0..6),
+            key in any::<[u8; 4]>(),
+        ) {
+            let mut whole = pieces.concat();
+            mask(&mut whole, key);
+            let mut masker = Masker::new(key);
+            for piece in &mut pieces {
+                masker.apply(piece);
+            }
+            prop_assert_eq!(pieces.concat(), whole);
+        }
+    }
+}

@@ -449,7 +449,10 @@ impl Model {
 }
 
 /// One frame as the other side of `role` would send it.
-#[allow(dead_code, reason = "the fuzz targets make no frames")]
+#[allow(
+    dead_code,
+    reason = "the fuzz targets, which share this file, make no frames"
+)]
 pub(crate) fn wire(role: Role, fin: bool, rsv: u8, opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     let mask = match role {
         Role::Server => Some([0x12, 0x34, 0x56, 0x78]),

@@ -4,22 +4,20 @@
 //! and one stream for every fault. They are written by the ignored test `write_the_seeds` below, so
 //! that each has its reason beside it.
 
-mod oracle;
-
 use std::fs;
 use std::path::PathBuf;
 
-use oracle::wire;
+use crate::oracle::wire;
 use ws_frame::{OpCode, Role};
 
 #[test]
 fn frame() {
-    over("frame", oracle::frame);
+    over("frame", crate::oracle::frame);
 }
 
 #[test]
 fn frame_chunks() {
-    over("frame_chunks", oracle::frame_chunks);
+    over("frame_chunks", crate::oracle::frame_chunks);
 }
 
 /// The crate may have been taken out of its workspace; then there are no seeds to run.
@@ -42,7 +40,7 @@ fn folder(target: &str) -> PathBuf {
         .join(target)
 }
 
-/// `cargo test -p ws-frame --test seeds -- --ignored`
+/// `cargo test -p ws-frame --test protocol -- --ignored`
 #[test]
 #[ignore = "writes fuzz/seeds"]
 fn write_the_seeds() {

@@ -1,8 +1,6 @@
 //! However a stream is cut, the outcome is that of the whole, and that of the naive reference.
 
-mod oracle;
-
-use oracle::{By, Case, drive, reference, wire};
+use crate::oracle::{By, Case, drive, reference, wire};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use ws_frame::{Limits, OpCode, Role};
@@ -150,7 +148,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_mean_the_same_however_they_are_cut(data in vec(any::<u8>(), 0..200)) {
-        oracle::frame(&data);
-        oracle::frame_chunks(&data);
+        crate::oracle::frame(&data);
+        crate::oracle::frame_chunks(&data);
     }
 }
