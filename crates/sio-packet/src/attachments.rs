@@ -42,9 +42,35 @@ impl Attachments {
         self.ends.push(self.bytes.len());
     }
 
+    /// Removes all but the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     /// Removes all of them and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attachments_keep_their_order_and_their_bounds() {
+        let mut attachments = Attachments::new();
+        for bytes in [&b"one"[..], b"", b"three"] {
+            attachments.push(bytes);
+        }
+        assert!(attachments.iter().eq([&b"one"[..], b"", b"three"]));
+        attachments.truncate(2);
+        assert!(attachments.iter().eq([&b"one"[..], b""]));
+        attachments.push(b"new");
+        assert!(attachments.iter().eq([&b"one"[..], b"", b"new"]));
+        attachments.clear();
+        assert!(attachments.is_empty());
     }
 }

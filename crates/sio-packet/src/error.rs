@@ -124,6 +124,9 @@ impl ReadError {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
+    /// attachments have no place in this packet
+    #[error("attachments have no place in this packet")]
+    Binary,
     /// the value refused to be serialized
     #[error("the value refused to be serialized: {0}")]
     Custom(String),
@@ -134,6 +137,10 @@ pub enum WriteError {
     #[error("a map key is neither a string nor a number")]
     Key,
     /// an object beside attachments has a member `_placeholder`
+    ///
+    /// The receiver would take it for the place of an attachment. Refused because data of one client
+    /// that is passed on to others could else end their connections. A `RawValue` is refused also for
+    /// an underscore that is spelled as an escape.
     #[error("an object beside attachments has a member `_placeholder`")]
     Placeholder,
 }

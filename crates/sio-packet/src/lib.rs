@@ -18,14 +18,21 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod args;
 mod attachments;
 mod encode;
 mod error;
+mod fault;
 mod limits;
 mod packet;
+mod placeholder;
+mod reader;
 mod reassembler;
+mod scanner;
+mod string;
 mod value;
+mod writer;
 
 pub use args::{Args, read_auth};
 pub use attachments::Attachments;
