@@ -202,3 +202,83 @@ pub fn push_message(out: &mut Vec<u8>, expect: usize, write: impl FnOnce(&mut Ve
 
 /// The longest header of a frame that is not masked.
 const HEADROOM: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn payload(parcel: &Parcel) -> Vec<u8> {
+        let mut out = Vec::new();
+        parcel.append_payload(&mut out);
+        assert_eq!(out.len(), parcel.payload_len());
+        out
+    }
+
+    #[test]
+    fn a_text_message_is_one_frame_and_one_segment() {
+        let parcel = Parcel::text("2[\"a\"]");
+        // FIN and text, 7 bytes, the packet.
+        assert_eq!(parcel.wire(), b"\x81\x0742[\"a\"]");
+        assert_eq!(payload(&parcel), b"42[\"a\"]");
+    }
+
+    #[test]
+    fn attachments_lie_behind_their_text() {
+        let parcel = Parcel::builder(5, |out| out.extend_from_slice(b"51-[]"))
+            .attach(&[1, 2, 3, 4])
+            .attach(&[])
+            .build();
+        assert_eq!(
+            parcel.wire(),
+            b"\x81\x06451-[]\x82\x04\x01\x02\x03\x04\x82\x00"
+        );
+        for _ in 0..2 {
+            assert_eq!(payload(&parcel), b"451-[]\x1ebAQIDBA==\x1eb");
+        }
+        let mut out = b"6".to_vec();
+        parcel.append_payload(&mut out);
+        assert_eq!(out, b"6\x1e451-[]\x1ebAQIDBA==\x1eb");
+    }
+
+    #[test]
+    fn a_binary_message_alone_is_a_parcel() {
+        let parcel = Parcel::binary(&[0xff]);
+        assert_eq!(parcel.wire(), b"\x82\x01\xff");
+        assert_eq!(payload(&parcel), b"b/w==");
+    }
+
+    #[test]
+    fn control_packets_are_parcels() {
+        assert_eq!(Parcel::control(Control::Ping).wire(), b"\x81\x012");
+        assert_eq!(payload(&Parcel::control(Control::Pong)), b"3");
+    }
+
+    proptest! {
+        #[test]
+        fn a_parcel_is_the_same_on_both_roads(
+            character: char,
+            count in prop_oneof![0_usize..200, 20_000_usize..70_000],
+            expect in 0_usize..70_000,
+            attachments in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..4),
+        ) {
+            let text = String::from_iter(vec![character; count]);
+            let mut builder = Parcel::builder(expect, |out| out.extend_from_slice(text.as_bytes()));
+            let mut naive = format!("4{text}").into_bytes();
+            for attachment in &attachments {
+                builder = builder.attach(attachment);
+                payload::push_binary(&mut naive, attachment);
+            }
+            let parcel = builder.build();
+            prop_assert_eq!(payload(&parcel), naive);
+            let mut packets = parcel.packets();
+            let first = format!("4{text}");
+            prop_assert_eq!(packets.next(), Some(Data::Text(&first)));
+            for attachment in &attachments {
+                prop_assert_eq!(packets.next(), Some(Data::Binary(Cow::Borrowed(attachment))));
+            }
+            prop_assert_eq!(packets.next(), None);
+        }
+    }
+}

@@ -93,3 +93,139 @@ fn separate(out: &mut Vec<u8>, follows: usize) {
 const fn base64_len(len: usize) -> usize {
     len.div_ceil(3) * 4
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::packet::Data;
+
+    fn all(body: &str, limit: usize) -> Vec<Result<Packet<'_>, PayloadError>> {
+        decode(body, limit).collect()
+    }
+
+    fn text(text: &str) -> Result<Packet<'_>, PayloadError> {
+        Ok(Packet::Message(Data::Text(text)))
+    }
+
+    #[test]
+    fn packets_stand_between_separators() {
+        assert_eq!(all("4a", 9), [text("a")]);
+        assert_eq!(
+            all("4a\x1e2\x1ebAQI=\x1e4€", 9),
+            [
+                text("a"),
+                Ok(Packet::Ping("")),
+                Ok(Packet::Message(Data::Binary(Cow::Borrowed(&[1, 2])))),
+                text("€"),
+            ]
+        );
+    }
+
+    #[test]
+    fn decoding_stops_at_the_first_bad_packet_and_keeps_the_earlier_ones() {
+        let empty = || Err(PayloadError::Packet(PacketError::Empty));
+        assert_eq!(all("4a\x1ex\x1e4b", 9).len(), 2);
+        assert_eq!(all("", 9), [empty()]);
+        assert_eq!(all("4a\x1e", 9), [text("a"), empty()]);
+        assert_eq!(all("\x1e4a", 9), [empty()]);
+    }
+
+    #[test]
+    fn a_body_of_separators_costs_one_error() {
+        assert_eq!(all(&"\x1e".repeat(1_000_000), 131_072).len(), 1);
+    }
+
+    #[test]
+    fn there_is_a_limit_to_the_number_of_packets() {
+        let body = "4\x1e4\x1e4";
+        assert_eq!(all(body, 3), [text(""), text(""), text("")]);
+        let too_many = Err(PayloadError::TooManyPackets { limit: 2 });
+        assert_eq!(all(body, 2), [text(""), text(""), too_many]);
+        assert_eq!(
+            all(body, 0),
+            [Err(PayloadError::TooManyPackets { limit: 0 })]
+        );
+        let full = ["4"; 131_073].join("\x1e");
+        assert_eq!(
+            decode(&full, 131_073).filter(Result::is_ok).count(),
+            131_073
+        );
+        assert_eq!(
+            decode(&full, 131_072).filter(Result::is_ok).count(),
+            131_072
+        );
+    }
+
+    #[test]
+    fn what_is_appended_is_separated() {
+        let mut out = Vec::new();
+        push_text(&mut out, "2");
+        push_binary(&mut out, &[1, 2, 3, 4]);
+        push_binary(&mut out, &[]);
+        push_text(&mut out, "4€");
+        assert_eq!(out, "2\x1ebAQIDBA==\x1eb\x1e4€".as_bytes());
+        assert_eq!(binary_len(4), "bAQIDBA==".len());
+    }
+
+    /// The reference: split everything, then read until something is wrong.
+    fn naive(body: &str, limit: usize) -> (Vec<Packet<'_>>, bool) {
+        let mut packets = Vec::new();
+        for segment in body.split('\x1e') {
+            match Packet::parse_text(segment) {
+                Ok(packet) if packets.len() < limit => packets.push(packet),
+                _ => return (packets, false),
+            }
+        }
+        (packets, true)
+    }
+
+    proptest! {
+        #[test]
+        fn the_decoder_agrees_with_splitting_first(
+            body in "([0-6b7]?[aA=\u{e9}]{0,5}\u{1e}?){0,12}",
+            limit in 0_usize..8,
+        ) {
+            let (packets, whole) = naive(&body, limit);
+            let mut decoder = decode(&body, limit);
+            for packet in packets {
+                prop_assert_eq!(decoder.next(), Some(Ok(packet)));
+            }
+            if whole {
+                prop_assert_eq!(decoder.next(), None);
+            } else {
+                prop_assert!(matches!(decoder.next(), Some(Err(_))));
+            }
+            prop_assert_eq!(decoder.next(), None);
+        }
+
+        #[test]
+        fn what_is_appended_is_read_again(
+            packets in prop::collection::vec(
+                prop_oneof![
+                    "[^\u{1e}]{0,20}".prop_map(Ok),
+                    prop::collection::vec(any::<u8>(), 0..20).prop_map(Err),
+                ],
+                1..10,
+            ),
+        ) {
+            let mut out = Vec::new();
+            for packet in &packets {
+                match packet {
+                    Ok(text) => push_text(&mut out, &format!("4{text}")),
+                    Err(bytes) => push_binary(&mut out, bytes),
+                }
+            }
+            let body = String::from_utf8(out).unwrap();
+            let read: Vec<_> = decode(&body, packets.len()).map(Result::unwrap).collect();
+            let sent: Vec<_> = packets.iter().map(|packet| Packet::Message(match packet {
+                Ok(text) => Data::Text(text),
+                Err(bytes) => Data::Binary(Cow::Borrowed(bytes)),
+            })).collect();
+            prop_assert_eq!(read, sent);
+        }
+    }
+}

@@ -216,3 +216,221 @@ pub fn route(
         (Form::Plain, Transport::Polling, Method::Other) => Route::Unanswerable,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Transports;
+
+    const SID: &str = "ABCDEFGHIJKLMNOPQRST";
+
+    fn ask(
+        method: Method,
+        form: Form,
+        query: &str,
+        known: Option<Known>,
+    ) -> Result<Route, Refusal> {
+        let request = Request {
+            method,
+            form,
+            origin: Origin::Legal,
+        };
+        route(
+            request,
+            &Query::parse(Some(query)),
+            known,
+            &Config::default(),
+        )
+    }
+
+    fn known(transport: Transport) -> Option<Known> {
+        Some(Known {
+            transport,
+            revision: Revision::V4,
+        })
+    }
+
+    fn refused(code: ErrorCode, context: Context) -> Result<Route, Refusal> {
+        Err(Refusal { code, context })
+    }
+
+    #[test]
+    fn a_handshake_opens_over_either_transport() {
+        for (form, query, transport) in [
+            (Form::Plain, "EIO=4&transport=polling", Transport::Polling),
+            (
+                Form::Upgrade,
+                "EIO=4&transport=websocket",
+                Transport::WebSocket,
+            ),
+            (
+                Form::Plain,
+                "EIO=4&transport=polling&sid=",
+                Transport::Polling,
+            ),
+        ] {
+            let opening = Opening {
+                transport,
+                revision: Revision::V4,
+            };
+            assert_eq!(
+                ask(Method::Get, form, query, None),
+                Ok(Route::Open(opening))
+            );
+            assert_eq!(opening.check_revision(&Config::default()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn revision_3_is_refused_last_and_unless_allowed() {
+        let query = "EIO=5&transport=polling";
+        let Ok(Route::Open(opening)) = ask(Method::Get, Form::Plain, query, None) else {
+            panic!("the revision is the last check");
+        };
+        let refusal = opening.check_revision(&Config::default()).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::UnsupportedProtocolVersion);
+        let config = Config {
+            allow_eio3: true,
+            ..Config::default()
+        };
+        assert_eq!(opening.check_revision(&config), Ok(()));
+    }
+
+    #[test]
+    fn a_session_is_polled_posted_to_and_probed() {
+        let polling = format!("EIO=4&transport=polling&sid={SID}");
+        let websocket = format!("EIO=4&transport=websocket&sid={SID}");
+        let session = known(Transport::Polling);
+        for (method, form, query, route) in [
+            (Method::Get, Form::Plain, &polling, Route::Poll),
+            (Method::Post, Form::Plain, &polling, Route::Post),
+            (Method::Other, Form::Plain, &polling, Route::Unanswerable),
+            (Method::Get, Form::Upgrade, &websocket, Route::Probe),
+            (Method::Get, Form::Upgrade, &polling, Route::Hang),
+        ] {
+            assert_eq!(ask(method, form, query, session), Ok(route));
+        }
+    }
+
+    #[test]
+    fn an_upgrade_request_for_polling_is_hung_up() {
+        let query = "EIO=4&transport=polling";
+        assert_eq!(
+            ask(Method::Get, Form::Upgrade, query, None),
+            Ok(Route::Hang)
+        );
+    }
+
+    #[test]
+    fn the_first_check_that_fails_is_the_answer() {
+        let polling = format!("EIO=4&transport=polling&sid={SID}");
+        let websocket = format!("EIO=4&transport=websocket&sid={SID}");
+        let old = format!("EIO=3&transport=polling&sid={SID}");
+        let unknown = (ErrorCode::UnknownTransport, Context::Transport);
+        let sid = (ErrorCode::UnknownSid, Context::Sid);
+        let mismatch = (ErrorCode::BadRequest, Context::TransportMismatch);
+        for (method, form, query, session, (code, context)) in [
+            (Method::Get, Form::Plain, "", None, unknown),
+            (
+                Method::Post,
+                Form::Plain,
+                "transport=webtransport&EIO=4",
+                None,
+                unknown,
+            ),
+            (
+                Method::Get,
+                Form::Plain,
+                "transport=__proto__&sid=x",
+                None,
+                unknown,
+            ),
+            (
+                Method::Post,
+                Form::Plain,
+                "transport=polling&sid=x",
+                None,
+                sid,
+            ),
+            (Method::Get, Form::Upgrade, &*websocket, None, sid),
+            (
+                Method::Get,
+                Form::Plain,
+                &*websocket,
+                known(Transport::Polling),
+                mismatch,
+            ),
+            (
+                Method::Get,
+                Form::Plain,
+                &*polling,
+                known(Transport::WebSocket),
+                mismatch,
+            ),
+            (
+                Method::Get,
+                Form::Plain,
+                &*old,
+                known(Transport::Polling),
+                (ErrorCode::BadRequest, Context::ProtocolMismatch),
+            ),
+            (
+                Method::Post,
+                Form::Plain,
+                "transport=polling&EIO=4",
+                None,
+                (ErrorCode::BadHandshakeMethod, Context::Method),
+            ),
+            (
+                Method::Get,
+                Form::Plain,
+                "transport=websocket&EIO=4",
+                None,
+                (ErrorCode::BadRequest, Context::TransportHandshakeError),
+            ),
+        ] {
+            assert_eq!(
+                ask(method, form, query, session),
+                refused(code, context),
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_illegal_origin_is_refused_after_the_transport_and_before_the_sid() {
+        let request = Request {
+            method: Method::Get,
+            form: Form::Plain,
+            origin: Origin::Illegal,
+        };
+        for (query, code) in [
+            ("transport=x&sid=x", ErrorCode::UnknownTransport),
+            ("transport=polling&sid=x", ErrorCode::BadRequest),
+        ] {
+            let result = route(
+                request,
+                &Query::parse(Some(query)),
+                None,
+                &Config::default(),
+            );
+            assert_eq!(result.unwrap_err().code, code);
+        }
+    }
+
+    #[test]
+    fn a_disabled_transport_is_unknown() {
+        let config = Config {
+            transports: Transports::WEBSOCKET,
+            ..Config::default()
+        };
+        let request = Request {
+            method: Method::Get,
+            form: Form::Plain,
+            origin: Origin::Legal,
+        };
+        let query = Query::parse(Some("EIO=4&transport=polling"));
+        let refusal = route(request, &query, None, &config).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::UnknownTransport);
+    }
+}
