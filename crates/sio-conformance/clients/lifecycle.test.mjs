@@ -127,7 +127,7 @@ overEveryTransport("lifecycle", (clients) => {
 
   it("many clients at once: all connect, all hear one broadcast, all are let go", async () => {
     const nsp = `/dyn-${process.pid}${clients.name.length}99`;
-    const n = clients.name === "polling" ? 40 : 100;
+    const n = clients.name === "websocket" ? 100 : 40;
     const sockets = await clients.many(n, nsp);
     assert.equal(new Set(sockets.map((socket) => socket.id)).size, n);
     const event = unique("event");

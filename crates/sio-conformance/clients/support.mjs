@@ -33,7 +33,7 @@ const transports = {
 };
 
 /** The longest any single wait may take, in milliseconds. */
-const PATIENCE = 5000;
+const PATIENCE = 10_000;
 
 /** Runs `body` once for each way to reach the server; `body` gets a `Clients` to open sockets with. */
 export function overEveryTransport(title, body) {

@@ -494,7 +494,7 @@ describe("the upgrade", () => {
 
   it("a probe that is never followed up is closed in time; polling goes on", async () => {
     const { session, wire } = await probed();
-    const ended = wire.end(4000);
+    const ended = wire.end();
     const packets = [];
     let open = true;
     ended.finally(() => (open = false));
@@ -538,14 +538,14 @@ describe("Socket.IO packets", () => {
 
   it("a session that joins nothing is closed in time", async () => {
     const wire = await Wire.session();
-    await wire.end(4000);
+    await wire.end();
   });
 
   it("a session that was refused, and joined nothing, is closed in time", async () => {
     const wire = await Wire.session();
     wire.send("40/nope");
     await wire.packet("44");
-    await wire.end(4000);
+    await wire.end();
   });
 
   it("acks carry the id they answer", async () => {

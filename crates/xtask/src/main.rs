@@ -1,2 +1,81 @@
-//! (under construction)
-fn main() {}
+//! What cargo alone cannot do: the demo, the whole test suite, and the installs they need.
+//!
+//! `cargo xtask help` lists the commands. Everything that is fetched lands in `target/xtask`.
+
+#![forbid(unsafe_code)]
+
+mod browser;
+mod clients;
+mod demo;
+mod fuzz;
+mod install;
+mod place;
+mod run;
+mod suite;
+
+use std::process::ExitCode;
+
+use crate::run::Failure;
+
+const HELP: &str = "\
+What cargo alone cannot do. Everything that is fetched lands in target/xtask.
+
+cargo xtask demo
+    Fetches the browser client from npm and runs the chat on http://127.0.0.1:5000.
+
+cargo xtask test [--only PART]...
+    Installs what the tests need and runs everything. PART is one or more of:
+      fmt       cargo fmt --check
+      clippy    cargo clippy, warnings denied, all targets and features
+      rust      cargo test, with the default features and with all
+      doc       cargo doc, warnings denied
+      fuzz      every fuzz target builds
+      clients   the Node and Python clients against the server on every road
+      browser   the chat in Chromium
+
+cargo xtask conformance [--road ROAD]... [--client CLIENT]... [--match REGEX]
+    The clients alone. ROAD: listen, service, axum. CLIENT: node, python.
+    --match runs the tests whose name it fits (Node) or whose name contains it (Python).
+    --reference runs them against Node's own server instead: a test that fails there is wrong.
+
+cargo xtask fuzz TARGET [--seconds N]
+    Runs a fuzz target on the stable toolchain, for 60 seconds unless told otherwise.
+";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nxtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<(), Failure> {
+    use lexopt::prelude::*;
+
+    let mut args = lexopt::Parser::from_env();
+    let Some(command) = args.next()? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    match command {
+        Value(name) if name == "demo" => match args.next()? {
+            None => demo::run(),
+            Some(arg) => Err(arg.unexpected().into()),
+        },
+        Value(name) if name == "test" => suite::run(&mut args),
+        Value(name) if name == "conformance" => clients::run(&mut args),
+        Value(name) if name == "fuzz" => fuzz::run(&mut args),
+        Value(name) if name == "help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Long("help") | Short('h') => {
+            print!("{HELP}");
+            Ok(())
+        }
+        arg => Err(arg.unexpected().into()),
+    }
+}

@@ -25,7 +25,7 @@ MISSING = [] if REFERENCE else json.loads(
 )
 
 #: The longest any single wait may take, in seconds.
-PATIENCE = 5
+PATIENCE = 10
 
 _counter = itertools.count()
 
