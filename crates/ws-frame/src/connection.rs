@@ -133,6 +133,12 @@ impl Connection {
 
     // A: facts
 
+    /// Which side of the connection this is.
+    #[inline]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
     /// Where the closing handshake stands.
     #[inline]
     pub const fn state(&self) -> State {
@@ -268,6 +274,12 @@ impl Connection {
     ) -> bool {
         assert!(self.role == Role::Client, "a server masks nothing");
         self.control.poll_transmit_masked(out, key)
+    }
+
+    /// The buffer of the message that was lent last, if it was put together here.
+    #[cfg(feature = "codec")]
+    pub(crate) fn take_assembled(&mut self) -> Vec<u8> {
+        self.assembler.take()
     }
 
     #[inline]

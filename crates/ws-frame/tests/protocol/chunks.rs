@@ -10,19 +10,25 @@ use ws_frame::{Limits, OpCode, Role};
 struct Plan {
     opcode: OpCode,
     rsv: u8,
-    fragments: Vec<(Vec<u8>, Vec<(OpCode, Vec<u8>)>)>,
+    fragments: Vec<Fragment>,
+}
+
+#[derive(Clone, Debug)]
+struct Fragment {
+    payload: Vec<u8>,
+    controls: Vec<(OpCode, Vec<u8>)>,
 }
 
 impl Plan {
     fn write(&self, role: Role, out: &mut Vec<u8>) {
         let last = self.fragments.len() - 1;
-        for (i, (payload, controls)) in self.fragments.iter().enumerate() {
+        for (i, fragment) in self.fragments.iter().enumerate() {
             let (opcode, rsv) = match i {
                 0 => (self.opcode, self.rsv),
                 _ => (OpCode::Continuation, 0),
             };
-            out.extend(wire(role, i == last, rsv, opcode, payload));
-            for (opcode, payload) in controls {
+            out.extend(wire(role, i == last, rsv, opcode, &fragment.payload));
+            for (opcode, payload) in &fragment.controls {
                 out.extend(wire(role, true, 0, *opcode, payload));
             }
         }
@@ -74,10 +80,16 @@ fn plan() -> impl Strategy<Value = Plan> {
             let mut fragments = Vec::new();
             for (per_mille, controls) in cuts {
                 let (piece, behind) = rest.split_at(rest.len() * per_mille / 1000);
-                fragments.push((piece.to_vec(), controls));
+                fragments.push(Fragment {
+                    payload: piece.to_vec(),
+                    controls,
+                });
                 rest = behind;
             }
-            fragments.push((rest.to_vec(), trailing));
+            fragments.push(Fragment {
+                payload: rest.to_vec(),
+                controls: trailing,
+            });
             Plan {
                 opcode,
                 rsv,
