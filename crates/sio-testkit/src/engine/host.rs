@@ -1,0 +1,452 @@
+//! A driver of one session, as a server has one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use eio_transport::{
+    Action, Config, Data, Packet, Parcel, PollId, Reason, Revision, Road, Session, Source,
+    Transport, payload,
+};
+
+/// A message on a WebSocket.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Frame {
+    /// A text frame.
+    Text(String),
+    /// A binary frame.
+    Binary(Vec<u8>),
+}
+
+/// What the host gives to the network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reply {
+    /// The answer to a GET: connection, status, body.
+    Get(u32, u16, String),
+    /// The answer to a POST: connection, status.
+    Post(u32, u16),
+    /// A frame on a WebSocket.
+    Frame(u32, Frame),
+    /// The end of a WebSocket.
+    Close(u32),
+}
+
+/// A session with its queue and its two roads.
+///
+/// Connections and WebSockets have numbers. Messages to the client are numbered by
+/// [`emit`](Self::emit), messages from it must come numbered from 0.
+#[derive(Debug)]
+pub struct Host {
+    session: Session,
+    queue: VecDeque<Arc<Parcel>>,
+    get: Option<(PollId, u32)>,
+    post: Option<u32>,
+    socket: Option<u32>,
+    probe: Option<u32>,
+    /// What came over the WebSocket while the session did not accept it, as it would wait unread
+    /// in the kernel. `None` stands for the end of the WebSocket.
+    unread: VecDeque<Option<Frame>>,
+    emitted: u64,
+    received: u64,
+    ended: Option<Reason>,
+    closing: bool,
+    replies: VecDeque<Reply>,
+}
+
+impl Host {
+    /// The most bytes of the queue that go into one answer, small so that it happens.
+    const ANSWER: usize = 60;
+
+    /// A session just opened. Over WebSocket it uses number 0.
+    pub fn new(revision: Revision, via: Transport, config: Arc<Config>, now: Instant) -> Self {
+        let mut session = Session::open(revision, via, config, now);
+        session.claim();
+        Self {
+            session,
+            queue: VecDeque::new(),
+            get: None,
+            post: None,
+            socket: (via == Transport::WebSocket).then_some(0),
+            probe: None,
+            unread: VecDeque::new(),
+            emitted: 0,
+            received: 0,
+            ended: None,
+            closing: false,
+            replies: VecDeque::new(),
+        }
+    }
+
+    /// The session.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Messages queued for the client so far.
+    pub const fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// Messages of the client that reached the application so far.
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Why the session ended.
+    pub const fn ended(&self) -> Option<Reason> {
+        self.ended
+    }
+
+    /// The number of the probing WebSocket.
+    pub const fn probe_number(&self) -> Option<u32> {
+        self.probe
+    }
+
+    /// The number of the session's WebSocket.
+    pub const fn socket_number(&self) -> Option<u32> {
+        self.socket
+    }
+
+    /// The connection of the POST that is being read.
+    pub const fn post_number(&self) -> Option<u32> {
+        self.post
+    }
+
+    /// The connection of the GET that waits.
+    pub fn get_number(&self) -> Option<u32> {
+        self.get.map(|(_, connection)| connection)
+    }
+
+    /// The next thing for the network.
+    pub fn next_reply(&mut self) -> Option<Reply> {
+        self.replies.pop_front()
+    }
+
+    /// A GET came.
+    pub fn get(&mut self, connection: u32, now: Instant) {
+        match self.session.handle_poll(now) {
+            Ok(id) => self.get = Some((id, connection)),
+            Err(code) => {
+                self.replies
+                    .push_back(Reply::Get(connection, code.status(), code.json().into()));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The connection of a GET is gone.
+    pub fn get_gone(&mut self, connection: u32, now: Instant) {
+        if let Some((id, waiting)) = self.get
+            && waiting == connection
+        {
+            self.get = None;
+            self.session.handle_poll_lost(id, now);
+            self.settle(now);
+        }
+    }
+
+    /// The head of a POST came.
+    pub fn post(&mut self, connection: u32, now: Instant) {
+        match self.session.handle_post(now) {
+            Ok(()) => self.post = Some(connection),
+            Err(code) => {
+                self.replies
+                    .push_back(Reply::Post(connection, code.status()));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The body of a POST is complete.
+    pub fn post_done(&mut self, connection: u32, body: &str, now: Instant) {
+        if self.post != Some(connection) {
+            return;
+        }
+        self.post = None;
+        for packet in payload::decode(body, 100) {
+            match packet {
+                Ok(packet) => {
+                    let data = self.session.handle_packet(Source::Polling, packet, now);
+                    self.deliver(data);
+                }
+                Err(_) => self.session.handle_malformed(Source::Polling, now),
+            }
+            self.settle(now);
+        }
+        self.session.handle_post_end(now);
+        self.replies.push_back(Reply::Post(connection, 200));
+        self.settle(now);
+        self.read(now);
+    }
+
+    /// The connection of a POST is gone before its body was complete.
+    pub fn post_gone(&mut self, connection: u32, now: Instant) {
+        if self.post == Some(connection) {
+            self.post = None;
+            self.session.handle_post_lost(now);
+            self.settle(now);
+        }
+    }
+
+    /// A WebSocket with the id of the session came.
+    pub fn probe(&mut self, socket: u32, now: Instant) {
+        match self.session.handle_probe(now) {
+            Ok(()) => self.probe = Some(socket),
+            Err(_) => self.replies.push_back(Reply::Close(socket)),
+        }
+        self.settle(now);
+    }
+
+    /// A frame came.
+    pub fn frame(&mut self, socket: u32, frame: Frame, now: Instant) {
+        if self.probe == Some(socket) {
+            let text = match &frame {
+                Frame::Text(text) => text,
+                Frame::Binary(_) => "4",
+            };
+            match Packet::parse_text(text) {
+                Ok(packet) => {
+                    let data = self.session.handle_packet(Source::Probe, packet, now);
+                    assert_eq!(data, None, "a probe brings no messages");
+                }
+                Err(_) => self.session.handle_malformed(Source::Probe, now),
+            }
+            self.settle(now);
+        } else if self.socket == Some(socket) {
+            self.unread.push_back(Some(frame));
+            self.read(now);
+        }
+    }
+
+    /// A WebSocket is gone.
+    pub fn socket_gone(&mut self, socket: u32, now: Instant) {
+        if self.probe == Some(socket) {
+            self.probe = None;
+            self.session.handle_lost(Source::Probe, now);
+            self.settle(now);
+        } else if self.socket == Some(socket) {
+            self.unread.push_back(None);
+            self.read(now);
+        }
+    }
+
+    /// A timer went off, rightly or not.
+    pub fn timeout(&mut self, now: Instant) {
+        self.session.handle_timeout(now);
+        self.settle(now);
+        let next = self.session.poll_timeout();
+        assert!(
+            next.is_none_or(|next| next > now),
+            "a deadline that was handled is over"
+        );
+    }
+
+    /// The application sends the next message; every third one has an attachment.
+    pub fn emit(&mut self, now: Instant) {
+        if self.closing || self.session.is_ended() {
+            return;
+        }
+        let number = self.emitted;
+        self.emitted += 1;
+        let parcel = if number % 3 == 2 {
+            Parcel::builder(4, |out| {
+                out.extend_from_slice(format!("{number}+").as_bytes())
+            })
+            .attach(&number.to_be_bytes())
+            .build()
+        } else {
+            Parcel::text(&number.to_string())
+        };
+        self.queue.push_back(Arc::new(parcel));
+        self.settle(now);
+    }
+
+    /// The application closes the session.
+    pub fn close(&mut self, now: Instant) {
+        self.closing = true;
+        self.session.close(Reason::ForcedServerClose, now);
+        self.settle(now);
+    }
+
+    /// Reads from the WebSocket as long as the session accepts it.
+    fn read(&mut self, now: Instant) {
+        while self.socket.is_some() && self.session.accepts(Source::WebSocket) {
+            let Some(frame) = self.unread.pop_front() else {
+                return;
+            };
+            match &frame {
+                None => {
+                    self.socket = None;
+                    self.session.handle_lost(Source::WebSocket, now);
+                }
+                // The short way for plain messages.
+                Some(Frame::Text(text)) if text.starts_with('4') => {
+                    self.session.handle_heard(now);
+                    self.deliver(Some(Data::Text(&text[1..])));
+                }
+                Some(Frame::Text(text)) => match Packet::parse_text(text) {
+                    Ok(packet) => {
+                        let data = self.session.handle_packet(Source::WebSocket, packet, now);
+                        self.deliver(data);
+                    }
+                    Err(_) => self.session.handle_malformed(Source::WebSocket, now),
+                },
+                Some(Frame::Binary(bytes)) => {
+                    self.session.handle_heard(now);
+                    self.deliver(Some(Data::Binary(bytes.into())));
+                }
+            }
+            self.settle(now);
+        }
+    }
+
+    /// What the application gets, with nothing lost, doubled or out of order.
+    fn deliver(&mut self, data: Option<Data<'_>>) {
+        let number = match data {
+            None => return,
+            Some(Data::Text(text)) => text.parse().expect("the messages of clients are numbers"),
+            Some(Data::Binary(bytes)) => {
+                u64::from_be_bytes(bytes[..].try_into().expect("eight bytes are a number"))
+            }
+        };
+        assert_eq!(
+            number, self.received,
+            "messages of the client come in order, each once"
+        );
+        self.received += 1;
+    }
+
+    /// Does what the session says, drains what may drain, and looks whether all is well.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some(action) = self.session.poll_action() {
+                self.act(action);
+            }
+            if !self.drain(now) {
+                break;
+            }
+        }
+        let session = &self.session;
+        assert_eq!(
+            session.waiting(),
+            self.get.map(|(id, _)| id),
+            "a GET waits here and there"
+        );
+        assert_eq!(
+            session.poll_timeout().is_none(),
+            session.is_ended(),
+            "the living have a deadline"
+        );
+        assert_eq!(session.is_ended(), self.ended.is_some(), "an end is told");
+        if session.is_ended() {
+            assert_eq!(
+                (self.probe, self.socket),
+                (None, None),
+                "no WebSocket outlives its session"
+            );
+        }
+        if session.road() == Some(Road::WebSocket) {
+            assert!(self.queue.is_empty(), "what may leave has left");
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        assert_eq!(
+            self.ended, None,
+            "nothing follows the end, but {action:?} did"
+        );
+        match action {
+            Action::Send(control) => self.queue.push_back(Arc::new(Parcel::control(control))),
+            Action::SendProbe => {
+                let probe = self.probe.expect("a probe is answered while it is there");
+                self.replies
+                    .push_back(Reply::Frame(probe, Frame::Text("3probe".into())));
+            }
+            Action::Answer(id, answer) => {
+                let (waiting, connection) = self.get.take().expect("a GET waits");
+                assert_eq!(id, waiting, "the GET that waits is answered");
+                let mut body = Vec::new();
+                if answer.drains() {
+                    for parcel in self.queue.drain(..) {
+                        parcel.append_payload(&mut body);
+                    }
+                }
+                answer.finish(&mut body);
+                self.answer(connection, body);
+            }
+            Action::DropProbe => {
+                let probe = self
+                    .probe
+                    .take()
+                    .expect("a probe is dropped while it is there");
+                self.replies.push_back(Reply::Close(probe));
+            }
+            Action::Switch => {
+                self.socket = self.probe.take();
+                assert!(
+                    self.socket.is_some(),
+                    "the session moves to a WebSocket that is there"
+                );
+            }
+            Action::Hang => {
+                self.write_out();
+                self.unread.clear();
+                let socket = self
+                    .socket
+                    .take()
+                    .expect("a WebSocket is closed while it is there");
+                self.replies.push_back(Reply::Close(socket));
+            }
+            Action::Ended(reason) => self.ended = Some(reason),
+            other => panic!("the host does not know {other:?}"),
+        }
+    }
+
+    /// Lets the queue out by the road that is open. True if the session may have more to say.
+    fn drain(&mut self, now: Instant) -> bool {
+        match self.session.road() {
+            Some(Road::Polling) if !self.queue.is_empty() => {
+                let mut body = Vec::new();
+                while let Some(parcel) = self.queue.front() {
+                    if !body.is_empty() && body.len() + parcel.payload_len() > Self::ANSWER {
+                        break;
+                    }
+                    parcel.append_payload(&mut body);
+                    self.queue.pop_front();
+                }
+                let (_, connection) = self.get.take().expect("a GET waits");
+                self.answer(connection, body);
+                self.session.drained(now);
+                true
+            }
+            Some(Road::WebSocket) => {
+                self.write_out();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn write_out(&mut self) {
+        let socket = self.socket.expect("the road is a WebSocket that is there");
+        for parcel in self.queue.drain(..) {
+            for packet in parcel.packets() {
+                let frame = match packet {
+                    Data::Text(text) => Frame::Text(text.into()),
+                    Data::Binary(bytes) => Frame::Binary(bytes.into_owned()),
+                };
+                assert_ne!(
+                    frame,
+                    Frame::Text("6".into()),
+                    "no NOOP ever on a WebSocket"
+                );
+                self.replies.push_back(Reply::Frame(socket, frame));
+            }
+        }
+    }
+
+    fn answer(&mut self, connection: u32, body: Vec<u8>) {
+        let body = String::from_utf8(body).expect("packets are text");
+        self.replies.push_back(Reply::Get(connection, 200, body));
+    }
+}
