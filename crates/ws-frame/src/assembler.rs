@@ -41,6 +41,12 @@ impl Assembler {
         }
     }
 
+    /// Whether there is neither a message nor a buffer.
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.buf.capacity() == 0
+    }
+
     /// The length of the message so far.
     #[inline]
     pub(crate) const fn len(&self) -> usize {
@@ -103,7 +109,8 @@ impl Assembler {
 
     /// Makes room for reading straight in.
     pub(crate) fn space(&mut self, left: usize, max: usize) -> &mut Vec<u8> {
-        if self.buf.len() == self.buf.capacity() {
+        let free = self.buf.capacity() - self.buf.len();
+        if free < left.min(READ_FLOOR) {
             let have = self.buf.len() + 1;
             let end = self.buf.len() + left;
             self.room(have, end, READ_FLOOR, max);
@@ -120,7 +127,8 @@ impl Assembler {
         // Small fragments grow the buffer beyond the frame under way, or each would move all others.
         let end = end.max(self.buf.capacity().saturating_mul(2).min(max));
         let target = have.max(end.min(floor.max(have.saturating_mul(2))));
-        self.buf.reserve_exact(target - self.buf.len());
+        self.buf
+            .reserve_exact(target.saturating_sub(self.buf.len()));
     }
 
     /// Makes the first `count` bytes behind the message part of it.
@@ -139,13 +147,10 @@ impl Assembler {
     }
 
     /// Ends the message, which [`lent`](Self::lent) shows until the buffer is released, and says how
-    /// long it is.
-    pub(crate) fn finish(&mut self) -> Result<usize, ProtocolError> {
-        let len = std::mem::take(&mut self.len);
-        match std::mem::take(&mut self.cut) {
-            0 => Ok(len),
-            _ => Err(ProtocolError::Utf8),
-        }
+    /// long it is. Text has to be checked as a whole then.
+    pub(crate) fn finish(&mut self) -> usize {
+        self.cut = 0;
+        std::mem::take(&mut self.len)
     }
 
     /// The message that was finished last, of `len` bytes.

@@ -196,10 +196,9 @@ impl Connection {
         input: &mut &'i mut [u8],
         spare: &mut Vec<u8>,
     ) -> Result<Option<Message<'a>>, ProtocolError> {
-        match self.advance(input, spare) {
-            Ok(Some(found)) => self.lend(found, input).map(Some),
-            Ok(None) => Ok(None),
-            Err(fault) => Err(self.fail(fault, input)),
+        match self.whole(input) {
+            Some(found) => self.lend(found, input).map(Some),
+            None => self.receive_any(input, spare),
         }
     }
 
@@ -287,8 +286,53 @@ impl Connection {
         matches!(self.state(), State::Open | State::CloseSent)
     }
 
-    /// Goes to the end of the next message or control frame, or of the input.
+    /// The next message, if it is what nearly all are: one frame, not compressed, that lies whole in
+    /// the input. Everything else, and every fault, is left to `receive_any`.
     #[inline]
+    fn whole<'i>(&self, input: &mut &'i mut [u8]) -> Option<Found<'i>> {
+        let between = matches!(self.reading, Reading::Header { len: 0, .. })
+            && self.under_way.is_none()
+            && self.assembler.is_empty()
+            && self.reads();
+        let (header, size) = Header::parse(input).ok()??;
+        let kind = match header.opcode {
+            OpCode::Text => Kind::Text,
+            OpCode::Binary => Kind::Binary,
+            _ => return None,
+        };
+        let len = usize::try_from(header.len).ok()?;
+        let end = size.checked_add(len)?;
+        if !between
+            || !header.fin
+            || header.rsv != 0
+            || header.mask.is_some() != (self.role == Role::Server)
+            || len > self.limits.max_message
+            || end > input.len()
+        {
+            return None;
+        }
+        let (frame, rest) = std::mem::take(input).split_at_mut(end);
+        *input = rest;
+        let payload = &mut frame[size..];
+        if let Some(key) = header.mask {
+            mask(payload, key);
+        }
+        Some(Found::Data(Data::Plain(kind), payload))
+    }
+
+    fn receive_any<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i mut [u8],
+        spare: &mut Vec<u8>,
+    ) -> Result<Option<Message<'a>>, ProtocolError> {
+        match self.advance(input, spare) {
+            Ok(Some(found)) => self.lend(found, input).map(Some),
+            Ok(None) => Ok(None),
+            Err(fault) => Err(self.fail(fault, input)),
+        }
+    }
+
+    /// Goes to the end of the next message or control frame, or of the input.
     fn advance<'i>(
         &mut self,
         input: &mut &'i mut [u8],
@@ -422,14 +466,14 @@ impl Connection {
                 }
             }
             (Some(data), None) => {
+                let limit = self.limits.max_fragments;
+                if self.assembler.fragments >= limit {
+                    return Err(ProtocolError::Fragments { limit });
+                }
                 self.assembler.fragments += 1;
                 data
             }
         };
-        if self.assembler.fragments > self.limits.max_fragments {
-            let limit = self.limits.max_fragments;
-            return Err(ProtocolError::Fragments { limit });
-        }
         // A header's length is less than 2^63, so the sum does not overflow.
         let len = self.assembler.len() as u64 + header.len;
         if len > self.limits.max_message as u64 {
@@ -485,18 +529,19 @@ impl Connection {
         if opcode.is_control() {
             return Ok(ended.then_some(Found::ControlBehind(opcode)));
         }
+        let count = straight + piece.len();
+        if ended && fin {
+            // The text is checked as a whole when it is lent.
+            assembler.commit(count);
+            let len = assembler.finish();
+            let data = self.under_way.take();
+            return Ok(data.map(|data| Found::Assembled(data, len)));
+        }
         match self.under_way {
-            Some(Data::Plain(Kind::Text)) => assembler.commit_text(straight + piece.len())?,
-            _ => assembler.commit(straight + piece.len()),
+            Some(Data::Plain(Kind::Text)) => assembler.commit_text(count)?,
+            _ => assembler.commit(count),
         }
-        if !(ended && fin) {
-            return Ok(None);
-        }
-        let len = assembler.finish()?;
-        Ok(self
-            .under_way
-            .take()
-            .map(|data| Found::Assembled(data, len)))
+        Ok(None)
     }
 
     /// Makes a message of what was found.
@@ -519,13 +564,18 @@ impl Connection {
             }
             Found::Assembled(data, len) => {
                 let payload = self.assembler.lent(len);
-                return Ok(match data {
-                    Data::Plain(Kind::Binary) => Message::Binary(payload),
-                    Data::Plain(Kind::Text) => {
-                        Message::Text(utf8::text(payload).expect("every piece of it was checked"))
-                    }
-                    Data::Compressed(kind) => Message::Compressed { kind, payload },
-                });
+                return match data {
+                    Data::Plain(Kind::Binary) => Ok(Message::Binary(payload)),
+                    Data::Plain(Kind::Text) => match utf8::text(payload) {
+                        Ok(text) => Ok(Message::Text(text)),
+                        Err(fault) => {
+                            self.control.handle_fault(&fault);
+                            *input = &mut [];
+                            Err(fault)
+                        }
+                    },
+                    Data::Compressed(kind) => Ok(Message::Compressed { kind, payload }),
+                };
             }
             Found::Control(opcode, payload) => (opcode, payload),
             Found::ControlBehind(opcode) => (opcode, self.assembler.behind()),

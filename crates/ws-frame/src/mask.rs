@@ -1,30 +1,69 @@
 //! Masking, RFC 6455 §5.3: byte `i` of the payload is combined with byte `i mod 4` of the key.
 //!
-//! The same operation masks and unmasks. It runs over blocks of 64 bytes, which the compiler turns
-//! into the widest vector instructions it may use, then over words, then over what is left.
+//! The same operation masks and unmasks. It is written over arrays whose length the compiler knows,
+//! and which it turns into the widest vector instructions it may use; what does not fill an array is
+//! done by one that overlaps the array before it.
 
 /// Masks or unmasks a whole payload.
 #[inline]
 pub fn mask(buf: &mut [u8], key: [u8; 4]) {
-    let [a, b, c, d] = key;
-    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (blocks, rest) = buf.as_chunks_mut::<64>();
-    for block in blocks {
-        for bytes in block.as_chunks_mut::<8>().0 {
-            *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    match buf.len() {
+        0..4 => {
+            for (byte, key) in buf.iter_mut().zip(key) {
+                *byte ^= key;
+            }
         }
+        4..8 => ends::<4>(buf, key),
+        8..16 => ends::<8>(buf, key),
+        16..=32 => ends::<16>(buf, key),
+        33..=64 => ends::<32>(buf, key),
+        _ => blocks(buf, key),
     }
-    let (words, rest) = rest.as_chunks_mut::<8>();
-    for bytes in words {
-        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+}
+
+/// The first `N` bytes and the last `N`, which overlap: no loop over what is left. Both are read
+/// before either is written.
+#[inline]
+fn ends<const N: usize>(buf: &mut [u8], key: [u8; 4]) {
+    let last = buf.len() - N;
+    let (Some(&head), Some(&tail)) = (buf.first_chunk::<N>(), buf.last_chunk::<N>()) else {
+        return;
+    };
+    buf[..N].copy_from_slice(&block(head, key));
+    buf[last..].copy_from_slice(&block(tail, turned(key, last)));
+}
+
+/// Blocks of 64 bytes, then the last 64, which overlap.
+fn blocks(buf: &mut [u8], key: [u8; 4]) {
+    const N: usize = 64;
+
+    let Some(&tail) = buf.last_chunk::<N>() else {
+        return;
+    };
+    let last = buf.len() - N;
+    let tail = block(tail, turned(key, last));
+    for bytes in buf.as_chunks_mut::<N>().0 {
+        *bytes = block(*bytes, key);
     }
-    let (half, rest) = rest.as_chunks_mut::<4>();
-    for bytes in half {
-        *bytes = (u32::from_ne_bytes(*bytes) ^ word as u32).to_ne_bytes();
+    buf[last..].copy_from_slice(&tail);
+}
+
+/// `N` is a multiple of four.
+#[inline]
+fn block<const N: usize>(mut bytes: [u8; N], key: [u8; 4]) -> [u8; N] {
+    let key = u32::from_ne_bytes(key);
+    for word in bytes.as_chunks_mut::<4>().0 {
+        *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(key) {
-        *byte ^= key;
-    }
+    bytes
+}
+
+/// The key for a payload whose first `count` bytes are left out.
+#[inline]
+fn turned(key: [u8; 4], count: usize) -> [u8; 4] {
+    u32::from_le_bytes(key)
+        .rotate_right(8 * (count % 4) as u32)
+        .to_le_bytes()
 }
 
 /// Masks or unmasks a payload that comes in pieces.
@@ -45,7 +84,7 @@ impl Masker {
     #[inline]
     pub fn apply(&mut self, piece: &mut [u8]) {
         mask(piece, self.key);
-        self.key.rotate_left(piece.len() % 4);
+        self.key = turned(self.key, piece.len());
     }
 }
 

@@ -341,7 +341,7 @@ impl Model {
             && let Some(message) = &self.message
         {
             let limit = self.case.limits.max_fragments;
-            if message.frames > limit {
+            if opcode == 0 && message.frames > limit {
                 return Err(ProtocolError::Fragments { limit });
             }
             let limit = self.case.limits.max_message;
