@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 
+use benches::Gauge;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ws_frame::{Connection, Header, Limits, Message, OpCode, Prepared, Role, mask, write_frame};
 
@@ -24,7 +25,7 @@ fn client_stream(size: usize, stream: usize) -> (Vec<u8>, usize) {
 
 /// Every round copies the stream into a scratch, as the kernel would, and receives all of it. The copy
 /// alone is the reference.
-fn receive(criterion: &mut Criterion) {
+fn receive(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("receive");
     for size in [32, 125, 1 << 10, 64 << 10] {
         let (stream, count) = client_stream(size, 64 << 10);
@@ -73,7 +74,7 @@ fn receive(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn build(criterion: &mut Criterion) {
+fn build(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("build");
     for size in [32, 1 << 10, 64 << 10] {
         let payload = benches::letters(size);
@@ -94,5 +95,5 @@ fn build(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = ::benches::criterion(); targets = receive, build }
-criterion_main!(benches);
+criterion_group! { name = group; config = benches::criterion(); targets = receive, build }
+criterion_main!(group);

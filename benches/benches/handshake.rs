@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use benches::Gauge;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Version;
 use ws_handshake::{DeflatePolicy, Policy, Upgrade, accept_key};
@@ -33,7 +34,7 @@ const HEADERS: [(&str, &str); 14] = [
     ("DNT", "1"),
 ];
 
-fn handshake(criterion: &mut Criterion) {
+fn handshake(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("handshake");
     group.bench_function("accept-key", |bencher| {
         bencher.iter(|| accept_key(black_box(b"dGhlIHNhbXBsZSBub25jZQ==")));
@@ -62,5 +63,5 @@ fn handshake(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = ::benches::criterion(); targets = handshake }
-criterion_main!(benches);
+criterion_group! { name = group; config = benches::criterion(); targets = handshake }
+criterion_main!(group);

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 
+use benches::Gauge;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const SIZES: [usize; 10] = [
@@ -19,7 +20,7 @@ const SIZES: [usize; 10] = [
 ];
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-fn mask(criterion: &mut Criterion) {
+fn mask(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("mask");
     for size in SIZES {
         let mut payload = benches::letters(size).into_bytes();
@@ -44,5 +45,5 @@ fn by_bytes(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-criterion_group! { name = benches; config = ::benches::criterion(); targets = mask }
-criterion_main!(benches);
+criterion_group! { name = group; config = benches::criterion(); targets = mask }
+criterion_main!(group);

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 
+use benches::Gauge;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
 use sio_packet::{Args, Attachments, Limits, Packet, write_ack, write_event};
@@ -23,7 +24,7 @@ fn message(len: usize) -> Message {
     }
 }
 
-fn parse(criterion: &mut Criterion) {
+fn parse(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("parse");
     let limits = Limits::default();
     for len in [32, 1 << 10, 64 << 10] {
@@ -56,7 +57,7 @@ fn parse(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn write(criterion: &mut Criterion) {
+fn write(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("write");
     for len in [32, 1 << 10, 64 << 10] {
         let message = message(len);
@@ -95,5 +96,5 @@ fn write(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = ::benches::criterion(); targets = parse, write }
-criterion_main!(benches);
+criterion_group! { name = group; config = benches::criterion(); targets = parse, write }
+criterion_main!(group);

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
 
+use benches::Gauge;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sio_rooms::{Rooms, Selection};
 
@@ -24,7 +25,7 @@ fn town(members: u64) -> Rooms<String, Rc<Outlet>> {
 }
 
 /// One walk; time per member reached. The floor is a walk over a vector of the same outlets.
-fn walk(criterion: &mut Criterion) {
+fn walk(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("walk");
     for members in [10, 1_000, 10_000] {
         let rooms = town(members);
@@ -71,7 +72,7 @@ fn touch(outlet: &Outlet) {
     outlet.0.set(outlet.0.get() + 1);
 }
 
-fn change(criterion: &mut Criterion) {
+fn change(criterion: &mut Criterion<Gauge>) {
     let mut group = criterion.benchmark_group("change");
     for members in [10, 10_000] {
         let mut rooms = town(members);
@@ -112,5 +113,5 @@ fn change(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = ::benches::criterion(); targets = walk, change }
-criterion_main!(benches);
+criterion_group! { name = group; config = benches::criterion(); targets = walk, change }
+criterion_main!(group);

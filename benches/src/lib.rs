@@ -1,12 +1,22 @@
 //! What the measurements share. `docs/BENCHMARKING.md` says how to run and how to read them.
 
+pub mod gauge;
+
 use std::time::Duration;
 
 use criterion::Criterion;
 
-/// Criterion for a shared machine: short runs, many samples. What it cannot tell apart it says so.
-pub fn criterion() -> Criterion {
+pub use gauge::Gauge;
+
+/// Criterion for a shared machine: short runs, many samples, and a [`Gauge`] chosen by
+/// `BENCH_UNIT`: `time` (the default), `cycles` or `instructions`.
+///
+/// # Panics
+///
+/// If `BENCH_UNIT` is none of these, or this machine does not count them.
+pub fn criterion() -> Criterion<Gauge> {
     Criterion::default()
+        .with_measurement(Gauge::from_env())
         .sample_size(50)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1_500))

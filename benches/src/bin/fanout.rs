@@ -86,7 +86,7 @@ fn run() -> Result<(), String> {
     let mut json = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or(format!("{arg} wants a value"));
+        let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value"));
         match &*arg {
             "--reps" => reps = value()?.parse().map_err(|_| "--reps wants a number")?,
             "--scenarios" => wanted = value()?,
@@ -100,7 +100,8 @@ fn run() -> Result<(), String> {
     let scenarios: Vec<_> = wanted.split(',').map(scenario).collect::<Result<_, _>>()?;
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     if build_first {
         build(&root, &target)?;
     }

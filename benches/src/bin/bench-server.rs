@@ -1,0 +1,141 @@
+//! The server that is measured: the handlers every peer has, so that what they cost is what the
+//! framework costs.
+//!
+//! | client emits | server does |
+//! |---|---|
+//! | `echo`, payload, ack | ack(payload) |
+//! | `echo2`, payload | emit `echo2`, payload to that socket |
+//! | `join`, room, ack | join, ack("ok") |
+//! | `bcast`, payload | emit `bcast`, payload to all sockets of the namespace |
+//! | `rcast`, room, payload | emit `rcast`, payload to the room |
+//!
+//! Environment: `PORT` (3000), `THREADS` (unset: one per core), `ROAD`: `listen` (the server's own
+//! listener), `service` (hyper), `axum`.
+
+use std::net::Ipv4Addr;
+
+use axum::{Router, routing::get};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::{body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use sio_server::{Ack, Config, Runtime, Server, Service, Value};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Result {
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u16>());
+    let port = number("PORT").transpose()?.unwrap_or(3000);
+    let threads = number("THREADS").transpose()?.map(usize::from);
+    let road = std::env::var("ROAD").unwrap_or_else(|_| "listen".to_owned());
+
+    // The server's own listener starts its own threads; the other roads run on the caller's.
+    let mut runtime = match (&*road, threads) {
+        ("listen", _) | (_, Some(0 | 1)) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads.max(1));
+    }
+    let server = server(threads);
+    runtime.enable_all().build()?.block_on(async {
+        match &*road {
+            "listen" => listen(server, port).await,
+            "service" => serve(server, port).await,
+            "axum" => mount(server, port).await,
+            _ => Err(format!("ROAD is {road:?}, which is none of listen, service, axum").into()),
+        }
+    })
+}
+
+fn server(threads: Option<usize>) -> Server {
+    let mut config = Config::default();
+    config.shards = threads.map(|threads| threads.max(1));
+    Server::new()
+        .config(config)
+        .runtime(Runtime::Sharded)
+        .on("echo", async |_socket, payload: Value| Ack(payload))
+        .on("echo2", async |socket, payload: Value| {
+            socket.emit("echo2", &payload);
+        })
+        .on("join", async |socket, room: String| {
+            socket.join(&room);
+            Ack("ok")
+        })
+        .on("bcast", async |socket, payload: Value| {
+            socket.everyone().emit("bcast", &payload);
+        })
+        .on("rcast", async |socket, (room, payload): (String, Value)| {
+            socket.everyone().to(&room).emit("rcast", &payload);
+        })
+}
+
+async fn listen(server: Server, port: u16) -> Result {
+    let bound = server.bind((Ipv4Addr::LOCALHOST, port)).await?;
+    println!("listening on {}", bound.local_addr());
+    Ok(bound.serve_until(terminated()).await?)
+}
+
+async fn serve(server: Server, port: u16) -> Result {
+    let service = server.into_service()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    println!("listening on {}", listener.local_addr()?);
+    let accept = async {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                continue;
+            };
+            _ = stream.set_nodelay(true);
+            let service = service.clone();
+            let answer = service_fn(move |request| answer(service.clone(), request));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+            tokio::spawn(connection.with_upgrades());
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = terminated() => {}
+    }
+    Ok(())
+}
+
+async fn answer(
+    service: Service,
+    request: Request<Incoming>,
+) -> std::result::Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    match request.uri().path() {
+        "/healthz" => Ok(Response::new(Full::from("ok"))),
+        path if path.starts_with("/socket.io/") => {
+            hyper::service::Service::call(&service, request).await
+        }
+        _ => {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            Ok(response)
+        }
+    }
+}
+
+async fn mount(server: Server, port: u16) -> Result {
+    let app = Router::new()
+        .route("/healthz", get(async || "ok"))
+        .layer(server.layer()?);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    println!("listening on {}", listener.local_addr()?);
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        _ = stream.set_nodelay(true);
+    });
+    tokio::select! {
+        served = axum::serve(listener, app) => served?,
+        () = terminated() => {}
+    }
+    Ok(())
+}
+
+async fn terminated() {
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        terminate.recv().await;
+    }
+}
