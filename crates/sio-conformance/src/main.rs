@@ -1,2 +1,66 @@
-//! (under construction)
-fn main() {}
+//! The conformance server: what the client matrix and the wire-level checks run against.
+//!
+//! An ordinary program over the public API of `sio-server`. What it does on which event is the
+//! contract of the client matrix in `clients/`; it is configured by environment variables, listed
+//! at [`Settings`]. What the contract asks for and the server cannot do yet stands in
+//! `clients/missing.json`; clients see it as unknown events.
+
+mod handlers;
+mod roads;
+mod settings;
+
+use std::{io, sync::Arc};
+
+use handlers::{Reasons, handlers};
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use settings::{Settings, open};
+use sio_server::{Handshake, Namespace, Refuse, Server};
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let settings = Settings::from_env();
+    let reasons = Arc::new(Reasons::default());
+    let server =
+        Server::new()
+            .config(settings.config())
+            .fallback(async |request: http::Request<()>| {
+                let (status, body) = match request.uri().path() {
+                    "/healthz" => (StatusCode::OK, "ok"),
+                    _ => (StatusCode::NOT_FOUND, "not found"),
+                };
+                let mut response = Response::new(body.into());
+                *response.status_mut() = status;
+                response
+            });
+    let io = server.io();
+    let with = |namespace| handlers(namespace, &reasons, &io);
+    let server = server
+        .mount(with(Namespace::new("/", open)))
+        .mount(with(Namespace::new("/custom", open)))
+        .mount(with(Namespace::matching(is_dynamic, open)))
+        .mount(with(Namespace::new("/auth", async |hello: Handshake| {
+            #[derive(Deserialize)]
+            struct Auth {
+                token: String,
+            }
+            match hello.auth::<Auth>() {
+                Ok(auth) if auth.token == "secret" => open(hello).await,
+                _ => {
+                    let data = serde_json::json!({ "code": "E_AUTH" });
+                    Err(Refuse::new("not authorized").with_data(&data))
+                }
+            }
+        })))
+        .mount(with(Namespace::new("/slow", async |hello: Handshake| {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            open(hello).await
+        })));
+    roads::serve(server, &settings).await
+}
+
+/// `^/dyn-[0-9]+$`
+fn is_dynamic(name: &str) -> bool {
+    name.strip_prefix("/dyn-")
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}

@@ -1,1 +1,50 @@
-//! (under construction)
+//! A Socket.IO server: rooms, acks, namespaces and browsers that just connect.
+
+mod call;
+mod config;
+mod conn;
+mod cors;
+mod desk;
+mod driver;
+mod entropy;
+mod error;
+mod event;
+mod facts;
+mod files;
+mod frames;
+mod front;
+mod handshake;
+mod hub;
+mod io;
+mod lane;
+mod listen;
+mod namespace;
+mod outbox;
+mod place;
+mod polling;
+mod server;
+mod service;
+mod session;
+mod shard;
+mod socket;
+mod target;
+mod turn;
+mod wheel;
+mod wire;
+
+pub use call::Call;
+pub use config::{Config, Cookie, Cors};
+pub use eio_transport::Reason;
+pub use error::{CallError, DisconnectReason, Refuse, StartError};
+pub use event::{Ack, Answer, Any, Event, EventName, Reply};
+pub use handshake::Handshake;
+pub use io::Io;
+pub use listen::Bound;
+pub use namespace::Namespace;
+pub use server::{Runtime, Server};
+pub use service::{Layer, Layered, PeerAddr, Service};
+pub use sio_packet::{Arguments, Limits as PacketLimits, Value};
+#[doc(hidden)]
+pub use socket::Responder;
+pub use socket::Socket;
+pub use target::{RoomNames, Sent, Target};

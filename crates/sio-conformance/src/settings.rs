@@ -1,0 +1,93 @@
+//! What the environment says.
+
+use std::{env, sync::Mutex, time::Duration};
+
+use sio_server::{Config, Cookie, Cors, Handshake, Refuse, Value};
+
+/// The environment variables of the contract.
+///
+/// | variable | default | meaning |
+/// |---|---|---|
+/// | `PORT` | 3000 | |
+/// | `PING_INTERVAL`, `PING_TIMEOUT` | 1000 ms | heartbeat |
+/// | `CONNECT_TIMEOUT` | 1000 ms | until a namespace is joined |
+/// | `UPGRADE_TIMEOUT` | 1000 ms | until a probing WebSocket is done |
+/// | `MAX_PAYLOAD` | 100000 bytes | POST bodies and WebSocket messages |
+/// | `COOKIE` | 1 | a session cookie `io` on the handshake |
+/// | `ROAD` | listen | `listen`, `service` or `axum` |
+pub(crate) struct Settings {
+    pub(crate) port: u16,
+    pub(crate) road: Road,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    connect_timeout: Duration,
+    upgrade_timeout: Duration,
+    max_payload: usize,
+    cookie: bool,
+}
+
+/// By which road requests come to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Road {
+    Axum,
+    Listen,
+    Service,
+}
+
+impl Settings {
+    /// # Panics
+    ///
+    /// If a variable is malformed: a test that means something else must not go on.
+    pub(crate) fn from_env() -> Self {
+        let number = |name: &str, default: u64| {
+            env::var(name).map_or(default, |value| {
+                value
+                    .parse()
+                    .unwrap_or_else(|_| panic!("{name} is {value:?}, not a number"))
+            })
+        };
+        let millis = |name| Duration::from_millis(number(name, 1000));
+        Self {
+            port: u16::try_from(number("PORT", 3000)).expect("PORT is a port"),
+            road: match env::var("ROAD").as_deref() {
+                Ok("listen") | Err(_) => Road::Listen,
+                Ok("service") => Road::Service,
+                Ok("axum") => Road::Axum,
+                Ok(other) => panic!("ROAD is {other:?}: listen, service or axum"),
+            },
+            ping_interval: millis("PING_INTERVAL"),
+            ping_timeout: millis("PING_TIMEOUT"),
+            connect_timeout: millis("CONNECT_TIMEOUT"),
+            upgrade_timeout: millis("UPGRADE_TIMEOUT"),
+            max_payload: usize::try_from(number("MAX_PAYLOAD", 100_000)).expect("it fits"),
+            cookie: number("COOKIE", 1) != 0,
+        }
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.engine.ping_interval = self.ping_interval;
+        config.engine.ping_timeout = self.ping_timeout;
+        config.engine.connect_timeout = self.connect_timeout;
+        config.engine.upgrade_timeout = self.upgrade_timeout;
+        config.engine.max_payload = self.max_payload;
+        config.cors = Cors::Any;
+        config.cookie = self.cookie.then(|| Cookie { name: "io".into() });
+        config.client_files = env::var_os("SIO_CLIENT_DIR").map(Into::into);
+        config
+    }
+}
+
+/// What is kept of each socket.
+pub(crate) struct Data {
+    pub(crate) auth: Value,
+    pub(crate) value: Mutex<Value>,
+}
+
+/// Lets everybody in.
+pub(crate) async fn open(hello: Handshake) -> Result<Data, Refuse> {
+    Ok(Data {
+        auth: hello.auth()?,
+        value: Mutex::new(Value::Null),
+    })
+}

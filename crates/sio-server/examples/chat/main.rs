@@ -1,0 +1,159 @@
+//! A chat: rooms, messages and likes that go to everyone at once, a typing hint, who is here.
+//!
+//! `cargo xtask demo` fetches the browser client and runs this on <http://127.0.0.1:5000>. By hand,
+//! `SIO_CLIENT_DIR` is the `dist` folder of the npm package `socket.io-client`, and `PORT` another
+//! port.
+
+mod lobby;
+
+use std::{env, sync::Arc};
+
+use axum::{Router, http::header, response::Html, routing::get};
+use sio_server::{Ack, Config, Event, Handshake, Namespace, Refuse, Server, Socket};
+use tokio::net::TcpListener;
+
+use crate::lobby::{Lobby, Message, Person, RoomCount, Welcome};
+
+// What a page asks for. An answer that is `None` is a refusal: the page asked for the impossible.
+const JOIN: Event<String, Option<Welcome>> = Event::new("join");
+const LEAVE: Event<String> = Event::new("leave");
+const LIKE: Event<Like> = Event::new("like");
+const SAY: Event<Said, bool> = Event::new("message");
+const TYPING: Event<String> = Event::new("typing");
+
+// What a page is told.
+const LIKED: Event<Liked> = Event::new("like");
+const MESSAGE: Event<Message> = Event::new("message");
+const PEOPLE: Event<People> = Event::new("people");
+const ROOMS: Event<Vec<RoomCount>> = Event::new("rooms");
+const TYPED: Event<Typed> = Event::new("typing");
+
+#[derive(serde::Deserialize)]
+struct Like {
+    room: String,
+    id: String,
+    on: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Liked {
+    room: String,
+    id: String,
+    person: String,
+    on: bool,
+}
+
+#[derive(serde::Serialize)]
+struct People {
+    room: String,
+    people: Vec<Person>,
+}
+
+/// What somebody says; the key tells a message that is sent twice from one that is said twice.
+#[derive(serde::Deserialize)]
+struct Said {
+    key: String,
+    room: String,
+    text: String,
+}
+
+#[derive(serde::Serialize)]
+struct Typed {
+    room: String,
+    #[serde(flatten)]
+    person: Person,
+}
+
+/// What every handler finds at its socket: who it is, and the place all of them share.
+struct Guest {
+    person: Person,
+    lobby: Arc<Lobby>,
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let lobby = Arc::new(Lobby::default());
+    let chat = Namespace::new("/", async move |hello: Handshake| {
+        let person: Person = hello.auth()?;
+        if person.is_sound() {
+            Ok(Guest { person, lobby })
+        } else {
+            Err(Refuse::new("A name has 1 to 24 characters."))
+        }
+    })
+    .on_connect(async |socket: Socket<Guest>| {
+        socket.emit(ROOMS, &socket.data().lobby.rooms());
+    })
+    .on(JOIN, async |socket, room| {
+        let guest = socket.data();
+        let Some(welcome) = guest.lobby.enter(&room, socket.id(), &guest.person) else {
+            return Ack(None);
+        };
+        socket.join(&room);
+        tell_who_is_here(&socket, room);
+        Ack(Some(welcome))
+    })
+    .on(LEAVE, async |socket, room| {
+        if socket.data().lobby.exit(&room, socket.id()) {
+            socket.leave(&room);
+            tell_who_is_here(&socket, room);
+        }
+    })
+    .on(SAY, async |socket, said| {
+        let guest = socket.data();
+        let Said { key, room, text } = said;
+        let taken = guest.lobby.say(&room, socket.id(), key, text, |message| {
+            socket.everyone().to(&room).emit(MESSAGE, message);
+        });
+        Ack(taken)
+    })
+    .on(LIKE, async |socket, like| {
+        let guest = socket.data();
+        let Like { room, id, on } = like;
+        if guest.lobby.like(&room, socket.id(), &id, on) {
+            let person = guest.person.person.clone();
+            socket.everyone().to(&room).emit(LIKED, &Liked { room: room.clone(), id, person, on });
+        }
+    })
+    .on(TYPING, async |socket, room| {
+        let guest = socket.data();
+        if guest.lobby.is_in(&room, socket.id()) {
+            let typed = Typed { room: room.clone(), person: guest.person.clone() };
+            // A hint that cannot be shown now is of no use later.
+            socket.to(&room).volatile().emit(TYPED, &typed);
+        }
+    })
+    .on_disconnect(async |socket, _reason| {
+        for room in socket.data().lobby.exit_all(socket.id()) {
+            tell_who_is_here(&socket, room);
+        }
+    });
+
+    let mut config = Config::default();
+    config.client_files = env::var_os("SIO_CLIENT_DIR").map(Into::into);
+    if config.client_files.is_none() {
+        eprintln!("SIO_CLIENT_DIR is not set, so the page has no client (see cargo xtask demo)");
+    }
+
+    let page = Router::new()
+        .route("/", get(Html(include_str!("page/index.html"))))
+        .route("/chat.css", get(([(header::CONTENT_TYPE, "text/css")], include_str!("page/chat.css"))))
+        .route(
+            "/chat.js",
+            get(([(header::CONTENT_TYPE, "text/javascript")], include_str!("page/chat.js"))),
+        )
+        .layer(Server::new().config(config).mount(chat).layer()?);
+
+    let port = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(5000_u16);
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, page).await
+}
+
+/// Tells a room who is in it, and everybody how many are in each.
+fn tell_who_is_here(socket: &Socket<Guest>, room: String) {
+    let lobby = &socket.data().lobby;
+    let people = lobby.people(&room);
+    socket.everyone().to(&room).emit(PEOPLE, &People { room: room.clone(), people });
+    socket.everyone().emit(ROOMS, &lobby.rooms());
+}

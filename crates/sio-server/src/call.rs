@@ -1,0 +1,86 @@
+//! An event that waits for its answer.
+
+use std::{
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+use sio_packet::Args;
+
+use crate::{
+    error::CallError,
+    socket::{AnySocket, Asked},
+};
+
+/// A call that has been sent; awaiting it yields the answer.
+///
+/// Dropping it forgets the answer. If the client goes, it ends at once with
+/// [`CallError::Disconnected`].
+#[must_use = "the answer comes when this is awaited; to ask for none, emit"]
+pub struct Call<R> {
+    socket: Arc<dyn AnySocket>,
+    asked: Result<Asked, CallError>,
+    timeout: Duration,
+    answer: PhantomData<fn() -> R>,
+}
+
+impl<R> Call<R> {
+    pub(crate) fn new(
+        socket: Arc<dyn AnySocket>,
+        asked: Result<Asked, CallError>,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            socket,
+            asked,
+            timeout,
+            answer: PhantomData,
+        }
+    }
+
+    /// Waits this long instead of [`Config::ack_timeout`](crate::Config::ack_timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
+    type Output = Result<R, CallError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let asked = self.asked?;
+            let pending = Pending {
+                socket: self.socket,
+                id: asked.id,
+            };
+            let mut answer = match tokio::time::timeout(self.timeout, asked.answered).await {
+                Err(_) => return Err(CallError::Timeout),
+                Ok(Err(_)) => return Err(CallError::Disconnected),
+                Ok(Ok(answer)) => answer,
+            };
+            drop(pending);
+            Args::ack(&answer.data, &mut answer.attachments)
+                .read()
+                .map_err(CallError::Answer)
+        })
+    }
+}
+
+/// Forgets the ack if the answer is not waited for any longer.
+struct Pending {
+    socket: Arc<dyn AnySocket>,
+    id: u64,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.socket.core().forget_ack(self.id);
+    }
+}

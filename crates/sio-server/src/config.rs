@@ -1,0 +1,105 @@
+//! Everything that can be set, each with its default and the reason for it.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
+///
+/// ```
+/// let mut config = sio_server::Config::default();
+/// config.path = "/live/".into();
+/// config.engine.ping_interval = std::time::Duration::from_secs(10);
+/// let server = sio_server::Server::new().config(config);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Requests below this path are ours; begins and ends with a slash. Default `/socket.io/`, the
+    /// default of every client.
+    pub path: String,
+    /// The Engine.IO layer: heartbeat, upgrade, `max_payload`, transports.
+    pub engine: eio_transport::Config,
+    /// The Socket.IO layer: attachments, lengths of names.
+    pub packet: sio_packet::Limits,
+    /// Who may read our answers from a page of another origin. Default nobody.
+    pub cors: Cors,
+    /// The folder of the browser client (`dist` of the npm package `socket.io-client`), served at
+    /// `{path}socket.io.js` and its siblings. Default none: those paths answer 404.
+    pub client_files: Option<PathBuf>,
+    /// A cookie with the session id on the handshake answer, for sticky load balancers.
+    /// Default none.
+    pub cookie: Option<Cookie>,
+    /// Bytes that may wait for one connection. Above it the connection is closed: a stream with a
+    /// hole in it would be worse. Default 4 MiB: four times the largest inbound message.
+    pub max_queued_bytes: usize,
+    /// Bytes of events that may wait for one connection's handlers. Above it the connection is not
+    /// read any further until handlers have caught up. Default 1 MiB.
+    pub max_pending_bytes: usize,
+    /// How long [`Socket::call`](crate::Socket::call) waits for the ack unless told otherwise.
+    /// Default 60 s.
+    pub ack_timeout: Duration,
+    /// Namespaces that one connection may join. Default 32.
+    pub max_namespaces: usize,
+    /// CONNECT packets that one connection may send. Default 128: a client that is refused may
+    /// try again, but not for ever.
+    pub max_connect_attempts: u32,
+    /// Rooms that one socket may be in, its own not counted. Default 4096.
+    pub max_rooms: usize,
+    /// How long handlers that are still running may finish after their socket has gone.
+    /// Default 30 s.
+    pub linger: Duration,
+    /// Threads of our own listener, each with a share of the connections. Default one per core.
+    pub shards: Option<usize>,
+    /// How long the head of a request may take to arrive. Default 10 s.
+    pub header_timeout: Duration,
+    /// How long the body of a POST may take to arrive. Default 15 s.
+    pub body_timeout: Duration,
+    /// How long the peer has to answer our close frame. Default 5 s.
+    pub close_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io/".into(),
+            engine: eio_transport::Config::default(),
+            packet: sio_packet::Limits::default(),
+            cors: Cors::default(),
+            client_files: None,
+            cookie: None,
+            max_queued_bytes: 4 << 20,
+            max_pending_bytes: 1 << 20,
+            ack_timeout: Duration::from_secs(60),
+            max_namespaces: 32,
+            max_connect_attempts: 128,
+            max_rooms: 4096,
+            linger: Duration::from_secs(30),
+            shards: None,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(15),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The `Access-Control-*` headers of our answers.
+///
+/// They tell a browser whose pages may read an answer; they do not keep anybody from sending a
+/// request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cors {
+    /// Any page, without credentials: `Access-Control-Allow-Origin: *`.
+    Any,
+    /// Pages of these origins, with credentials.
+    Origins(Vec<String>),
+    /// No header: only pages of our own origin.
+    #[default]
+    SameOrigin,
+}
+
+/// `Set-Cookie: {name}={sid}; Path=/; HttpOnly; SameSite=Lax` on the handshake answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// The cookie's name; Node's default is `io`.
+    pub name: String,
+}

@@ -1,0 +1,534 @@
+//! A connection as everybody may touch it: its session, what waits for it, and its write half.
+//!
+//! One mutex guards the three, so there is one writer by construction and no road between a
+//! parcel's being queued and being sent on which it could be lost or overtaken. Nobody runs user
+//! code or waits under that lock.
+//!
+//! Bytes leave by one of four ways:
+//!
+//! | when | how |
+//! |---|---|
+//! | a handler speaks to its own client | appended to the thread's reply buffer, one write at the end of the turn |
+//! | anybody else emits | a pointer in the outbox; the shard's flusher writes once per turn of the shard |
+//! | the kernel's buffer is full | the connection's task goes on when the socket is writable |
+//! | polling | the GET that waits is answered with what the outbox holds |
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use eio_transport::{Action, Parcel, PollId, Reason, Road, Session, Sid, Source};
+use sio_packet::Attachments;
+use tokio::{net::TcpStream, sync::oneshot};
+
+use crate::{
+    facts::Facts,
+    hub::Hub,
+    outbox::{MAX_SLICES, Outbox},
+    shard::{Dirty, Shard},
+    socket::AnySocket,
+    turn,
+    wire::Incoming,
+};
+
+/// A parcel above this is not copied into the reply buffer.
+const COPY: usize = 16 << 10;
+
+/// One Engine.IO session and all that belongs to it except its task.
+pub(crate) struct Conn {
+    pub(crate) sid: Sid,
+    shard: u16,
+    pub(crate) hub: Arc<Hub>,
+    /// What the handshake request said.
+    pub(crate) facts: Facts,
+    link: Mutex<Link>,
+}
+
+/// What the mutex guards.
+pub(crate) struct Link {
+    pub(crate) session: Session,
+    outbox: Outbox,
+    writer: Writer,
+    /// The GET that waits.
+    poll: Option<(PollId, oneshot::Sender<Bytes>)>,
+    /// What the task has to do.
+    pub(crate) commands: VecDeque<Command>,
+    task: Option<Waker>,
+    /// The tick at which the shard's wheel will look at this connection; `u64::MAX` for never.
+    armed: u64,
+    /// On the shard's list of outboxes to flush.
+    dirty: bool,
+    /// The thread's reply buffer holds bytes of the turn that is going on: nobody else may write.
+    corked: bool,
+    /// The socket takes no more bytes; the task waits until it does.
+    blocked: bool,
+}
+
+/// What may become of a parcel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It waits until it can be sent.
+    #[default]
+    Reliable,
+    /// It is dropped if it cannot be sent now.
+    Volatile,
+}
+
+/// Who writes to the WebSocket.
+pub(crate) enum Writer {
+    /// Nobody: the session polls, or has ended.
+    None,
+    /// Whoever holds the lock.
+    Direct(Arc<TcpStream>),
+    /// The task, because the stream cannot be written to from elsewhere.
+    Task,
+}
+
+/// What others want of a connection's task.
+pub(crate) enum Command {
+    /// The session decided something that only the task can do.
+    Act(Action),
+    /// The body of a POST; the sender is told when it has been read.
+    Body(Bytes, oneshot::Sender<()>),
+    /// Put all sockets out and close the connection.
+    Disconnect,
+    /// The client reads too slowly; what waited has been thrown away.
+    Overflow,
+    /// A WebSocket with this session's id.
+    Probe(Box<Incoming>),
+    /// A socket was put out of its namespace.
+    Removed(Arc<dyn AnySocket>),
+    /// The server is going down.
+    Shutdown,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        sid: Sid,
+        shard: u16,
+        hub: Arc<Hub>,
+        facts: Facts,
+        session: Session,
+        writer: Writer,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            sid,
+            shard,
+            hub,
+            facts,
+            link: Mutex::new(Link {
+                session,
+                outbox: Outbox::default(),
+                writer,
+                poll: None,
+                commands: VecDeque::new(),
+                task: None,
+                armed: u64::MAX,
+                dirty: false,
+                corked: false,
+                blocked: false,
+            }),
+        })
+    }
+
+    pub(crate) fn shard_index(&self) -> usize {
+        usize::from(self.shard)
+    }
+
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.hub.shards[usize::from(self.shard)]
+    }
+
+    /// This connection's address: what a turn is known by.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Link> {
+        // No user code runs under the lock, so a poisoned one still holds what it should.
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- what others do -----------------------------------------------------------------------
+
+    /// Queues a parcel and enters the connection in the shard's dirty list, for a broadcast that
+    /// holds that list already. Returns whether it was taken.
+    #[inline]
+    pub(crate) fn offer(
+        self: &Arc<Self>,
+        parcel: &Arc<Parcel>,
+        mode: Mode,
+        dirty: &mut Dirty,
+    ) -> bool {
+        let mut link = self.lock();
+        if link.session.is_ended() || (mode == Mode::Volatile && !link.is_writable()) {
+            return false;
+        }
+        if link.enqueue(self, parcel) && !link.dirty {
+            link.dirty = true;
+            dirty.push(Arc::clone(self));
+        }
+        true
+    }
+
+    /// Says something to this client in its own turn, or queues it. Returns whether it was taken.
+    ///
+    /// `encode` appends complete frames; it runs without any lock, since it runs user code.
+    pub(crate) fn say<E>(
+        self: &Arc<Self>,
+        mode: Mode,
+        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        if turn::is_of(self.address()) {
+            let direct = {
+                let mut link = self.lock();
+                if link.session.is_ended() {
+                    return Ok(false);
+                }
+                let direct = link.outbox.is_empty() && link.has_websocket();
+                link.corked |= direct;
+                direct
+            };
+            if direct {
+                let mut reply = turn::take_reply();
+                let start = reply.len();
+                let result =
+                    turn::with_encoder(|encoder| encode(&mut reply, &mut encoder.attachments));
+                if result.is_err() {
+                    reply.truncate(start);
+                }
+                let said = reply.len();
+                turn::put_reply(reply);
+                if said > turn::SCRATCH {
+                    self.pause_turn();
+                }
+                return result.map(|()| true);
+            }
+        }
+        let parcel = turn::with_encoder(|encoder| {
+            encode(&mut encoder.frames, &mut encoder.attachments)?;
+            Ok(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
+        })?;
+        Ok(self.offer(&parcel, mode, &mut self.shard().dirty()))
+    }
+
+    /// Runs `f` on the session and does what follows from it. `f` is one event of the session's.
+    pub(crate) fn drive<R>(self: &Arc<Self>, f: impl FnOnce(&mut Session) -> R) -> R {
+        let mut link = self.lock();
+        let result = f(&mut link.session);
+        self.settle(&mut link);
+        result
+    }
+
+    /// Parks a GET: `answer` gets the payload. What waits leaves at once.
+    pub(crate) fn park(
+        self: &Arc<Self>,
+        answer: oneshot::Sender<Bytes>,
+        now: Instant,
+    ) -> Result<PollId, eio_transport::ErrorCode> {
+        let mut link = self.lock();
+        let parked = link.session.handle_poll(now);
+        if let Ok(id) = parked {
+            link.poll = Some((id, answer));
+        }
+        self.settle(&mut link);
+        parked
+    }
+
+    /// Gives the task something to do.
+    pub(crate) fn command(&self, command: Command) {
+        self.lock().command(command);
+    }
+
+    /// Writes what waits: the flusher's part.
+    pub(crate) fn flush(&self) {
+        let mut link = self.lock();
+        link.dirty = false;
+        self.flush_link(&mut link, &[]);
+    }
+
+    /// The wheel came to `tick`.
+    pub(crate) fn fire(self: &Arc<Self>, tick: u64, now: Instant) {
+        let mut link = self.lock();
+        if link.armed != tick {
+            return; // An earlier deadline was entered meanwhile.
+        }
+        link.armed = u64::MAX;
+        if link
+            .session
+            .poll_timeout()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            link.session.handle_timeout(now);
+        }
+        self.settle(&mut link);
+    }
+
+    /// Writes the first bytes of a connection, in front of everything. They need not be frames: what
+    /// a fresh socket does not take, which does not happen, ends the connection.
+    pub(crate) fn greet(&self, bytes: &[u8]) {
+        let mut link = self.lock();
+        let Writer::Direct(stream) = &link.writer else {
+            return;
+        };
+        if stream.try_write(bytes).ok() != Some(bytes.len()) {
+            link.writer = Writer::None;
+            link.session.abort(Reason::TransportError, Instant::now());
+        }
+    }
+
+    // ---- what the task does -------------------------------------------------------------------
+
+    /// Begins a turn: what is said to this client from now on leaves at its end.
+    pub(crate) fn begin_turn(&self) {
+        turn::begin(self.address());
+    }
+
+    /// Ends the turn: one write for all that was said.
+    pub(crate) fn end_turn(&self) {
+        let reply = turn::end();
+        let mut link = self.lock();
+        link.corked = false;
+        self.flush_link(&mut link, &reply);
+        drop(link);
+        turn::give_back(reply);
+    }
+
+    /// Writes what was said so far, in the midst of a turn that says a lot.
+    pub(crate) fn pause_turn(&self) {
+        self.end_turn();
+        self.begin_turn();
+    }
+
+    /// Takes bytes that are frames already into the turn, behind all that waits.
+    pub(crate) fn say_raw(&self, frames: &[u8]) {
+        let mut link = self.lock();
+        if link.outbox.is_empty() && turn::is_of(self.address()) {
+            link.corked = true;
+            turn::append(frames);
+        } else {
+            link.outbox.push(Arc::new(Parcel::from_frames(frames)));
+            self.flush_link(&mut link, &[]);
+        }
+    }
+
+    // ---- below --------------------------------------------------------------------------------
+
+    /// Does what the session wants after an event, re-arms its deadline and writes what may leave.
+    pub(crate) fn settle(self: &Arc<Self>, link: &mut Link) {
+        while let Some(action) = link.session.poll_action() {
+            match action {
+                Action::Send(control) => link.outbox.push(Arc::new(Parcel::control(control))),
+                Action::Answer(id, answer) => {
+                    if let Some((_, poll)) = link.poll.take_if(|(waiting, _)| *waiting == id) {
+                        let mut payload = Vec::new();
+                        if answer.drains() {
+                            link.drain(&mut payload, self.hub.config.engine.max_payload);
+                        }
+                        answer.finish(&mut payload);
+                        // A client that has gone meanwhile is noticed by the request itself.
+                        let _ = poll.send(payload.into());
+                    }
+                }
+                other => link.command(Command::Act(other)),
+            }
+        }
+        if let Some(deadline) = link.session.poll_timeout() {
+            self.shard().arm(self, &mut link.armed, deadline);
+        }
+        self.flush_link(link, &[]);
+    }
+
+    /// Writes `head` and what waits, as far as it goes. `head` is only ever non-empty when it was
+    /// said while nothing waited, so it stands in front.
+    fn flush_link(&self, link: &mut Link, head: &[u8]) {
+        if link.corked || (head.is_empty() && link.outbox.is_empty()) {
+            return;
+        }
+        match &link.writer {
+            Writer::None => {
+                if link.session.road() == Some(Road::Polling) {
+                    link.answer_poll(self.hub.config.engine.max_payload);
+                }
+            }
+            Writer::Direct(stream) => {
+                let stream = Arc::clone(stream);
+                link.write(&stream, head);
+            }
+            Writer::Task => {
+                link.keep(head, 0);
+                link.wake();
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Whether a WebSocket carries this session.
+    pub(crate) fn has_websocket(&self) -> bool {
+        !matches!(self.writer, Writer::None)
+    }
+
+    pub(crate) fn set_writer(&mut self, writer: Writer) {
+        self.writer = writer;
+        self.blocked = false;
+    }
+
+    /// Remembers whom to wake. Called at each poll of the task, nearly always for nothing.
+    pub(crate) fn set_task(&mut self, waker: &Waker) {
+        match &mut self.task {
+            Some(task) => task.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.commands.push_back(command);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Whether a parcel would leave at the end of the turn.
+    fn is_writable(&self) -> bool {
+        match self.writer {
+            Writer::None => self.poll.is_some(),
+            Writer::Direct(_) | Writer::Task => !self.blocked,
+        }
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    /// The first of what waits, for the task that writes itself: the parcel and the bytes of it
+    /// that are left.
+    pub(crate) fn front(&self) -> Option<(Arc<Parcel>, usize)> {
+        let parcel = self.outbox.front()?;
+        Some((Arc::clone(parcel), self.outbox.front_bytes().len()))
+    }
+
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.outbox.advance(n);
+    }
+
+    /// Lets go of all that waits and of the write half; a GET that still waits is answered by the
+    /// drop of its sender.
+    pub(crate) fn clear(&mut self) {
+        self.outbox.clear();
+        self.writer = Writer::None;
+        self.poll = None;
+        self.task = None;
+        self.commands = VecDeque::new();
+    }
+
+    /// Queues `parcel`; whether the outbox has to be flushed by somebody.
+    #[inline]
+    fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>) -> bool {
+        let wire = parcel.wire();
+        if self.corked && self.outbox.is_empty() && turn::is_of(conn.address()) {
+            if wire.len() <= COPY {
+                turn::append(wire);
+                return false;
+            }
+            let said = turn::take_reply();
+            self.outbox.push(Arc::new(Parcel::from_frames(said)));
+        }
+        if self.outbox.bytes() + wire.len() > conn.hub.config.max_queued_bytes
+            && !self.outbox.is_empty()
+        {
+            self.outbox.clear();
+            self.writer = Writer::None;
+            self.command(Command::Overflow);
+            return false;
+        }
+        self.outbox.push(Arc::clone(parcel));
+        true
+    }
+
+    /// Keeps what could not be written, of which `written` bytes have been.
+    fn keep(&mut self, head: &[u8], written: usize) {
+        if written < head.len() {
+            self.outbox
+                .push_front(Arc::new(Parcel::from_frames(head)), written);
+        }
+    }
+
+    fn write(&mut self, stream: &TcpStream, head: &[u8]) {
+        let mut done = 0;
+        if self.blocked {
+            return self.keep(head, done);
+        }
+        while done < head.len() || !self.outbox.is_empty() {
+            let written = if self.outbox.is_empty() {
+                stream.try_write(&head[done..])
+            } else {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                match self.outbox.gather(&head[done..], &mut slices) {
+                    1 => stream.try_write(&slices[0]),
+                    n => stream.try_write_vectored(&slices[..n]),
+                }
+            };
+            match written {
+                Ok(n) => {
+                    let of_head = n.min(head.len() - done);
+                    done += of_head;
+                    self.outbox.advance(n - of_head);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.keep(head, done);
+                    self.blocked = true;
+                    return self.wake();
+                }
+                Err(_) => {
+                    // The task reads the same error, or the end, from the socket.
+                    self.outbox.clear();
+                    self.writer = Writer::None;
+                    self.session.handle_lost(Source::WebSocket, Instant::now());
+                    return self.wake();
+                }
+            }
+        }
+    }
+
+    /// Answers the GET that waits with what waits.
+    fn answer_poll(&mut self, max_payload: usize) {
+        let Some((_, poll)) = self.poll.take() else {
+            return;
+        };
+        let mut payload = Vec::with_capacity(self.outbox.bytes());
+        self.drain(&mut payload, max_payload);
+        let _ = poll.send(payload.into());
+        self.session.drained(Instant::now());
+    }
+
+    /// Moves what waits into a payload, whole parcels, about `max_payload` bytes of them.
+    fn drain(&mut self, payload: &mut Vec<u8>, max_payload: usize) {
+        while let Some(parcel) = self.outbox.front() {
+            if !payload.is_empty() && payload.len() + parcel.payload_len() > max_payload {
+                break;
+            }
+            parcel.append_payload(payload);
+            self.outbox.pop();
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Socket.IO on one connection: packets in, sockets and handlers behind them.
+
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use eio_transport::Reason;
+use sio_packet::{Args, Kind, Packet, ParseError, ReadError, Reassembler};
+use smallvec::SmallVec;
+
+use crate::{
+    config::Config,
+    conn::{Conn, Mode},
+    error::{DisconnectReason, Refuse},
+    frames,
+    lane::Lane,
+    namespace::Joining,
+    place::{Outlet, Visit},
+    socket::AnySocket,
+};
+
+pub(crate) struct Desk {
+    pub(crate) conn: Arc<Conn>,
+    seats: SmallVec<[Seat; 1]>,
+    joining: Vec<Candidate>,
+    /// Handlers of sockets that have gone.
+    parting: Vec<Lane>,
+    /// Namespaces that this connection was put out of: what was under way to them is dropped.
+    left: Vec<Box<str>>,
+    reassembler: Reassembler,
+    /// Bytes of events that wait for handlers.
+    pending: usize,
+    attempts: u32,
+}
+
+/// A socket and its handlers.
+struct Seat {
+    socket: Arc<dyn AnySocket>,
+    lane: Lane,
+}
+
+/// A client that is about to join.
+struct Candidate {
+    visit: Visit,
+    decision: Joining,
+}
+
+/// Why the peer's packets cannot be accepted any more.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("{0}")]
+    Parse(#[from] ParseError),
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    #[error("a packet for {0:?}, which was not joined")]
+    NotJoined(String),
+    #[error("a second CONNECT for {0:?}")]
+    Twice(String),
+    #[error("a {0:?} packet, which only a server sends")]
+    Direction(Kind),
+    #[error("too many CONNECT packets")]
+    TooManyAttempts,
+}
+
+impl Desk {
+    pub(crate) fn new(conn: Arc<Conn>) -> Self {
+        Self {
+            conn,
+            seats: SmallVec::new(),
+            joining: Vec::new(),
+            parting: Vec::new(),
+            left: Vec::new(),
+            reassembler: Reassembler::new(),
+            pending: 0,
+            attempts: 0,
+        }
+    }
+
+    /// Whether more events wait for handlers than may: nothing is to be read until they have
+    /// caught up.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.pending > self.config().max_pending_bytes
+    }
+
+    /// Whether no handler is at work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.joining.is_empty()
+            && self.parting.is_empty()
+            && self.seats.iter().all(|seat| seat.lane.is_idle())
+    }
+
+    // ---- what came ----------------------------------------------------------------------------
+
+    /// A text message, without the Engine.IO type.
+    pub(crate) fn handle_text(&mut self, text: &str, cx: &mut Context<'_>) {
+        if let Err(fault) = self.try_text(text, cx) {
+            self.fail(&fault);
+        }
+    }
+
+    /// A binary message.
+    pub(crate) fn handle_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>) {
+        let data = match data {
+            Cow::Borrowed(data) => Bytes::copy_from_slice(data),
+            Cow::Owned(data) => Bytes::from(data),
+        };
+        let complete = self
+            .reassembler
+            .push_binary(data, &self.conn.hub.config.packet);
+        let result = match complete {
+            Ok(None) => Ok(()),
+            Ok(Some(mut complete)) => {
+                let (packet, attachments) = complete.parts();
+                self.handle_packet(&packet, attachments, cx)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(fault) = result {
+            self.fail(&fault);
+        }
+    }
+
+    fn try_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let hub = Arc::clone(&self.conn.hub);
+        let limits = &hub.config.packet;
+        if matches!(text.as_bytes().first(), Some(b'5' | b'6')) {
+            // Attachments are kept only for a namespace that can take them.
+            let packet = Packet::parse(text, limits)?;
+            if !self.knows(packet.namespace) {
+                return Err(Fault::NotJoined(packet.namespace.into()));
+            }
+        }
+        match self.reassembler.push_text(text, limits)? {
+            Some(packet) => self.handle_packet(&packet, &mut [], cx),
+            None => Ok(()),
+        }
+    }
+
+    fn handle_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        attachments: &mut [Bytes],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        match packet.kind {
+            Kind::Event | Kind::BinaryEvent => {
+                let Some(index) = self.find(packet.namespace)? else {
+                    return Ok(());
+                };
+                let (name, args) = packet.event(&self.conn.hub.config.packet)?;
+                let bytes = packet.data.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+                let args = Args::event(args, attachments);
+                let seat = &mut self.seats[index];
+                let task = match Arc::clone(&seat.socket).event(&name, args, packet.id) {
+                    Ok(task) => task,
+                    Err(error) if error.is_malformed() => return Err(error.into()),
+                    Err(error) => {
+                        tracing::warn!(
+                            event = &*name,
+                            namespace = packet.namespace,
+                            %error,
+                            "an event does not suit its handler"
+                        );
+                        None
+                    }
+                };
+                if let Some(task) = task {
+                    self.pending += seat.lane.offer(task, bytes, cx);
+                }
+                Ok(())
+            }
+            Kind::Ack | Kind::BinaryAck => {
+                let Some(index) = self.find(packet.namespace)? else {
+                    return Ok(());
+                };
+                if let Some(id) = packet.id {
+                    let attachments = attachments.iter_mut().map(std::mem::take).collect();
+                    self.seats[index]
+                        .socket
+                        .core()
+                        .acknowledge(id, packet.data, attachments);
+                }
+                Ok(())
+            }
+            Kind::Connect => self.connect(packet.namespace, packet.data, cx),
+            Kind::Disconnect => {
+                let Some(index) = self.find(packet.namespace)? else {
+                    return Ok(());
+                };
+                self.seats[index].socket.core().leave();
+                self.part(index, DisconnectReason::ClientNamespaceDisconnect, cx);
+                Ok(())
+            }
+            kind @ Kind::ConnectError => Err(Fault::Direction(kind)),
+        }
+    }
+
+    /// The peer broke the protocol: its connection is closed, nobody else's.
+    fn fail(&mut self, fault: &Fault) {
+        tracing::debug!(%fault, "a connection is closed for what it sent");
+        self.reassembler.clear();
+        self.conn
+            .drive(|session| session.close(Reason::ForcedClose, Instant::now()));
+    }
+
+    // ---- joining ------------------------------------------------------------------------------
+
+    fn connect(&mut self, namespace: &str, auth: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let is_named = |visit: &Visit| visit.place().name() == namespace;
+        if self
+            .seats
+            .iter()
+            .any(|seat| seat.socket.core().place.name() == namespace)
+            || self
+                .joining
+                .iter()
+                .any(|candidate| is_named(&candidate.visit))
+        {
+            return Err(Fault::Twice(namespace.into()));
+        }
+        self.attempts += 1;
+        if self.attempts > self.config().max_connect_attempts {
+            self.refuse(namespace, &Refuse::new("Too many attempts"));
+            return Err(Fault::TooManyAttempts);
+        }
+        if self.seats.len() + self.joining.len() >= self.config().max_namespaces {
+            self.refuse(namespace, &Refuse::new("Too many namespaces"));
+            return Ok(());
+        }
+        let Some(visit) = self.conn.hub.visit(namespace) else {
+            self.refuse(namespace, &Refuse::new("Invalid namespace"));
+            return Ok(());
+        };
+        let decision = visit.realm().admit(Arc::clone(&self.conn), auth.into());
+        self.joining.push(Candidate { visit, decision });
+        self.poll_joining(cx);
+        Ok(())
+    }
+
+    fn poll_joining(&mut self, cx: &mut Context<'_>) {
+        let mut index = 0;
+        while let Some(candidate) = self.joining.get_mut(index) {
+            let Poll::Ready(decision) = candidate.decision.as_mut().poll(cx) else {
+                index += 1;
+                continue;
+            };
+            let candidate = self.joining.remove(index);
+            match decision {
+                Ok(socket) => self.seat(socket, cx),
+                Err(refusal) => self.refuse(candidate.visit.place().name(), &refusal),
+            }
+        }
+    }
+
+    /// Makes a client a member: it is told, then it may be heard and spoken to.
+    fn seat(&mut self, socket: Arc<dyn AnySocket>, cx: &mut Context<'_>) {
+        let core = socket.core();
+        let (id, place) = (core.id, Arc::clone(&core.place));
+        self.conn.drive(|session| session.claim());
+        let told = self.conn.say(Mode::Reliable, |out, _| {
+            frames::plain(out, |text| {
+                sio_packet::write_connect(text, place.name(), id.as_ref(), None);
+                Ok(())
+            })
+        });
+        if !told.is_ok_and(|taken| taken) {
+            return; // The connection has ended meanwhile.
+        }
+        let outlet = Outlet {
+            conn: Arc::clone(&self.conn),
+            socket: Arc::clone(&socket),
+        };
+        core.set_member(place.part(self.conn.shard_index()).enter(id, outlet));
+        self.left.retain(|left| **left != *place.name());
+        let mut lane = Lane::default();
+        if let Some(task) = Arc::clone(&socket).connected() {
+            self.pending += lane.offer(task, 0, cx);
+        }
+        self.seats.push(Seat { socket, lane });
+    }
+
+    fn refuse(&self, namespace: &str, refusal: &Refuse) {
+        let said = self.conn.say(Mode::Reliable, |out, _| {
+            frames::plain(out, |text| {
+                let data = refusal.data.as_ref();
+                sio_packet::write_connect_error(text, namespace, &refusal.message, data)
+            })
+        });
+        if let Err(error) = said {
+            tracing::error!(namespace, %error, "a refusal could not be written");
+        }
+    }
+
+    // ---- leaving ------------------------------------------------------------------------------
+
+    /// A socket was put out of its namespace by the server.
+    pub(crate) fn removed(&mut self, socket: &Arc<dyn AnySocket>, cx: &mut Context<'_>) {
+        let id = socket.core().id;
+        if let Some(index) = self
+            .seats
+            .iter()
+            .position(|seat| seat.socket.core().id == id)
+        {
+            self.left.push(socket.core().place.name().into());
+            self.part(index, DisconnectReason::ServerNamespaceDisconnect, cx);
+        }
+    }
+
+    /// Puts all sockets of this connection out and tells the client.
+    pub(crate) fn disconnect_all(&mut self, cx: &mut Context<'_>) {
+        for seat in &self.seats {
+            let core = seat.socket.core();
+            if !core.is_gone() {
+                core.say_disconnect();
+                core.leave();
+            }
+        }
+        while !self.seats.is_empty() {
+            self.part(0, DisconnectReason::ServerNamespaceDisconnect, cx);
+        }
+    }
+
+    /// The connection has ended: its sockets have gone, those about to join never come.
+    pub(crate) fn end(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        self.joining.clear();
+        self.reassembler.clear();
+        while let Some(seat) = self.seats.first() {
+            let removed = !seat.socket.core().leave();
+            let reason = if removed {
+                DisconnectReason::ServerNamespaceDisconnect
+            } else {
+                DisconnectReason::Connection(reason)
+            };
+            self.part(0, reason, cx);
+        }
+    }
+
+    /// The task is gone before its end: its sockets leave, their handlers are not run.
+    pub(crate) fn abandon(&mut self) {
+        self.joining.clear();
+        for seat in self.seats.drain(..) {
+            seat.socket.core().leave();
+        }
+    }
+
+    /// Frees a seat. Handlers that are at work may finish; the disconnect handler does not wait
+    /// for them.
+    fn part(&mut self, index: usize, reason: DisconnectReason, cx: &mut Context<'_>) {
+        let Seat { socket, lane } = self.seats.remove(index);
+        if !lane.is_idle() {
+            self.parting.push(lane);
+        }
+        if let Some(task) = socket.disconnected(reason) {
+            let mut lane = Lane::default();
+            self.pending += lane.offer(task, 0, cx);
+            if !lane.is_idle() {
+                self.parting.push(lane);
+            }
+        }
+    }
+
+    // ---- going on -----------------------------------------------------------------------------
+
+    /// Lets handlers go on that were waiting for something.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        if !self.joining.is_empty() {
+            self.poll_joining(cx);
+        }
+        for seat in &mut self.seats {
+            if !seat.lane.is_idle() {
+                self.pending -= seat.lane.poll(cx);
+            }
+        }
+        for lane in &mut self.parting {
+            self.pending -= lane.poll(cx);
+        }
+        self.parting.retain(|lane| !lane.is_idle());
+    }
+
+    fn config(&self) -> &Config {
+        &self.conn.hub.config
+    }
+
+    fn knows(&self, namespace: &str) -> bool {
+        self.seats
+            .iter()
+            .any(|seat| seat.socket.core().place.name() == namespace)
+            || self.left.iter().any(|left| **left == *namespace)
+    }
+
+    /// The seat of a namespace; `None` if the client does not know yet that it was put out.
+    fn find(&self, namespace: &str) -> Result<Option<usize>, Fault> {
+        let found = self
+            .seats
+            .iter()
+            .position(|seat| seat.socket.core().place.name() == namespace);
+        match found {
+            Some(index) if self.seats[index].socket.core().is_gone() => Ok(None),
+            Some(index) => Ok(Some(index)),
+            None if self.knows(namespace) => Ok(None),
+            None => Err(Fault::NotJoined(namespace.into())),
+        }
+    }
+}

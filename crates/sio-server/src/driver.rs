@@ -1,0 +1,513 @@
+//! The task of one connection: it reads, runs the handlers, and does what the session decides.
+//!
+//! One poll of the task is a *turn*:
+//!
+//! 1. what others want of it (bodies of POSTs, a probing WebSocket, a disconnect) is done;
+//! 2. what the WebSocket has is read into the thread's scratch and handled there, each handler
+//!    polled on the spot;
+//! 3. handlers that were waiting go on;
+//! 4. what all of them said to this client leaves in one write.
+//!
+//! Between turns the task owns no buffer.
+
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use eio_transport::{Action, Data, Packet, Reason, Source, payload};
+use tokio::time::Sleep;
+use ws_frame::{Message, OpCode, State, write_frame};
+
+use crate::{
+    conn::{Command, Conn},
+    desk::Desk,
+    turn,
+    wire::{Wire, WireIo},
+};
+
+/// System calls to read in one turn, so that a client that sends without end leaves room for
+/// others.
+const READS: usize = 4;
+
+pub(crate) struct Driver {
+    desk: Desk,
+    /// The session's WebSocket.
+    wire: Option<Wire>,
+    /// One that offers itself for an upgrade.
+    probe: Option<Box<Wire>>,
+    stage: Stage,
+}
+
+/// How far the end has come.
+enum Stage {
+    Open,
+    /// The session is over. The WebSocket may still take what waits and close in order; until the
+    /// timer, which is set when the task first has to wait for it.
+    Closing(Option<Pin<Box<Sleep>>>),
+    /// The WebSocket is gone, too. Handlers that are at work may finish; until the timer.
+    Lingering(Option<Pin<Box<Sleep>>>),
+}
+
+/// What reading came to.
+enum Read {
+    /// Nothing more is there.
+    Nothing,
+    /// There may be more.
+    Some,
+    /// The stream has ended, in order or not.
+    End,
+}
+
+impl Driver {
+    /// The task of a connection that is on a WebSocket already, or of one that polls.
+    pub(crate) fn new(conn: Arc<Conn>, wire: Option<Wire>) -> Self {
+        Self {
+            desk: Desk::new(conn),
+            wire,
+            probe: None,
+            stage: Stage::Open,
+        }
+    }
+
+    fn conn(&self) -> &Arc<Conn> {
+        &self.desk.conn
+    }
+
+    fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut heard = false;
+        for _ in 0..READS {
+            self.execute(now, cx);
+            let read = self.read(now, cx);
+            heard |= !matches!(read, Read::Nothing);
+            self.read_probe(now, cx);
+            self.desk.poll(cx);
+            let commands = !self.conn().lock().commands.is_empty();
+            if matches!(read, Read::Nothing) && !commands {
+                return self.rest(heard, now, cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        self.rest(heard, now, cx)
+    }
+
+    /// Nothing is left to do in this turn.
+    fn rest(&mut self, heard: bool, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut link = self.desk.conn.lock();
+        if heard {
+            link.session.handle_heard(now);
+        }
+        if link.is_blocked() {
+            if let Some(Wire {
+                io: WireIo::Tcp(stream),
+                ..
+            }) = &self.wire
+            {
+                if stream.poll_write_ready(cx).is_ready() {
+                    link.unblock();
+                    cx.waker().wake_by_ref();
+                }
+            }
+        }
+        drop(link);
+        if self.is_over(cx) {
+            self.desk.conn.lock().clear();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Whether nothing is left to be done for this connection.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let config = &self.desk.conn.hub.config;
+        if let Stage::Closing(timer) = &mut self.stage {
+            if self.wire.is_some() && !has_passed(timer, config.close_timeout, cx) {
+                return false;
+            }
+            self.hang_up(cx);
+        }
+        match &mut self.stage {
+            Stage::Lingering(timer) => {
+                self.desk.is_idle() || has_passed(timer, self.desk.conn.hub.config.linger, cx)
+            }
+            Stage::Open | Stage::Closing(_) => false,
+        }
+    }
+
+    // ---- 1. what others want ------------------------------------------------------------------
+
+    fn execute(&mut self, now: Instant, cx: &mut Context<'_>) {
+        loop {
+            let commands = {
+                let conn = Arc::clone(&self.desk.conn);
+                let mut link = conn.lock();
+                link.set_task(cx.waker());
+                if link.commands.is_empty() {
+                    conn.settle(&mut link);
+                }
+                std::mem::take(&mut link.commands)
+            };
+            if commands.is_empty() {
+                return;
+            }
+            for command in commands {
+                self.obey(command, now, cx);
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant, cx: &mut Context<'_>) {
+        match command {
+            Command::Act(action) => self.act(action, cx),
+            Command::Body(body, read) => {
+                self.read_body(&body, now, cx);
+                self.conn().drive(|session| session.handle_post_end(now));
+                let _ = read.send(());
+            }
+            Command::Disconnect => {
+                self.desk.disconnect_all(cx);
+                self.conn()
+                    .drive(|session| session.close(Reason::ForcedServerClose, now));
+            }
+            Command::Overflow => {
+                self.conn()
+                    .drive(|session| session.abort(Reason::SlowConsumer, now));
+            }
+            Command::Probe(incoming) => match incoming.adopt() {
+                Ok(wire) => self.probe = Some(Box::new(wire)),
+                Err(_) => self
+                    .conn()
+                    .drive(|session| session.handle_lost(Source::Probe, now)),
+            },
+            Command::Removed(socket) => self.desk.removed(&socket, cx),
+            Command::Shutdown => {
+                self.conn()
+                    .drive(|session| session.close(Reason::ServerShuttingDown, now));
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &mut Context<'_>) {
+        match action {
+            Action::SendProbe => {
+                if let Some(probe) = &mut self.probe {
+                    write_frame(&mut probe.unsent, OpCode::Text, 6, |text| {
+                        text.extend_from_slice(b"3probe");
+                    });
+                }
+            }
+            Action::DropProbe => {
+                if let Some(mut probe) = self.probe.take() {
+                    probe.say_goodbye(cx);
+                }
+            }
+            Action::Switch => {
+                let Some(mut probe) = self.probe.take() else {
+                    return;
+                };
+                let _ = probe.poll_flush(cx);
+                let conn = &self.desk.conn;
+                let mut link = conn.lock();
+                link.set_writer(probe.writer());
+                conn.settle(&mut link);
+                drop(link);
+                self.wire = Some(*probe);
+            }
+            Action::Hang => {
+                if let Some(wire) = &mut self.wire {
+                    wire.frames.close(None);
+                    transmit(&self.desk.conn, wire);
+                }
+            }
+            Action::Ended(reason) => self.end(reason, cx),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        tracing::debug!(
+            reason = reason.as_str(),
+            detail = reason.detail(),
+            "a connection ended"
+        );
+        self.stage = Stage::Closing(None);
+        self.desk.conn.hub.remove_session(&self.desk.conn.sid);
+        self.desk.end(reason, cx);
+        self.desk.conn.pause_turn();
+        // A WebSocket that closes in order is waited for; a broken one is let go.
+        let waits = match self.wire.as_ref().map(|wire| wire.frames.state()) {
+            Some(State::CloseSent) => true,
+            Some(State::Closed) => self.desk.conn.lock().queued_bytes() > 0,
+            _ => false,
+        };
+        if !waits {
+            self.hang_up(cx);
+        }
+    }
+
+    /// Lets go of the WebSocket.
+    fn hang_up(&mut self, cx: &mut Context<'_>) {
+        if let Some(mut wire) = self.wire.take() {
+            let _ = wire.io.poll_shutdown(cx);
+        }
+        self.probe = None;
+        self.desk.conn.lock().clear();
+        self.stage = Stage::Lingering(None);
+    }
+
+    fn read_body(&mut self, body: &[u8], now: Instant, cx: &mut Context<'_>) {
+        let conn = Arc::clone(self.conn());
+        let Ok(text) = std::str::from_utf8(body) else {
+            return conn.drive(|session| session.handle_malformed(Source::Polling, now));
+        };
+        for packet in payload::decode(text, conn.hub.engine.max_packets_per_payload) {
+            match packet {
+                Ok(packet) => {
+                    let data =
+                        conn.drive(|session| session.handle_packet(Source::Polling, packet, now));
+                    match data {
+                        Some(Data::Text(text)) => self.desk.handle_text(text, cx),
+                        Some(Data::Binary(data)) => self.desk.handle_binary(data, cx),
+                        None => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a payload could not be read");
+                    conn.drive(|session| session.handle_malformed(Source::Polling, now));
+                }
+            }
+        }
+    }
+
+    // ---- 2. reading ---------------------------------------------------------------------------
+
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Read {
+        let Some(wire) = &mut self.wire else {
+            return Read::Nothing;
+        };
+        let ending = !matches!(self.stage, Stage::Open);
+        if !ending && !self.desk.conn.lock().session.accepts(Source::WebSocket) {
+            return Read::Nothing;
+        }
+        if wire.poll_send(&self.desk.conn, cx).is_err() {
+            return self.lost(now);
+        }
+        if self.desk.is_stalled() && !ending {
+            return Read::Nothing;
+        }
+        let wire = self.wire.as_mut().expect("it was there a moment ago");
+        wire.handle_elapsed(now);
+        let desk = &mut self.desk;
+        let read = if wire.unread.is_empty() {
+            turn::with_scratch(|scratch, spare| match wire.io.poll_read(cx, scratch) {
+                Poll::Pending => Read::Nothing,
+                Poll::Ready(Ok(0) | Err(_)) => Read::End,
+                Poll::Ready(Ok(n)) => {
+                    if ending {
+                        discard(wire, &desk.conn, &mut scratch[..n], spare);
+                    } else {
+                        feed(wire, desk, &mut scratch[..n], spare, now, cx);
+                    }
+                    Read::Some
+                }
+            })
+        } else {
+            let mut unread = std::mem::take(&mut wire.unread);
+            turn::with_scratch(|_, spare| feed(wire, desk, &mut unread, spare, now, cx));
+            Read::Some
+        };
+        match read {
+            Read::End => self.lost(now),
+            read => {
+                let finished = self
+                    .wire
+                    .as_ref()
+                    .is_some_and(|wire| wire.frames.is_finished());
+                if finished { self.lost(now) } else { read }
+            }
+        }
+    }
+
+    /// The WebSocket has ended.
+    fn lost(&mut self, now: Instant) -> Read {
+        if let Some(wire) = &mut self.wire {
+            wire.frames.receive_eof();
+        }
+        match self.stage {
+            Stage::Open => {
+                self.desk
+                    .conn
+                    .drive(|session| session.handle_lost(Source::WebSocket, now));
+            }
+            // `is_over` takes it from here.
+            Stage::Closing(_) | Stage::Lingering(_) => self.wire = None,
+        }
+        Read::End
+    }
+
+    fn read_probe(&mut self, now: Instant, cx: &mut Context<'_>) {
+        while let Some(probe) = &mut self.probe {
+            if probe.poll_flush(cx).is_err() {
+                self.probe = None;
+                return self
+                    .conn()
+                    .drive(|session| session.handle_lost(Source::Probe, now));
+            }
+            let conn = &self.desk.conn;
+            let unread = std::mem::take(&mut probe.unread);
+            let more = turn::with_scratch(|scratch, spare| {
+                let input = if unread.is_empty() {
+                    match probe.io.poll_read(cx, scratch) {
+                        Poll::Pending => return Read::Nothing,
+                        Poll::Ready(Ok(0) | Err(_)) => return Read::End,
+                        Poll::Ready(Ok(n)) => &mut scratch[..n],
+                    }
+                } else {
+                    scratch[..unread.len()].copy_from_slice(&unread);
+                    &mut scratch[..unread.len()]
+                };
+                feed_probe(probe, conn, input, spare, now)
+            });
+            match more {
+                Read::Nothing => return,
+                Read::End => {
+                    self.probe = None;
+                    self.conn()
+                        .drive(|session| session.handle_lost(Source::Probe, now));
+                    return;
+                }
+                Read::Some => self.execute(now, cx),
+            }
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let conn = Arc::clone(this.conn());
+        conn.begin_turn();
+        let poll = this.turn(Instant::now(), cx);
+        conn.end_turn();
+        poll
+    }
+}
+
+impl Drop for Driver {
+    /// The task is dropped, perhaps with its runtime: nobody may go on taking this connection for
+    /// alive.
+    fn drop(&mut self) {
+        let conn = Arc::clone(&self.desk.conn);
+        conn.hub.remove_session(&conn.sid);
+        self.desk.abandon();
+        let mut link = conn.lock();
+        link.session.abort(Reason::TransportError, Instant::now());
+        link.clear();
+    }
+}
+
+/// Handles what was read from the session's WebSocket.
+fn feed(
+    wire: &mut Wire,
+    desk: &mut Desk,
+    mut input: &mut [u8],
+    spare: &mut Vec<u8>,
+    now: Instant,
+    cx: &mut Context<'_>,
+) {
+    loop {
+        match wire.frames.receive_pooled(&mut input, spare) {
+            Ok(None) => break,
+            Ok(Some(Message::Text(text))) => match text.strip_prefix('4') {
+                Some(text) => desk.handle_text(text, cx),
+                None => handle_control(desk, text, now, cx),
+            },
+            Ok(Some(Message::Binary(data))) => desk.handle_binary(Cow::Borrowed(data), cx),
+            Ok(Some(_)) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a WebSocket broke the protocol");
+                transmit(&desk.conn, wire);
+                desk.conn
+                    .drive(|session| session.abort(Reason::TransportError, now));
+                return;
+            }
+        }
+        if desk.is_stalled() {
+            wire.unread = input.to_vec();
+            break;
+        }
+    }
+    transmit(&desk.conn, wire);
+}
+
+/// Reads on after our close frame, for the sake of the peer's.
+fn discard(wire: &mut Wire, conn: &Arc<Conn>, mut input: &mut [u8], spare: &mut Vec<u8>) {
+    while let Ok(Some(_)) = wire.frames.receive_pooled(&mut input, spare) {}
+    transmit(conn, wire);
+}
+
+/// A text frame that is not plainly a message.
+fn handle_control(desk: &mut Desk, text: &str, now: Instant, cx: &mut Context<'_>) {
+    let data = desk.conn.drive(|session| match Packet::parse_text(text) {
+        Ok(packet) => session.handle_packet(Source::WebSocket, packet, now),
+        Err(_) => {
+            session.handle_malformed(Source::WebSocket, now);
+            None
+        }
+    });
+    match data {
+        Some(Data::Text(text)) => desk.handle_text(text, cx),
+        Some(Data::Binary(data)) => desk.handle_binary(data, cx),
+        None => {}
+    }
+}
+
+/// Handles what was read from a probing WebSocket.
+fn feed_probe(
+    probe: &mut Wire,
+    conn: &Arc<Conn>,
+    mut input: &mut [u8],
+    spare: &mut Vec<u8>,
+    now: Instant,
+) -> Read {
+    loop {
+        let packet = match probe.frames.receive_pooled(&mut input, spare) {
+            Ok(None) => return Read::Some,
+            Ok(Some(Message::Text(text))) => Packet::parse_text(text),
+            Ok(Some(Message::Binary(data))) => Packet::parse_binary(data),
+            Ok(Some(Message::Close(_))) | Err(_) => return Read::End,
+            Ok(Some(_)) => continue,
+        };
+        let moved = matches!(packet, Ok(Packet::Upgrade));
+        conn.drive(|session| match packet {
+            Ok(packet) => drop(session.handle_packet(Source::Probe, packet, now)),
+            Err(_) => session.handle_malformed(Source::Probe, now),
+        });
+        if moved {
+            // What follows belongs to the session.
+            probe.unread = input.to_vec();
+            return Read::Some;
+        }
+    }
+}
+
+/// Whether a timer, which is set now if it has not been, has run out.
+fn has_passed(timer: &mut Option<Pin<Box<Sleep>>>, after: Duration, cx: &mut Context<'_>) -> bool {
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+    timer.as_mut().poll(cx).is_ready()
+}
+
+/// Passes on the control frames that are due.
+fn transmit(conn: &Arc<Conn>, wire: &mut Wire) {
+    let mut frames = Vec::new();
+    if wire.frames.poll_transmit(&mut frames) {
+        conn.say_raw(&frames);
+    }
+}

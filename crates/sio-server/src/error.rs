@@ -1,0 +1,116 @@
+//! What can go wrong, as a caller sees it.
+
+use std::fmt;
+
+use eio_transport::Reason;
+use serde::Serialize;
+
+/// Why a call got no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// the socket has gone
+    #[error("the socket has gone")]
+    Disconnected,
+    /// the payload could not be written: {0}
+    #[error("the payload could not be written: {0}")]
+    Payload(#[from] sio_packet::WriteError),
+    /// the answer could not be read: {0}
+    #[error("the answer could not be read: {0}")]
+    Answer(sio_packet::ReadError),
+    /// the peer did not answer in time
+    #[error("the peer did not answer in time")]
+    Timeout,
+    /// too many calls of this socket wait for an answer
+    #[error("too many calls of this socket wait for an answer")]
+    TooManyAcks,
+}
+
+/// Why a client may not join a namespace; it gets this as `connect_error`.
+///
+/// Any error can be turned into one with `?`; its text becomes the message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refuse {
+    pub(crate) message: String,
+    pub(crate) data: Option<serde_json::Value>,
+}
+
+impl Refuse {
+    /// A refusal that the client sees as `error.message`.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// Adds details, which the client sees as `error.data`. What cannot be written as JSON is left
+    /// out.
+    #[must_use]
+    pub fn with_data(mut self, data: &impl Serialize) -> Self {
+        self.data = serde_json::to_value(data).ok();
+        self
+    }
+}
+
+impl<E: std::error::Error> From<E> for Refuse {
+    fn from(error: E) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Why a socket has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The client left this namespace.
+    ClientNamespaceDisconnect,
+    /// The connection has ended, with all its namespaces.
+    Connection(Reason),
+    /// The server put this socket out of the namespace.
+    ServerNamespaceDisconnect,
+}
+
+impl DisconnectReason {
+    /// Node's exact words, such as `transport close`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientNamespaceDisconnect => "client namespace disconnect",
+            Self::Connection(reason) => reason.as_str(),
+            Self::ServerNamespaceDisconnect => "server namespace disconnect",
+        }
+    }
+
+    /// What happened exactly, in words of our own: several causes share a reason.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::ClientNamespaceDisconnect => "the client left the namespace",
+            Self::Connection(reason) => reason.detail(),
+            Self::ServerNamespaceDisconnect => "the server put the socket out",
+        }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a server cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// two namespaces are called {0}
+    #[error("two namespaces are called {0}")]
+    DuplicateNamespace(String),
+    /// the path {0:?} does not begin and end with a slash
+    #[error("the path {0:?} does not begin and end with a slash")]
+    Path(String),
+}
+
+impl From<StartError> for std::io::Error {
+    fn from(error: StartError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}

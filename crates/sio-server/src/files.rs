@@ -1,0 +1,83 @@
+//! The browser client, served from the npm package's `dist` folder as Node serves it.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+/// What may be asked for below the server's path. Nothing else is ever looked up in the folder.
+const NAMES: [&str; 8] = [
+    "socket.io.js",
+    "socket.io.js.map",
+    "socket.io.min.js",
+    "socket.io.min.js.map",
+    "socket.io.esm.min.js",
+    "socket.io.esm.min.js.map",
+    "socket.io.msgpack.min.js",
+    "socket.io.msgpack.min.js.map",
+];
+
+/// Whether `name` is one of the client's files.
+pub(crate) fn is_client_file(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// Answers with a file: 304 if the browser has it, 404 if the folder has not.
+pub(crate) async fn serve(
+    folder: Option<&Path>,
+    name: &str,
+    request: &HeaderMap,
+) -> Response<Full<Bytes>> {
+    let Some(folder) = folder else {
+        return not_found();
+    };
+    let path = folder.join(name);
+    let Ok(Ok(content)) = tokio::task::spawn_blocking(move || std::fs::read(path)).await else {
+        return not_found();
+    };
+    let tag = tag(&content);
+    let mut response = Response::new(Full::default());
+    let known = request.get_all(header::IF_NONE_MATCH).iter().any(|tags| {
+        tags.to_str().is_ok_and(|tags| {
+            tags.split(',').any(|known| {
+                let known = known.trim();
+                known == "*" || known.trim_start_matches("W/").as_bytes() == tag.as_bytes()
+            })
+        })
+    });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        *response.body_mut() = Full::new(content.into());
+        let kind = if name.ends_with(".map") {
+            "application/json"
+        } else {
+            "application/javascript"
+        };
+        let kind = HeaderValue::from_static(kind);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=0"),
+    );
+    headers.insert(header::ETAG, tag);
+    response
+}
+
+/// A strong validator of the content.
+fn tag(content: &[u8]) -> HeaderValue {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
+    hasher.write(content);
+    let text = format!("\"{:x}-{:016x}\"", content.len(), hasher.finish());
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}

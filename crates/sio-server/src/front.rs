@@ -1,0 +1,202 @@
+//! A connection of our own listener, from its first byte to its task.
+//!
+//! The first head is read here. If it asks for a WebSocket on our path, and arrives whole, it is
+//! answered in the same write as the open packet, and the future turns into the connection's task.
+//! Everything else, also what is malformed or arrives in pieces, goes to hyper together with the
+//! bytes read so far, so both roads answer it alike.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use eio_transport::{
+    Claim, Form, Method, Opening, Origin, Query, Revision, Route, Transport, route,
+};
+use http::{Request, Version};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, time::Sleep};
+use ws_handshake::{Headers, Policy, Upgrade};
+
+use crate::{
+    driver::Driver,
+    entropy,
+    facts::Facts,
+    hub::Hub,
+    listen::Replay,
+    service::{PeerAddr, Service},
+    session, turn,
+    wire::{WireIo, poll_recv},
+};
+
+/// Header fields of a head that is read here; one with more goes to hyper.
+const MAX_FIELDS: usize = 48;
+/// Bytes of a head that hyper reads, request line included.
+const MAX_HEAD: usize = 24 << 10;
+
+/// The stages of a connection.
+pub(crate) enum Front {
+    /// Nothing has come yet.
+    Head(Box<Head>),
+    /// hyper serves it.
+    Http(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// It is a WebSocket.
+    Socket(Driver),
+}
+
+pub(crate) struct Head {
+    stream: Option<TcpStream>,
+    peer: SocketAddr,
+    hub: Arc<Hub>,
+    shard: u16,
+    /// Set when the first read finds nothing.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Front {
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, hub: Arc<Hub>, shard: u16) -> Self {
+        Self::Head(Box::new(Head {
+            stream: Some(stream),
+            peer,
+            hub,
+            shard,
+            timer: None,
+        }))
+    }
+}
+
+impl Future for Front {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match this {
+                Self::Head(head) => match ready!(head.poll(cx)) {
+                    Some(next) => *this = next,
+                    None => return Poll::Ready(()),
+                },
+                Self::Http(http) => return http.as_mut().poll(cx),
+                Self::Socket(driver) => return Pin::new(driver).poll(cx),
+            }
+        }
+    }
+}
+
+impl Head {
+    /// Reads once and decides. `None` is the end of the connection.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Front>> {
+        let Some(stream) = self.stream.take() else {
+            return Poll::Ready(None);
+        };
+        turn::with_scratch(|scratch, _| match poll_recv(&stream, cx, scratch) {
+            Poll::Pending => {
+                self.stream = Some(stream);
+                let patience = self.hub.config.header_timeout;
+                let timer = self
+                    .timer
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+                timer.as_mut().poll(cx).map(|()| None)
+            }
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(None),
+            Poll::Ready(Ok(n)) => Poll::Ready(Some(self.decide(stream, &scratch[..n]))),
+        })
+    }
+
+    fn decide(&self, stream: TcpStream, bytes: &[u8]) -> Front {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        let opening = match request.parse(bytes) {
+            Ok(httparse::Status::Complete(len)) => {
+                opening(&request, &self.hub).map(|opening| (len, opening))
+            }
+            _ => None,
+        };
+        let Some((len, opening)) = opening else {
+            return self.hand_over(stream, bytes);
+        };
+        let fields = Fields(request.headers);
+        let Ok(upgrade) = Upgrade::check("GET", Version::HTTP_11, &fields) else {
+            return self.hand_over(stream, bytes);
+        };
+        let sid = entropy::id();
+        let headers = fields.0.iter().map(|field| (field.name, field.value));
+        let facts = Facts::new(Some(self.peer), false, request.path.unwrap_or("/"), headers);
+        let unread = bytes[len..].to_vec();
+        let io = WireIo::Tcp(Arc::new(stream));
+        let (conn, driver) =
+            session::open_websocket(&self.hub, self.shard, sid, opening, facts, io, unread);
+        turn::with_encoder(|encoder| {
+            let policy = Policy::default();
+            upgrade
+                .agree(&policy)
+                .write_response(&mut encoder.frames, []);
+            session::write_open_frame(&mut encoder.frames, &self.hub, &sid);
+            conn.greet(&encoder.frames);
+        });
+        Front::Socket(driver)
+    }
+
+    /// Lets hyper serve the connection, beginning with what was read.
+    fn hand_over(&self, stream: TcpStream, bytes: &[u8]) -> Front {
+        let service = Service::new(Arc::clone(&self.hub), self.shard);
+        let peer = PeerAddr(self.peer);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            hyper::service::Service::call(&service, request)
+        });
+        let stream = TokioIo::new(Replay::new(Bytes::copy_from_slice(bytes), stream));
+        let http = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.hub.config.header_timeout)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(stream, service)
+            .with_upgrades();
+        Front::Http(Box::pin(async move {
+            if let Err(error) = http.await {
+                tracing::debug!(%error, "an HTTP connection ended early");
+            }
+        }))
+    }
+}
+
+/// What a head asks for, if it is one to be answered here: a WebSocket for a new session.
+fn opening(request: &httparse::Request<'_, '_>, hub: &Hub) -> Option<Opening> {
+    if request.method != Some("GET") || request.version != Some(1) {
+        return None;
+    }
+    let target = request.path?;
+    let rest = target.strip_prefix(hub.config.path.as_str())?;
+    let query = Query::parse(Some(rest.strip_prefix('?')?));
+    if query.session != Claim::New || query.revision != Revision::V4 {
+        return None;
+    }
+    let asked = eio_transport::Request {
+        method: Method::Get,
+        form: Form::Upgrade,
+        origin: Origin::Legal,
+    };
+    match route(asked, &query, None, &hub.engine) {
+        Ok(Route::Open(opening)) if opening.transport == Transport::WebSocket => Some(opening),
+        _ => None,
+    }
+}
+
+/// The fields of a head as the handshake reads them.
+struct Fields<'h, 'b>(&'h [httparse::Header<'b>]);
+
+impl Headers for Fields<'_, '_> {
+    fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|field| (field.name, field.value))
+    }
+
+    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let named = move |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
+        self.0.iter().filter(named).map(|field| field.value)
+    }
+}

@@ -1,0 +1,167 @@
+//! What a running server consists of: its shards, its sessions, its namespaces.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::Instant,
+};
+
+use eio_transport::Sid;
+use foldhash::fast::RandomState;
+
+use crate::{
+    config::Config,
+    conn::Conn,
+    entropy,
+    namespace::{Mounted, Realm},
+    place::{Place, Stay, Visit},
+    service::Fallback,
+    shard::Shard,
+};
+
+/// Maps that the sessions are spread over, so that threads rarely meet.
+const SPREAD: usize = 16;
+
+pub(crate) struct Hub {
+    pub(crate) config: Config,
+    /// The same as `config.engine`, shared by the sessions.
+    pub(crate) engine: Arc<eio_transport::Config>,
+    pub(crate) shards: Box<[Shard]>,
+    sessions: [Mutex<HashMap<Sid, Arc<Conn>, RandomState>>; SPREAD],
+    mounted: Box<[Box<dyn Mounted>]>,
+    /// Who answers requests that are not ours.
+    pub(crate) fallback: Option<Fallback>,
+    realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
+    /// Set once the shards' tasks have been spawned.
+    pub(crate) running: OnceLock<()>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        config: Config,
+        shards: usize,
+        mounted: Vec<Box<dyn Mounted>>,
+        fallback: Option<Fallback>,
+    ) -> Arc<Self> {
+        let now = Instant::now();
+        let hub = Arc::new(Self {
+            engine: Arc::new(config.engine.clone()),
+            config,
+            shards: (0..shards).map(|_| Shard::new(now)).collect(),
+            sessions: std::array::from_fn(|_| Mutex::default()),
+            mounted: mounted.into(),
+            fallback,
+            realms: RwLock::default(),
+            running: OnceLock::new(),
+        });
+        for mounted in &hub.mounted {
+            if let Some(name) = mounted.fixed_name() {
+                hub.open(name, Stay::Always, &**mounted);
+            }
+        }
+        hub
+    }
+
+    // ---- sessions -----------------------------------------------------------------------------
+
+    fn session_map(&self, sid: &Sid) -> &Mutex<HashMap<Sid, Arc<Conn>, RandomState>> {
+        let first = sid.as_str().as_bytes()[0];
+        &self.sessions[usize::from(first) % SPREAD]
+    }
+
+    pub(crate) fn session(&self, sid: &Sid) -> Option<Arc<Conn>> {
+        let map = self
+            .session_map(sid)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        map.get(sid).cloned()
+    }
+
+    pub(crate) fn add_session(&self, conn: &Arc<Conn>) {
+        let mut map = self
+            .session_map(&conn.sid)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        map.insert(conn.sid, Arc::clone(conn));
+    }
+
+    pub(crate) fn remove_session(&self, sid: &Sid) {
+        let mut map = self
+            .session_map(sid)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        map.remove(sid);
+        if map.is_empty() && map.capacity() > 1024 {
+            map.shrink_to_fit();
+        }
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        let len = |map: &Mutex<HashMap<_, _, _>>| {
+            map.lock().unwrap_or_else(PoisonError::into_inner).len()
+        };
+        self.sessions.iter().map(len).sum()
+    }
+
+    pub(crate) fn for_each_session(&self, mut f: impl FnMut(&Arc<Conn>)) {
+        for map in &self.sessions {
+            let conns: Vec<_> = {
+                let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+                map.values().cloned().collect()
+            };
+            conns.iter().for_each(&mut f);
+        }
+    }
+
+    // ---- namespaces ---------------------------------------------------------------------------
+
+    /// The namespace of this name, opened if it is one that may be opened on demand, with a visitor
+    /// expected.
+    pub(crate) fn visit(self: &Arc<Self>, name: &str) -> Option<Visit> {
+        {
+            let realms = self.realms.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(realm) = realms.get(name) {
+                realm.place().expect_visitor();
+                return Some(Visit::expected(Arc::clone(realm)));
+            }
+        }
+        let mounted = self.mounted.iter().find(|mounted| mounted.matches(name))?;
+        Some(self.open(name, Stay::WhileInhabited, &**mounted))
+    }
+
+    pub(crate) fn existing(&self, name: &str) -> Option<Arc<dyn Realm>> {
+        self.realms
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    fn open(self: &Arc<Self>, name: &str, stay: Stay, mounted: &dyn Mounted) -> Visit {
+        let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
+        let realm = realms.entry(name.into()).or_insert_with(|| {
+            let seeds = self
+                .shards
+                .iter()
+                .map(|_| u64::from_ne_bytes(entropy::bytes()));
+            let max_rooms = self.config.max_rooms;
+            let place = Place::new(name, Arc::downgrade(self), stay, max_rooms, seeds);
+            mounted.open(Arc::new(place))
+        });
+        realm.place().expect_visitor();
+        let realm = Arc::clone(realm);
+        drop(realms);
+        Visit::expected(realm)
+    }
+
+    /// Closes a namespace that was opened on demand and that everybody has left.
+    pub(crate) fn close_if_deserted(&self, name: &str) {
+        let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
+        if realms
+            .get(name)
+            .is_some_and(|realm| realm.place().is_deserted())
+        {
+            realms.remove(name);
+        }
+    }
+}

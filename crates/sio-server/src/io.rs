@@ -1,0 +1,113 @@
+//! The server as everybody else sees it: a handle to emit with, from anywhere.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+use sio_rooms::Selection;
+
+use crate::{
+    conn::Command,
+    event::EventName,
+    hub::Hub,
+    namespace::Realm,
+    target::{RoomNames, Sent, Target},
+};
+
+/// A handle of the server: from an axum route, a timer, a queue consumer.
+///
+/// Cheap to clone. Before the server has been started, and after it has gone, it reaches nobody.
+///
+/// ```no_run
+/// # async fn f() -> std::io::Result<()> {
+/// let server = sio_server::Server::new();
+/// let io = server.io();
+/// tokio::spawn(async move {
+///     loop {
+///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+///         io.to("clock").emit("tick", &());
+///     }
+/// });
+/// server.run().await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Io {
+    hub: Arc<OnceLock<Arc<Hub>>>,
+    namespace: Arc<str>,
+}
+
+impl Io {
+    pub(crate) fn from_cell(hub: Arc<OnceLock<Arc<Hub>>>) -> Self {
+        Self {
+            hub,
+            namespace: "/".into(),
+        }
+    }
+
+    pub(crate) fn from_hub(hub: Arc<Hub>) -> Self {
+        Self::from_cell(Arc::new(OnceLock::from(hub)))
+    }
+
+    /// The same server, in another namespace.
+    #[must_use]
+    pub fn of(&self, namespace: &str) -> Self {
+        Self {
+            hub: Arc::clone(&self.hub),
+            namespace: namespace.into(),
+        }
+    }
+
+    /// Everybody in the namespace.
+    pub fn everyone(&self) -> Target {
+        match self.realm() {
+            Some(realm) => Target::new(Arc::clone(realm.place()), Selection::everyone()),
+            None => Target::nobody(),
+        }
+    }
+
+    /// The members of a room, or of several; a socket's id is a room, too.
+    pub fn to(&self, rooms: impl RoomNames) -> Target {
+        self.everyone().to(rooms)
+    }
+
+    /// Everybody but the members of these rooms.
+    pub fn except(&self, rooms: impl RoomNames) -> Target {
+        self.everyone().except(rooms)
+    }
+
+    /// Sends an event to everybody in the namespace.
+    pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
+        self.everyone().emit(event, payload)
+    }
+
+    /// Sockets in the namespace.
+    pub fn len(&self) -> usize {
+        self.realm().map_or(0, |realm| realm.place().len())
+    }
+
+    /// Whether nobody is in the namespace.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sockets in a room; does not depend on how many there are.
+    pub fn room_len(&self, room: &str) -> usize {
+        self.realm().map_or(0, |realm| realm.place().room_len(room))
+    }
+
+    /// Connections, whatever they have joined.
+    pub fn connections(&self) -> usize {
+        self.hub.get().map_or(0, |hub| hub.session_count())
+    }
+
+    /// Closes all connections; clients see `transport close` and come back when they can.
+    pub fn close(&self) {
+        if let Some(hub) = self.hub.get() {
+            hub.for_each_session(|conn| conn.command(Command::Shutdown));
+        }
+    }
+
+    fn realm(&self) -> Option<Arc<dyn Realm>> {
+        self.hub.get()?.existing(&self.namespace)
+    }
+}

@@ -1,0 +1,76 @@
+//! The handlers of one socket: one at a time, in the order of their events.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll},
+};
+
+use crate::socket::Task;
+
+/// A handler at work, and those whose turn has not come.
+///
+/// A handler is polled where its event was read, inside the connection's task: nothing is spawned,
+/// and one that never waits is never stored.
+#[derive(Default)]
+pub(crate) struct Lane {
+    running: Option<Waiting>,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    task: Task,
+    /// What the event weighs against the limit of pending bytes.
+    bytes: usize,
+}
+
+impl Lane {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_none()
+    }
+
+    /// Runs `task` if nothing is running, else lets it wait. Returns the bytes that are pending
+    /// now because of it.
+    pub(crate) fn offer(&mut self, mut task: Task, bytes: usize, cx: &mut Context<'_>) -> usize {
+        if self.running.is_some() {
+            self.waiting.push_back(Waiting { task, bytes });
+            return bytes;
+        }
+        match run(&mut task, cx) {
+            Poll::Ready(()) => 0,
+            Poll::Pending => {
+                self.running = Some(Waiting { task, bytes });
+                bytes
+            }
+        }
+    }
+
+    /// Goes on as far as it goes. Returns the bytes that are no longer pending.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> usize {
+        let mut done = 0;
+        while let Some(running) = &mut self.running {
+            if run(&mut running.task, cx).is_pending() {
+                break;
+            }
+            done += running.bytes;
+            self.running = self.waiting.pop_front();
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
+            self.waiting = VecDeque::new();
+        }
+        done
+    }
+}
+
+/// Polls a handler. One that panics is over; its socket and everybody else go on.
+fn run(task: &mut Task, cx: &mut Context<'_>) -> Poll<()> {
+    catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("of a type that is not text");
+        tracing::error!(panic = message, "a handler panicked");
+        Poll::Ready(())
+    })
+}

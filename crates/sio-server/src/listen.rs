@@ -1,0 +1,299 @@
+//! Our own listener: a runtime per shard, a socket per shard on the same port.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use crate::{front::Front, hub::Hub, io::Io, shard::Shard};
+
+/// Connections that the kernel may hold for us.
+const BACKLOG: i32 = 4096;
+
+/// A server with its sockets bound, from [`Server::bind`](crate::Server::bind).
+pub struct Bound {
+    hub: Arc<Hub>,
+    io: Io,
+    listeners: Vec<StdListener>,
+    address: SocketAddr,
+    threads: Threads,
+}
+
+/// Where connections are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// Each shard on a thread and a runtime of its own.
+    Own,
+    /// All on the caller's runtime.
+    Callers,
+}
+
+impl Bound {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        io: Io,
+        addresses: &[SocketAddr],
+        threads: Threads,
+    ) -> io::Result<Self> {
+        let count = hub.shards.len();
+        let mut error = io::Error::new(io::ErrorKind::InvalidInput, "there is no address");
+        for address in addresses {
+            match bind_all(*address, count) {
+                Ok((address, listeners)) => {
+                    return Ok(Self {
+                        hub,
+                        io,
+                        listeners,
+                        address,
+                        threads,
+                    });
+                }
+                Err(failed) => error = failed,
+            }
+        }
+        Err(error)
+    }
+
+    /// The address, with the port that was chosen if port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves for ever.
+    ///
+    /// # Errors
+    ///
+    /// If a thread or a runtime cannot be had.
+    pub async fn serve(self) -> io::Result<()> {
+        self.serve_until(std::future::pending()).await
+    }
+
+    /// Serves until `stop` is ready; then accepts nothing more, closes all connections with the
+    /// reason `server shutting down`, and returns when they have gone, after
+    /// [`Config::close_timeout`](crate::Config::close_timeout) at the latest.
+    ///
+    /// # Errors
+    ///
+    /// If a thread or a runtime cannot be had.
+    pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let Self {
+            hub,
+            io,
+            listeners,
+            threads,
+            ..
+        } = self;
+        let (stopping, stopped) = watch::channel(Stage::Serving);
+        let _ = hub.running.set(());
+        let mut handles = Vec::new();
+        for (shard, listener) in listeners.into_iter().enumerate() {
+            let (hub, stopped) = (Arc::clone(&hub), stopped.clone());
+            match threads {
+                Threads::Callers => {
+                    tokio::spawn(serve_shard(hub, shard, listener, stopped));
+                }
+                Threads::Own => {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        // One look at the sockets per turn of some handlers, not after each.
+                        .event_interval(61)
+                        .build()?;
+                    let handle = thread::Builder::new()
+                        .name(format!("sio-shard-{shard}"))
+                        .spawn(move || {
+                            runtime.block_on(serve_shard(hub, shard, listener, stopped));
+                            runtime.shutdown_timeout(Duration::from_millis(100));
+                        })?;
+                    handles.push(handle);
+                }
+            }
+        }
+        stop.await;
+        let _ = stopping.send(Stage::Closing);
+        io.close();
+        let deadline = tokio::time::Instant::now() + hub.config.close_timeout;
+        while hub.session_count() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let _ = stopping.send(Stage::Gone);
+        let joined = tokio::task::spawn_blocking(move || {
+            for handle in handles {
+                let _ = handle.join();
+            }
+        });
+        let _ = joined.await;
+        Ok(())
+    }
+}
+
+/// How far shutting down has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// Nothing is accepted any more.
+    Closing,
+    /// The runtimes go.
+    Gone,
+}
+
+/// The sockets of all shards, on one port.
+fn bind_all(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<StdListener>)> {
+    let first = bind(address, count > 1)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..count {
+        listeners.push(bind(address, true)?);
+    }
+    Ok((address, listeners))
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    #[cfg(not(unix))]
+    let _ = shared;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+async fn serve_shard(
+    hub: Arc<Hub>,
+    shard: usize,
+    listener: StdListener,
+    mut stopped: watch::Receiver<Stage>,
+) {
+    let (flusher, ticker) = Shard::tasks(&hub, shard);
+    let (flusher, ticker) = (tokio::spawn(flusher), tokio::spawn(ticker));
+    match TcpListener::from_std(listener) {
+        Ok(listener) => tokio::select! {
+            () = accept(&hub, shard, &listener) => {}
+            _ = stopped.wait_for(|stage| *stage >= Stage::Closing) => {}
+        },
+        Err(error) => tracing::error!(%error, "a listener could not be used"),
+    }
+    let _ = stopped.wait_for(|stage| *stage >= Stage::Gone).await;
+    flusher.abort();
+    ticker.abort();
+}
+
+/// Accepts for ever. Where the process is out of descriptors or memory it waits a moment, longer
+/// each time, instead of spinning; connections that are there are served meanwhile.
+async fn accept(hub: &Arc<Hub>, shard: usize, listener: &TcpListener) {
+    const FIRST: Duration = Duration::from_millis(10);
+    const LAST: Duration = Duration::from_millis(500);
+    let mut pause = FIRST;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause = FIRST;
+                // Without it the last segment of a large packet would wait for an ack.
+                let _ = stream.set_nodelay(true);
+                let shard = u16::try_from(shard).expect("there are few shards");
+                tokio::spawn(Front::new(stream, peer, Arc::clone(hub), shard));
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                if pause == FIRST {
+                    tracing::error!(%error, "no connection can be accepted for a while");
+                }
+                tokio::time::sleep(pause).await;
+                pause = LAST.min(pause * 2);
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// A socket of which some bytes have been read already.
+pub(crate) struct Replay {
+    bytes: Bytes,
+    stream: TcpStream,
+}
+
+impl Replay {
+    pub(crate) fn new(bytes: Bytes, stream: TcpStream) -> Self {
+        Self { bytes, stream }
+    }
+
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.bytes.into())
+    }
+}
+
+impl AsyncRead for Replay {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let n = self.bytes.len().min(buf.remaining());
+        buf.put_slice(&self.bytes[..n]);
+        self.bytes.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Replay {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,109 @@
+//! Parcels that wait for one connection.
+
+use std::{collections::VecDeque, io::IoSlice, sync::Arc};
+
+use eio_transport::Parcel;
+
+/// Slices handed to one `writev`. A queue that is longer is written by several.
+pub(crate) const MAX_SLICES: usize = 64;
+
+/// The order in which parcels leave. One that waits alone lies in the queue itself, so a broadcast
+/// to an idle connection allocates nothing.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    front: Option<Arc<Parcel>>,
+    rest: VecDeque<Arc<Parcel>>,
+    /// Bytes of `front` that have been written to a WebSocket already.
+    written: usize,
+    /// Bytes that wait, counted for this connection although parcels are shared.
+    bytes: usize,
+}
+
+impl Outbox {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.front.is_none()
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, parcel: Arc<Parcel>) {
+        self.bytes += parcel.wire().len();
+        if self.front.is_none() {
+            self.front = Some(parcel);
+        } else {
+            self.rest.push_back(parcel);
+        }
+    }
+
+    /// Puts a parcel in front of all that waits, `written` bytes of which have been written.
+    pub(crate) fn push_front(&mut self, parcel: Arc<Parcel>, written: usize) {
+        debug_assert_eq!(self.written, 0, "a parcel is on its way already");
+        self.bytes += parcel.wire().len() - written;
+        self.written = written;
+        if let Some(front) = self.front.replace(parcel) {
+            self.rest.push_front(front);
+        }
+    }
+
+    pub(crate) fn front(&self) -> Option<&Arc<Parcel>> {
+        self.front.as_ref()
+    }
+
+    /// What is left to write of the front parcel.
+    pub(crate) fn front_bytes(&self) -> &[u8] {
+        self.front
+            .as_ref()
+            .map_or(&[], |parcel| &parcel.wire()[self.written..])
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Arc<Parcel>> {
+        let front = self.front.take()?;
+        self.bytes -= front.wire().len() - self.written;
+        self.written = 0;
+        self.front = self.rest.pop_front();
+        if self.front.is_none() && self.rest.capacity() > MAX_SLICES {
+            self.rest = VecDeque::new();
+        }
+        Some(front)
+    }
+
+    /// Collects `head` and then the queue for a `writev`; returns how many slices there are.
+    pub(crate) fn gather<'a>(&'a self, head: &'a [u8], slices: &mut [IoSlice<'a>]) -> usize {
+        let own = (!head.is_empty()).then_some(head);
+        let front = (!self.is_empty()).then(|| self.front_bytes());
+        let queue = own
+            .into_iter()
+            .chain(front)
+            .chain(self.rest.iter().map(|parcel| parcel.wire()));
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(queue) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// Forgets `n` bytes from the front: they have been written.
+    pub(crate) fn advance(&mut self, mut n: usize) {
+        while n > 0 {
+            let left = self.front_bytes().len();
+            debug_assert!(left > 0, "more was written than waited");
+            if n < left {
+                self.written += n;
+                self.bytes -= n;
+                return;
+            }
+            n -= left;
+            self.pop();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,189 @@
+//! The sockets and rooms of one namespace.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use eio_transport::Parcel;
+use sio_packet::{Attachments, WriteError};
+use sio_rooms::{MemberId, Rooms, Selection};
+
+use crate::{
+    conn::{Conn, Mode},
+    hub::Hub,
+    namespace::Realm,
+    socket::{AnySocket, SocketId},
+    turn,
+};
+
+/// How long a namespace is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// As long as the server.
+    Always,
+    /// Until everybody has left.
+    WhileInhabited,
+}
+
+/// One namespace's index, a part for each shard: a socket lives in its connection's part.
+pub(crate) struct Place {
+    name: Box<str>,
+    hub: Weak<Hub>,
+    /// Connections that are about to enter, for a namespace that is closed when empty; `None` for
+    /// one that stays.
+    visitors: Option<AtomicUsize>,
+    parts: Box<[Mutex<Part>]>,
+}
+
+/// A namespace that somebody is about to enter: it is not closed meanwhile.
+pub(crate) struct Visit(Arc<dyn Realm>);
+
+impl Visit {
+    /// For the one who has called [`Place::expect_visitor`].
+    pub(crate) fn expected(realm: Arc<dyn Realm>) -> Self {
+        Self(realm)
+    }
+
+    pub(crate) fn realm(&self) -> &dyn Realm {
+        &*self.0
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        self.0.place()
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.place().dismiss_visitor();
+    }
+}
+
+pub(crate) type Part = Rooms<SocketId, Outlet>;
+
+/// Where a member hears: the connection for parcels, the socket for everything else.
+pub(crate) struct Outlet {
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) socket: Arc<dyn AnySocket>,
+}
+
+impl Place {
+    pub(crate) fn new(
+        name: &str,
+        hub: Weak<Hub>,
+        stay: Stay,
+        max_rooms: usize,
+        seeds: impl Iterator<Item = u64>,
+    ) -> Self {
+        let part = |seed| Mutex::new(Rooms::with_seed(seed).with_max_rooms_per_member(max_rooms));
+        let visitors = (stay == Stay::WhileInhabited).then(AtomicUsize::default);
+        Self {
+            name: name.into(),
+            hub,
+            visitors,
+            parts: seeds.map(part).collect(),
+        }
+    }
+
+    /// Counts somebody who is about to enter.
+    pub(crate) fn expect_visitor(&self) {
+        if let Some(visitors) = &self.visitors {
+            visitors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whoever was about to enter has done so, or will not.
+    pub(crate) fn dismiss_visitor(&self) {
+        if let Some(visitors) = &self.visitors {
+            visitors.fetch_sub(1, Ordering::Relaxed);
+            self.close_if_deserted();
+        }
+    }
+
+    /// Whether a namespace opened on demand may be closed.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let none = |visitors: &AtomicUsize| visitors.load(Ordering::Relaxed) == 0;
+        self.visitors.as_ref().is_some_and(none) && self.len() == 0
+    }
+
+    fn close_if_deserted(&self) {
+        if self.is_deserted() {
+            if let Some(hub) = self.hub() {
+                hub.close_if_deserted(&self.name);
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn hub(&self) -> Option<Arc<Hub>> {
+        self.hub.upgrade()
+    }
+
+    /// The part of one shard. Locks one at a time, never under a connection's lock.
+    pub(crate) fn part(&self, shard: usize) -> MutexGuard<'_, Part> {
+        self.parts[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = MutexGuard<'_, Part>> {
+        (0..self.parts.len()).map(|shard| self.part(shard))
+    }
+
+    /// Sockets in the namespace.
+    pub(crate) fn len(&self) -> usize {
+        self.parts().map(|part| part.len()).sum()
+    }
+
+    /// Sockets in a room.
+    pub(crate) fn room_len(&self, room: &str) -> usize {
+        self.parts().map(|part| part.room_len(room)).sum()
+    }
+
+    /// Writes a packet once and hands it to everybody selected. Returns how many took it.
+    pub(crate) fn emit(
+        &self,
+        who: &Selection,
+        mode: Mode,
+        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), WriteError>,
+    ) -> Result<usize, WriteError> {
+        let Some(hub) = self.hub() else { return Ok(0) };
+        let parcel = turn::with_encoder(|encoder| {
+            encode(&mut encoder.frames, &mut encoder.attachments)?;
+            Ok(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
+        })?;
+        let mut reached = 0;
+        for (shard, part) in self.parts().enumerate() {
+            if part.is_empty() {
+                continue;
+            }
+            let mut dirty = hub.shards[shard].dirty();
+            part.for_each(who, |_, outlet| {
+                reached += usize::from(outlet.conn.offer(&parcel, mode, &mut dirty));
+            });
+        }
+        Ok(reached)
+    }
+
+    /// The sockets selected, each at most once.
+    pub(crate) fn select(&self, who: &Selection) -> Vec<Arc<dyn AnySocket>> {
+        let mut sockets = Vec::new();
+        for part in self.parts() {
+            part.for_each(who, |_, outlet| sockets.push(Arc::clone(&outlet.socket)));
+        }
+        sockets
+    }
+
+    /// Takes a member out of all its rooms.
+    pub(crate) fn exit(&self, shard: usize, member: MemberId) {
+        // The socket may be the last owner of its connection: it must not be dropped under the
+        // lock.
+        let gone = self.part(shard).exit(member);
+        drop(gone);
+        self.close_if_deserted();
+    }
+}

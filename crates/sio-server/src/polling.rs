@@ -1,0 +1,154 @@
+//! The two requests of polling: the GET that waits and the POST that brings.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use eio_transport::{ErrorCode, PollId};
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+
+use crate::conn::{Command, Conn};
+
+/// What a POST came to.
+pub(crate) enum Posted {
+    Ok,
+    /// The body is longer than `max_payload`; the session goes on.
+    TooLarge,
+    /// The body did not come in time, or not at all; the session has ended.
+    Lost,
+    /// The body is of a kind that is not taken; the session has ended.
+    Unacceptable,
+    Refused(ErrorCode),
+}
+
+/// Waits until there is something for the client.
+pub(crate) async fn get(conn: Arc<Conn>) -> Result<Bytes, ErrorCode> {
+    let (answer, answered) = oneshot::channel();
+    let id = conn.park(answer, Instant::now())?;
+    let mut guard = Parked { conn, id: Some(id) };
+    let payload = answered.await;
+    guard.id = None;
+    // The sender is dropped when the session ends with the GET still waiting.
+    Ok(payload.unwrap_or_else(|_| Bytes::from_static(b"1")))
+}
+
+/// Tells the session if the client gives up waiting.
+struct Parked {
+    conn: Arc<Conn>,
+    id: Option<PollId>,
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.conn
+                .drive(|session| session.handle_poll_lost(id, Instant::now()));
+        }
+    }
+}
+
+/// Takes a body to the connection's task, and waits until it has been read there.
+pub(crate) async fn post<B: Body>(conn: Arc<Conn>, headers: &HeaderMap, body: B) -> Posted {
+    if let Err(code) = conn.drive(|session| session.handle_post(Instant::now())) {
+        return Posted::Refused(code);
+    }
+    let mut guard = Posting {
+        conn: Arc::clone(&conn),
+        reading: true,
+    };
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
+    let encoded = headers.get(header::CONTENT_ENCODING);
+    if kind.is_some_and(|kind| kind.starts_with(b"application/octet-stream")) || encoded.is_some() {
+        return Posted::Unacceptable; // The guard ends the session.
+    }
+    let config = &conn.hub.config;
+    let read = tokio::time::timeout(
+        config.body_timeout,
+        collect(body, config.engine.max_payload),
+    );
+    match read.await {
+        Ok(Ok(body)) => {
+            guard.reading = false;
+            let (done, read) = oneshot::channel();
+            conn.command(Command::Body(body, done));
+            // If the task has gone, so has the session, and the next request learns it.
+            let _ = read.await;
+            Posted::Ok
+        }
+        Ok(Err(Unread::TooLarge)) => {
+            guard.reading = false;
+            conn.drive(|session| session.handle_post_end(Instant::now()));
+            Posted::TooLarge
+        }
+        Ok(Err(Unread::Broken)) | Err(_) => Posted::Lost,
+    }
+}
+
+/// Tells the session if the body never came.
+struct Posting {
+    conn: Arc<Conn>,
+    reading: bool,
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        if self.reading {
+            self.conn
+                .drive(|session| session.handle_post_lost(Instant::now()));
+        }
+    }
+}
+
+enum Unread {
+    Broken,
+    TooLarge,
+}
+
+/// Reads a body of at most `limit` bytes. One that is announced as longer is not read at all.
+async fn collect<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Unread::TooLarge);
+    }
+    let mut body = std::pin::pin!(body);
+    let mut first = None::<Bytes>;
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(Unread::Broken);
+        };
+        let Ok(mut data) = frame.into_data() else {
+            continue;
+        };
+        let data = data.copy_to_bytes(data.remaining());
+        let len = first.as_ref().map_or(all.len(), Bytes::len);
+        if len + data.len() > limit {
+            return Err(Unread::TooLarge);
+        }
+        match first.take() {
+            // A body in one piece, as nearly all are, is not copied.
+            None if all.is_empty() => first = Some(data),
+            None => all.extend_from_slice(&data),
+            Some(first) => {
+                all.extend_from_slice(&first);
+                all.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+impl Posted {
+    /// The answer's status; 200 comes with the body `ok`.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Ok => StatusCode::OK,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Lost => StatusCode::REQUEST_TIMEOUT,
+            Self::Unacceptable | Self::Refused(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The server before it runs: its namespaces, its settings, and how it is to be started.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde::de::DeserializeOwned;
+use tokio::net::ToSocketAddrs;
+
+use crate::{
+    config::Config,
+    error::{DisconnectReason, StartError},
+    event::{Any, EventName, Reply},
+    hub::Hub,
+    io::Io,
+    listen::{Bound, Threads},
+    namespace::{Mounted, Namespace},
+    service::{Fallback, Layer, Service},
+    socket::Socket,
+};
+
+/// A Socket.IO server.
+///
+/// Handlers given to the server itself are those of the namespace `/`, which everybody may join;
+/// other namespaces, and a `/` that asks who is there, are [mounted](Self::mount).
+///
+/// ```no_run
+/// use sio_server::{Ack, Server};
+///
+/// #[tokio::main]
+/// async fn main() -> std::io::Result<()> {
+///     Server::new()
+///         .on("echo", async |_socket, text: String| Ack(text))
+///         .on("join", async |socket, room: String| {
+///             socket.join(&room);
+///             socket.to(&room).emit("joined", socket.id());
+///         })
+///         .run()
+///         .await
+/// }
+/// ```
+#[must_use = "a server does nothing until it is run"]
+pub struct Server {
+    config: Config,
+    root: Namespace,
+    /// Whether `root` has been touched, so that another `/` would be a second one.
+    root_used: bool,
+    mounted: Vec<Box<dyn Mounted>>,
+    runtime: Runtime,
+    fallback: Option<Fallback>,
+    hub: Arc<OnceLock<Arc<Hub>>>,
+}
+
+/// On what the server's own listener runs its connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Runtime {
+    /// The first of the others that this machine can serve: [`Sharded`](Self::Sharded).
+    #[default]
+    Auto,
+    /// A thread with a runtime of its own for each core; a connection stays where it was accepted.
+    Sharded,
+    /// The runtime that `run` or `listen` is awaited on. Handlers may block it no more than any
+    /// other task of it.
+    MultiThread,
+    /// One thread with a runtime of its own.
+    CurrentThread,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server with the default settings and an open namespace `/` without handlers.
+    pub fn new() -> Self {
+        Self {
+            config: Config::default(),
+            root: Namespace::open("/"),
+            root_used: false,
+            mounted: Vec::new(),
+            runtime: Runtime::default(),
+            fallback: None,
+            hub: Arc::new(OnceLock::new()),
+        }
+    }
+
+    /// Replaces the settings.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Chooses what the server's own listener runs on.
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Answers requests that are not the server's: a page, a health check. Bodies are not read; a
+    /// site of more than a few pages is better off with [`layer`](Self::layer) in a router.
+    pub fn fallback<Fut>(
+        mut self,
+        handler: impl FnOnce(Request<()>) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Response<Bytes>> + Send + 'static,
+    {
+        self.fallback = Some(Box::new(move |request| Box::pin(handler.clone()(request))));
+        self
+    }
+
+    /// Handles an event in the namespace `/`, see [`Namespace::on`].
+    pub fn on<T, A, R, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Socket, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        self.with_root(|root| root.on(event, handler))
+    }
+
+    /// Runs when a client has joined the namespace `/`, see [`Namespace::on_connect`].
+    pub fn on_connect<R, Fut>(
+        self,
+        handler: impl FnOnce(Socket) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.with_root(|root| root.on_connect(handler))
+    }
+
+    /// Runs when a client of the namespace `/` has gone, see [`Namespace::on_disconnect`].
+    pub fn on_disconnect<R, Fut>(
+        self,
+        handler: impl FnOnce(Socket, DisconnectReason) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.with_root(|root| root.on_disconnect(handler))
+    }
+
+    fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
+        self.root = f(self.root);
+        self.root_used = true;
+        self
+    }
+
+    /// Adds a namespace.
+    pub fn mount<D: Send + Sync + 'static>(mut self, namespace: Namespace<D>) -> Self {
+        self.mounted.push(namespace.mount());
+        self
+    }
+
+    /// The handle to emit with from elsewhere. It may be taken before the server is started.
+    pub fn io(&self) -> Io {
+        Io::from_cell(Arc::clone(&self.hub))
+    }
+
+    /// Serves on the address of the environment's `HOST` and `PORT`, `127.0.0.1:5000` where they
+    /// are not set, until SIGINT or SIGTERM; prints where.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be used, or the namespaces do not go together ([`StartError`]).
+    pub async fn run(self) -> io::Result<()> {
+        let host = std::env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
+        let port = match std::env::var("PORT") {
+            Ok(port) => port.parse().map_err(|_| {
+                let message = format!("PORT is {port:?}, which is not a port");
+                io::Error::new(io::ErrorKind::InvalidInput, message)
+            })?,
+            Err(_) => 5000,
+        };
+        let bound = self.bind((host.as_str(), port)).await?;
+        println!("listening on http://{}", bound.local_addr());
+        bound.serve_until(interrupted()).await
+    }
+
+    /// Serves on an address for ever.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be used, or the namespaces do not go together ([`StartError`]).
+    pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<()> {
+        self.bind(address).await?.serve().await
+    }
+
+    /// Binds an address, to be served by [`Bound::serve`] or [`Bound::serve_until`].
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be used, or the namespaces do not go together ([`StartError`]).
+    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Bound> {
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+        let (shards, threads) = match self.runtime {
+            Runtime::Auto | Runtime::Sharded => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                (
+                    self.config.shards.unwrap_or(cores).clamp(1, 1024),
+                    Threads::Own,
+                )
+            }
+            Runtime::CurrentThread => (1, Threads::Own),
+            Runtime::MultiThread => (1, Threads::Callers),
+        };
+        let io = self.io();
+        Bound::new(self.start(shards)?, io, &addresses, threads)
+    }
+
+    /// The server as a service for hyper and tower: the friendly road, with the same behaviour as
+    /// our own listener.
+    ///
+    /// # Errors
+    ///
+    /// If the namespaces or settings do not go together.
+    pub fn into_service(self) -> Result<Service, StartError> {
+        Ok(Service::new(self.start(1)?, 0))
+    }
+
+    /// The server as a layer around a router of axum, or any other tower service.
+    ///
+    /// # Errors
+    ///
+    /// If the namespaces or settings do not go together.
+    pub fn layer(self) -> Result<Layer, StartError> {
+        Ok(Layer::new(self.into_service()?))
+    }
+
+    /// Freezes the namespaces.
+    fn start(self, shards: usize) -> Result<Arc<Hub>, StartError> {
+        let path = &self.config.path;
+        if !(path.starts_with('/') && path.ends_with('/') && path.len() > 1) {
+            return Err(StartError::Path(path.clone()));
+        }
+        let mut mounted = self.mounted;
+        let another_root = mounted
+            .iter()
+            .any(|mounted| mounted.fixed_name() == Some("/"));
+        if self.root_used || !another_root {
+            mounted.push(self.root.mount());
+        }
+        let mut names: Vec<_> = mounted.iter().filter_map(|m| m.fixed_name()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(StartError::DuplicateNamespace(pair[0].into()));
+        }
+        let hub = Hub::new(self.config, shards, mounted, self.fallback);
+        let _ = self.hub.set(Arc::clone(&hub));
+        Ok(hub)
+    }
+}
+
+/// SIGINT or SIGTERM.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

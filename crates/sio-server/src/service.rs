@@ -1,0 +1,478 @@
+//! Requests and answers: the friendly road, for hyper, axum and everything that speaks tower.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use eio_transport::{
+    Claim, ErrorCode, Form, Known, Opening, Origin, Query, Route, Transport, route, write_open,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use ws_frame::CloseFrame;
+use ws_handshake::{HandshakeError, Policy, Upgrade};
+
+use crate::{
+    conn::{Command, Conn},
+    entropy,
+    facts::Facts,
+    files,
+    hub::Hub,
+    listen::Replay,
+    polling::{self, Posted},
+    session,
+    shard::Shard,
+    wire::{Incoming, IncomingIo, WireIo},
+};
+
+/// The peer's address, for those who hand requests to a [`Service`] themselves: put it into the
+/// request's extensions, and handlers see it as [`Handshake::address`](crate::Handshake::address).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// The server as a service of HTTP requests, for hyper and tower. From
+/// [`Server::into_service`](crate::Server::into_service).
+///
+/// Requests below [`Config::path`](crate::Config::path) are answered; others go to
+/// [`Server::fallback`](crate::Server::fallback), or get 404. The
+/// connection has to be served with upgrades, on a tokio runtime.
+#[derive(Clone)]
+pub struct Service {
+    hub: Arc<Hub>,
+    shard: u16,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Who answers requests that are not ours.
+pub(crate) type Fallback =
+    Box<dyn Fn(Request<()>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync>;
+
+impl Service {
+    pub(crate) fn new(hub: Arc<Hub>, shard: u16) -> Self {
+        Self { hub, shard }
+    }
+
+    /// Whether a request of this path is ours.
+    pub(crate) fn owns(&self, path: &str) -> bool {
+        path.starts_with(self.hub.config.path.as_str())
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer<B: Body>(self, request: Request<B>) -> Answer {
+        if !self.owns(request.uri().path()) {
+            return match &self.hub.fallback {
+                Some(fallback) => fallback(request.map(|_| ())).await.map(Full::new),
+                None => status(StatusCode::NOT_FOUND),
+            };
+        }
+        self.ensure_running();
+        let (parts, body) = request.into_parts();
+        let cors = self.hub.config.cors.clone();
+        let origin = parts.headers.get(header::ORIGIN).cloned();
+        let mut answer = if cors.is_preflight(&parts.method) {
+            let mut answer = status(StatusCode::NO_CONTENT);
+            let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+            cors.apply_preflight(asked, answer.headers_mut());
+            answer
+        } else {
+            self.dispatch(parts, body).await
+        };
+        cors.apply(origin.as_ref(), answer.headers_mut());
+        answer
+    }
+
+    /// Spawns the shard's tasks on the runtime of the first request. On our own listener they run
+    /// already.
+    fn ensure_running(&self) {
+        self.hub.running.get_or_init(|| {
+            let (flusher, ticker) = Shard::tasks(&self.hub, 0);
+            tokio::spawn(flusher);
+            tokio::spawn(ticker);
+        });
+    }
+
+    async fn dispatch<B: Body>(self, mut parts: Parts, body: B) -> Answer {
+        let name = &parts.uri.path()[self.hub.config.path.len()..];
+        if parts.method == Method::GET && files::is_client_file(name) {
+            let folder = self.hub.config.client_files.as_deref();
+            return files::serve(folder.map(AsRef::<Path>::as_ref), name, &parts.headers).await;
+        }
+        let form = form(&parts);
+        let uri = parts.uri.clone();
+        let query = Query::parse(uri.query());
+        let conn = match query.session {
+            Claim::Session(sid) => self.hub.session(&sid),
+            _ => None,
+        };
+        let known = conn.as_ref().map(|conn| {
+            let link = conn.lock();
+            Known {
+                transport: link.session.transport(),
+                revision: link.session.revision(),
+            }
+        });
+        let asked = eio_transport::Request {
+            method: match parts.method {
+                Method::GET => eio_transport::Method::Get,
+                Method::POST => eio_transport::Method::Post,
+                _ => eio_transport::Method::Other,
+            },
+            form,
+            // hyper lets no illegal header through.
+            origin: Origin::Legal,
+        };
+        let route = match route(asked, &query, known, &self.hub.engine) {
+            Ok(route) => route,
+            Err(refusal) => return refuse(refusal.code, form),
+        };
+        match (route, conn) {
+            (Route::Open(opening), _) => {
+                if let Err(refusal) = opening.check_revision(&self.hub.engine) {
+                    return refuse(refusal.code, form);
+                }
+                match opening.transport {
+                    Transport::Polling => self.open_polling(opening, &parts),
+                    Transport::WebSocket => self.open_websocket(opening, &mut parts),
+                }
+            }
+            (Route::Poll, Some(conn)) => match polling::get(conn).await {
+                Ok(payload) => text_answer("text/plain; charset=UTF-8", payload),
+                Err(code) => refuse(code, form),
+            },
+            (Route::Post, Some(conn)) => match polling::post(conn, &parts.headers, body).await {
+                Posted::Ok => text_answer("text/html", Bytes::from_static(b"ok")),
+                Posted::Refused(code) => refuse(code, form),
+                posted => status(posted.status()),
+            },
+            (Route::Probe, Some(conn)) => self.probe(conn, &mut parts),
+            (Route::Hang, _) => self.hang(&mut parts),
+            _ => status(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    fn open_polling(self, opening: Opening, parts: &Parts) -> Answer {
+        let (conn, driver) = session::open_polling(&self.hub, self.shard, opening, facts(parts));
+        tokio::spawn(driver);
+        let mut packet = Vec::new();
+        let upgrades = self.hub.engine.upgrades(Transport::Polling);
+        write_open(&mut packet, &conn.sid, upgrades, &self.hub.engine);
+        let mut answer = text_answer("text/plain; charset=UTF-8", packet.into());
+        if let Some(cookie) = &self.hub.config.cookie {
+            let cookie = format!(
+                "{}={}; Path=/; HttpOnly; SameSite=Lax",
+                cookie.name,
+                conn.sid.as_str()
+            );
+            if let Ok(cookie) = HeaderValue::try_from(cookie) {
+                answer.headers_mut().insert(header::SET_COOKIE, cookie);
+            }
+        }
+        answer
+    }
+
+    fn open_websocket(self, opening: Opening, parts: &mut Parts) -> Answer {
+        let (answer, upgrade) = match accept(parts) {
+            Ok(accepted) => accepted,
+            Err(error) => return refuse_upgrade(&error),
+        };
+        let facts = facts(parts);
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgrade.await else { return };
+            let (io, unread) = take_apart(upgraded);
+            let sid = entropy::id();
+            let (conn, driver) =
+                session::open_websocket(&self.hub, self.shard, sid, opening, facts, io, unread);
+            let mut open = Vec::new();
+            session::write_open_frame(&mut open, &self.hub, &sid);
+            conn.say_raw(&open);
+            driver.await;
+        });
+        answer
+    }
+
+    /// A WebSocket for a session that polls.
+    fn probe(self, conn: Arc<Conn>, parts: &mut Parts) -> Answer {
+        let (answer, upgrade) = match accept(parts) {
+            Ok(accepted) => accepted,
+            Err(error) => return refuse_upgrade(&error),
+        };
+        let offered = conn.drive(|session| session.handle_probe(std::time::Instant::now()));
+        if offered.is_err() {
+            return self.hang_up(answer, upgrade);
+        }
+        tokio::spawn(async move {
+            // If the upgrade fails the session's own deadline for it runs out.
+            let Ok(upgraded) = upgrade.await else { return };
+            let (io, unread) = take_apart(upgraded);
+            let io = match io {
+                WireIo::Tcp(stream) => {
+                    let stream = Arc::into_inner(stream).map(TcpStream::into_std);
+                    let Some(Ok(stream)) = stream else { return };
+                    IncomingIo::Tcp(stream)
+                }
+                WireIo::Stream(stream) => IncomingIo::Stream(stream),
+            };
+            let frames = session::frames(&conn.hub);
+            conn.command(Command::Probe(Box::new(Incoming { io, frames, unread })));
+        });
+        answer
+    }
+
+    /// An Upgrade request that names polling: accepted and closed, as Node does.
+    fn hang(self, parts: &mut Parts) -> Answer {
+        match accept(parts) {
+            Ok((answer, upgrade)) => self.hang_up(answer, upgrade),
+            Err(error) => refuse_upgrade(&error),
+        }
+    }
+
+    fn hang_up(self, answer: Answer, upgrade: OnUpgrade) -> Answer {
+        tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt;
+            let Ok(upgraded) = upgrade.await else { return };
+            let mut frames = session::frames(&self.hub);
+            frames.close(None::<CloseFrame<'_>>);
+            let mut bytes = Vec::new();
+            frames.poll_transmit(&mut bytes);
+            let mut stream = TokioIo::new(upgraded);
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+        });
+        answer
+    }
+}
+
+/// Whether a request asks to leave HTTP.
+fn form(parts: &Parts) -> Form {
+    let asks = parts
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .any(|value| {
+            value.to_str().is_ok_and(|value| {
+                value
+                    .split(',')
+                    .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+            })
+        });
+    if asks && parts.headers.contains_key(header::UPGRADE) {
+        Form::Upgrade
+    } else {
+        Form::Plain
+    }
+}
+
+/// Checks the opening handshake and answers it.
+fn accept(parts: &mut Parts) -> Result<(Answer, OnUpgrade), HandshakeError> {
+    // The version that hyper parsed; the method is a GET, or the check says so.
+    let version = if parts.version == Version::HTTP_10 {
+        Version::HTTP_10
+    } else {
+        parts.version
+    };
+    let upgrade = Upgrade::check(parts.method.as_str(), version, &parts.headers)?;
+    let answer = upgrade
+        .agree(&Policy::default())
+        .response()
+        .map(|()| Full::default());
+    let upgrade = parts
+        .extensions
+        .remove::<OnUpgrade>()
+        .ok_or(HandshakeError::VersionOfHttp)?;
+    Ok((answer, upgrade))
+}
+
+/// The raw socket of an upgraded connection, where there is one, and what was read ahead.
+fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
+    let upgraded = match upgraded.downcast::<TokioIo<Replay>>() {
+        Ok(parts) => {
+            let (stream, mut unread) = parts.io.into_inner().into_parts();
+            unread.extend_from_slice(&parts.read_buf);
+            return (WireIo::Tcp(Arc::new(stream)), unread);
+        }
+        Err(upgraded) => upgraded,
+    };
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            return (
+                WireIo::Tcp(Arc::new(parts.io.into_inner())),
+                parts.read_buf.to_vec(),
+            );
+        }
+        Err(upgraded) => upgraded,
+    };
+    match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => (
+            WireIo::Tcp(Arc::new(parts.io.into_inner())),
+            parts.read_buf.to_vec(),
+        ),
+        Err(upgraded) => (WireIo::Stream(Box::new(TokioIo::new(upgraded))), Vec::new()),
+    }
+}
+
+fn facts(parts: &Parts) -> Facts {
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let secure = parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Facts::new(peer, secure, target, headers)
+}
+
+fn status(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn text_answer(kind: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// An error of the protocol: JSON for a plain request, text and the end of the connection for one
+/// that asked to leave HTTP.
+fn refuse(code: ErrorCode, form: Form) -> Answer {
+    match form {
+        Form::Plain => {
+            let mut answer = text_answer(
+                "application/json",
+                Bytes::from_static(code.json().as_bytes()),
+            );
+            *answer.status_mut() =
+                StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            answer
+        }
+        Form::Upgrade => {
+            let mut answer =
+                text_answer("text/html", Bytes::from_static(code.message().as_bytes()));
+            *answer.status_mut() = StatusCode::BAD_REQUEST;
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            answer
+        }
+    }
+}
+
+/// A handshake that is malformed: its own status, and a sentence about it.
+fn refuse_upgrade(error: &HandshakeError) -> Answer {
+    error
+        .response()
+        .map(|()| Full::new(error.to_string().into()))
+}
+
+impl<B> hyper::service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<B>) -> Self::Future {
+        let answer = self.clone().answer(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answer = self.clone().answer(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// Puts the server in front of another service: requests below its path are answered by it, all
+/// others go on. From [`Server::layer`](crate::Server::layer).
+#[derive(Clone)]
+pub struct Layer {
+    service: Service,
+}
+
+impl Layer {
+    pub(crate) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+impl<S> tower_layer::Layer<S> for Layer {
+    type Service = Layered<S>;
+
+    fn layer(&self, inner: S) -> Layered<S> {
+        Layered {
+            ours: self.service.clone(),
+            inner,
+        }
+    }
+}
+
+/// Another service with the server in front of it.
+#[derive(Clone)]
+pub struct Layered<S> {
+    ours: Service,
+    inner: S,
+}
+
+impl<S, B, C> tower_service::Service<Request<B>> for Layered<S>
+where
+    S: tower_service::Service<Request<B>, Response = Response<C>>,
+    S::Future: Send + 'static,
+    S::Error: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    C: From<Bytes>,
+{
+    type Response = Response<C>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<C>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if !self.ours.owns(request.uri().path()) {
+            return Box::pin(self.inner.call(request));
+        }
+        let answer = self.ours.clone().answer(request);
+        Box::pin(async move {
+            let (parts, body) = answer.await.into_parts();
+            let body = http_body_util::BodyExt::collect(body).await;
+            let body = body.map_or_else(|never| match never {}, |body| body.to_bytes());
+            Ok(Response::from_parts(parts, body.into()))
+        })
+    }
+}

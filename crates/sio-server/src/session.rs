@@ -1,0 +1,82 @@
+//! How a session comes to be, on either transport and either road.
+
+use std::{sync::Arc, time::Instant};
+
+use eio_transport::{Opening, Session, Sid, Transport, write_open};
+use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
+
+use crate::{
+    conn::{Conn, Writer},
+    driver::Driver,
+    entropy,
+    facts::Facts,
+    hub::Hub,
+    wire::{Wire, WireIo},
+};
+
+/// The frame machine of a WebSocket that was accepted: `max_payload` holds for it as for polling.
+pub(crate) fn frames(hub: &Hub) -> Connection {
+    let limits = Limits {
+        max_message: hub.engine.max_payload,
+        ..Limits::default()
+    };
+    Connection::new(Role::Server, limits)
+}
+
+/// A session that polls, and its task.
+pub(crate) fn open_polling(
+    hub: &Arc<Hub>,
+    shard: u16,
+    opening: Opening,
+    facts: Facts,
+) -> (Arc<Conn>, Driver) {
+    let conn = open(hub, shard, entropy::id(), opening, facts, Writer::None);
+    let driver = Driver::new(Arc::clone(&conn), None);
+    (conn, driver)
+}
+
+/// A session on a WebSocket, and its task. `sid` has been promised by the open packet, which is
+/// sent by the caller.
+pub(crate) fn open_websocket(
+    hub: &Arc<Hub>,
+    shard: u16,
+    sid: Sid,
+    opening: Opening,
+    facts: Facts,
+    io: WireIo,
+    unread: Vec<u8>,
+) -> (Arc<Conn>, Driver) {
+    let wire = Wire::new(io, frames(hub), unread);
+    let conn = open(hub, shard, sid, opening, facts, wire.writer());
+    let driver = Driver::new(Arc::clone(&conn), Some(wire));
+    (conn, driver)
+}
+
+fn open(
+    hub: &Arc<Hub>,
+    shard: u16,
+    sid: Sid,
+    opening: Opening,
+    facts: Facts,
+    writer: Writer,
+) -> Arc<Conn> {
+    let engine = Arc::clone(&hub.engine);
+    let session = Session::open(opening.revision, opening.transport, engine, Instant::now());
+    let conn = Conn::new(sid, shard, Arc::clone(hub), facts, session, writer);
+    hub.add_session(&conn);
+    // The first deadline is armed here.
+    conn.drive(|_| ());
+    conn
+}
+
+/// Appends the open packet as a WebSocket frame.
+pub(crate) fn write_open_frame(out: &mut Vec<u8>, hub: &Hub, sid: &Sid) {
+    write_frame(out, OpCode::Text, 125, |text| {
+        write_open(
+            text,
+            sid,
+            hub.engine.upgrades(Transport::WebSocket),
+            &hub.engine,
+        );
+    });
+}

@@ -1,0 +1,547 @@
+//! A client in a namespace, as handlers see it.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use eio_transport::Sid;
+use serde::Serialize;
+use sio_packet::{Args, ReadError};
+use sio_rooms::{Acks, Full, MemberId, Selection};
+use tokio::sync::oneshot;
+
+use crate::{
+    call::Call,
+    config::Config,
+    conn::{Command, Conn, Mode},
+    error::{CallError, DisconnectReason},
+    event::{Answer, EventName},
+    frames,
+    handshake::Handshake,
+    io::Io,
+    namespace::Table,
+    place::Place,
+    target::{RoomNames, Sent, Target},
+};
+
+/// A handler at work.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A client that has joined a namespace, with the data `D` that its admission returned.
+///
+/// Cheap to clone and harmless to keep: once the client has gone, emitting reaches nobody, calls
+/// fail at once, and neither the connection nor its buffers stay.
+pub struct Socket<D = ()> {
+    inner: Arc<Inner<D>>,
+}
+
+pub(crate) struct Inner<D> {
+    core: Core,
+    table: Arc<Table<D>>,
+    data: D,
+}
+
+/// What a socket is, whatever its data.
+pub(crate) struct Core {
+    pub(crate) id: SocketId,
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) place: Arc<Place>,
+    member: OnceLock<MemberId>,
+    acks: Mutex<Acks<oneshot::Sender<AckText>>>,
+    gone: AtomicBool,
+    /// The rooms it was in when it left, for the disconnect handler.
+    last_rooms: OnceLock<Vec<String>>,
+    auth: Box<str>,
+}
+
+/// The public id of a socket: 20 characters, never the id of its session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SocketId(pub(crate) Sid);
+
+impl AsRef<str> for SocketId {
+    fn as_ref(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// An answer as it came.
+pub(crate) struct AckText {
+    pub(crate) data: Box<str>,
+    pub(crate) attachments: Vec<Bytes>,
+}
+
+/// A socket whose data's type is not known here.
+pub(crate) trait AnySocket: Send + Sync {
+    fn core(&self) -> &Core;
+    /// The handler of the connection, if there is one.
+    fn connected(self: Arc<Self>) -> Option<Task>;
+    /// The handler of the disconnection, if there is one.
+    fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Task>;
+    /// The handler of an event, if there is one, with its arguments read.
+    fn event(
+        self: Arc<Self>,
+        name: &str,
+        args: Args<'_>,
+        ack: Option<u64>,
+    ) -> Result<Option<Task>, ReadError>;
+}
+
+impl<D: Send + Sync + 'static> Socket<D> {
+    // ---- facts --------------------------------------------------------------------------------
+
+    /// The public id: 20 characters. A room of this name reaches this socket alone.
+    pub fn id(&self) -> &str {
+        self.inner.core.id.as_ref()
+    }
+
+    /// What the admission to the namespace returned.
+    pub fn data(&self) -> &D {
+        &self.inner.data
+    }
+
+    /// The namespace's name.
+    pub fn namespace(&self) -> &str {
+        self.inner.core.place.name()
+    }
+
+    /// The request that opened the connection, and the auth payload.
+    pub fn handshake(&self) -> Handshake {
+        let core = &self.inner.core;
+        Handshake::new(
+            Arc::clone(&core.conn),
+            Arc::clone(&core.place),
+            core.auth.clone(),
+        )
+    }
+
+    /// Whether the client is still in the namespace.
+    pub fn is_connected(&self) -> bool {
+        !self.inner.core.is_gone()
+    }
+
+    /// The rooms this socket is in, its own id first. In a disconnect handler: those it was in.
+    pub fn rooms(&self) -> Vec<String> {
+        self.inner.core.rooms()
+    }
+
+    /// The handle of the server, to emit to others than this socket's namespace.
+    pub fn io(&self) -> Io {
+        Io::from_hub(Arc::clone(&self.inner.core.conn.hub))
+    }
+
+    /// Bytes that wait to be sent to this client.
+    pub fn buffered_bytes(&self) -> usize {
+        self.inner.core.conn.lock().queued_bytes()
+    }
+
+    // ---- to this client -----------------------------------------------------------------------
+
+    /// Sends an event to this client. Never waits.
+    ///
+    /// What one task emits arrives in the order it was emitted. A payload that cannot be written
+    /// reaches nobody and is logged.
+    pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
+        let core = &self.inner.core;
+        core.emit(Mode::Reliable, None, event.event_name(), payload)
+    }
+
+    /// Like [`emit`](Self::emit), but dropped if the client takes nothing at the moment.
+    pub fn emit_volatile<T: Serialize + ?Sized, A>(
+        &self,
+        event: impl EventName<T, A>,
+        payload: &T,
+    ) -> Sent {
+        self.inner
+            .core
+            .emit(Mode::Volatile, None, event.event_name(), payload)
+    }
+
+    /// Sends an event and waits for the client's answer, for [`Config::ack_timeout`] unless told
+    /// otherwise.
+    ///
+    /// The event is sent now; the returned value is awaited for the answer.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sio_server::{CallError, Socket};
+    /// # async fn f(socket: Socket) -> Result<(), CallError> {
+    /// let name: String = socket.call("your-name", &()).timeout(Duration::from_secs(5)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call<T: Serialize + ?Sized, A: Answer<R>, R>(
+        &self,
+        event: impl EventName<T, A>,
+        payload: &T,
+    ) -> Call<R> {
+        let core = &self.inner.core;
+        let timeout = core.config().ack_timeout;
+        let asked = core.ask(event.event_name(), payload, timeout);
+        Call::new(
+            Arc::clone(&self.inner) as Arc<dyn AnySocket>,
+            asked,
+            timeout,
+        )
+    }
+
+    // ---- rooms --------------------------------------------------------------------------------
+
+    /// Enters a room, or several. Returns whether the socket is in all of them now: not if it has
+    /// gone, nor beyond [`Config::max_rooms`], which is logged.
+    pub fn join(&self, rooms: impl RoomNames) -> bool {
+        let mut all = true;
+        rooms.each(&mut |room| all &= self.inner.core.join(room));
+        all
+    }
+
+    /// Leaves a room, or several.
+    pub fn leave(&self, rooms: impl RoomNames) {
+        rooms.each(&mut |room| self.inner.core.leave_room(room));
+    }
+
+    /// Everybody in these rooms except this socket; a socket's id is a room, too.
+    pub fn to(&self, rooms: impl RoomNames) -> Target {
+        self.broadcast().to(rooms)
+    }
+
+    /// Everybody in the namespace except this socket and the members of these rooms.
+    pub fn except(&self, rooms: impl RoomNames) -> Target {
+        self.broadcast().except(rooms)
+    }
+
+    /// Everybody in the namespace except this socket.
+    pub fn broadcast(&self) -> Target {
+        let selection = Selection::everyone().except(self.id());
+        Target::new(Arc::clone(&self.inner.core.place), selection)
+    }
+
+    /// Everybody in the namespace, this socket included.
+    pub fn everyone(&self) -> Target {
+        Target::new(Arc::clone(&self.inner.core.place), Selection::everyone())
+    }
+
+    // ---- the end ------------------------------------------------------------------------------
+
+    /// Puts this socket out of the namespace; the connection and its other namespaces stay. The
+    /// client sees `io server disconnect`.
+    pub fn disconnect(&self) {
+        remove(&(Arc::clone(&self.inner) as Arc<dyn AnySocket>));
+    }
+
+    /// Puts this client out of all its namespaces and closes the connection.
+    pub fn disconnect_connection(&self) {
+        self.inner.core.conn.command(Command::Disconnect);
+    }
+
+    pub(crate) fn new(inner: Arc<Inner<D>>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.inner.core
+    }
+}
+
+impl<D> Clone for Socket<D> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<D> fmt::Debug for Socket<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = &self.inner.core;
+        f.debug_struct("Socket")
+            .field("id", &core.id.as_ref())
+            .field("namespace", &core.place.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts a socket out of its namespace: its client is told, and its connection's task runs the
+/// disconnect handler.
+pub(crate) fn remove(socket: &Arc<dyn AnySocket>) {
+    let core = socket.core();
+    if core.is_gone() {
+        return;
+    }
+    core.say_disconnect();
+    if core.leave() {
+        core.conn.command(Command::Removed(Arc::clone(socket)));
+    }
+}
+
+impl<D: Send + Sync + 'static> Inner<D> {
+    pub(crate) fn new(
+        id: SocketId,
+        conn: Arc<Conn>,
+        place: Arc<Place>,
+        auth: Box<str>,
+        table: Arc<Table<D>>,
+        data: D,
+    ) -> Arc<Self> {
+        let core = Core {
+            id,
+            conn,
+            place,
+            member: OnceLock::new(),
+            acks: Mutex::default(),
+            gone: AtomicBool::new(false),
+            last_rooms: OnceLock::new(),
+            auth,
+        };
+        Arc::new(Self { core, table, data })
+    }
+}
+
+impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
+    fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn connected(self: Arc<Self>) -> Option<Task> {
+        let table = Arc::clone(&self.table);
+        table
+            .connect
+            .as_ref()
+            .map(|handler| handler(Socket::new(self)))
+    }
+
+    fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Task> {
+        let table = Arc::clone(&self.table);
+        table
+            .disconnect
+            .as_ref()
+            .map(|handler| handler(Socket::new(self), reason))
+    }
+
+    fn event(
+        self: Arc<Self>,
+        name: &str,
+        args: Args<'_>,
+        ack: Option<u64>,
+    ) -> Result<Option<Task>, ReadError> {
+        let Some(handler) = self.table.events.get(name).cloned() else {
+            return args.validate().map(|()| None);
+        };
+        handler.call(Socket::new(self), args, ack).map(Some)
+    }
+}
+
+impl Core {
+    pub(crate) fn config(&self) -> &Config {
+        &self.conn.hub.config
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Remembers the place in the index; once, right after entering.
+    pub(crate) fn set_member(&self, member: MemberId) {
+        let _ = self.member.set(member);
+    }
+
+    /// Takes the socket out of the namespace. True for the one caller who did it.
+    pub(crate) fn leave(&self) -> bool {
+        if self.gone.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        if let Some(member) = self.member.get() {
+            let _ = self.last_rooms.set(self.rooms_of(*member));
+            self.place.exit(self.conn.shard_index(), *member);
+        }
+        // Whoever waits for an answer learns at once that none will come.
+        drop(
+            self.acks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .drain(),
+        );
+        true
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        match (self.last_rooms.get(), self.member.get()) {
+            (Some(rooms), _) => rooms.clone(),
+            (None, Some(member)) => self.rooms_of(*member),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    fn rooms_of(&self, member: MemberId) -> Vec<String> {
+        let own = std::iter::once(self.id.as_ref().to_owned());
+        let part = self.place.part(self.conn.shard_index());
+        own.chain(part.rooms_of(member).map(str::to_owned))
+            .collect()
+    }
+
+    pub(crate) fn join(&self, room: &str) -> bool {
+        let Some(member) = self.member.get() else {
+            return false;
+        };
+        let joined = self.place.part(self.conn.shard_index()).join(*member, room);
+        if let Err(error) = &joined {
+            tracing::warn!(socket = self.id.as_ref(), %error, "a room was not joined");
+        }
+        joined.is_ok()
+    }
+
+    pub(crate) fn leave_room(&self, room: &str) {
+        if let Some(member) = self.member.get() {
+            self.place
+                .part(self.conn.shard_index())
+                .leave(*member, room);
+        }
+    }
+
+    fn emit<T: Serialize + ?Sized>(
+        &self,
+        mode: Mode,
+        ack: Option<u64>,
+        event: &str,
+        payload: &T,
+    ) -> Sent {
+        if self.is_gone() {
+            return Sent { reached: 0 };
+        }
+        let said = self.conn.say(mode, |out, attachments| {
+            frames::event(out, attachments, self.place.name(), ack, event, payload)
+        });
+        match said {
+            Ok(taken) => Sent {
+                reached: usize::from(taken),
+            },
+            Err(error) => {
+                tracing::error!(event, %error, "a payload could not be written");
+                Sent { reached: 0 }
+            }
+        }
+    }
+
+    /// Sends an event with an ack id and says where the answer will come.
+    fn ask<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        payload: &T,
+        timeout: std::time::Duration,
+    ) -> Result<Asked, CallError> {
+        let (answer, answered) = oneshot::channel();
+        let id = self
+            .acks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(answer, Instant::now() + timeout)
+            .map_err(|_: Full| CallError::TooManyAcks)?;
+        if self.is_gone() {
+            self.forget_ack(id);
+            return Err(CallError::Disconnected);
+        }
+        let said = self.conn.say(Mode::Reliable, |out, attachments| {
+            frames::event(
+                out,
+                attachments,
+                self.place.name(),
+                Some(id),
+                event,
+                payload,
+            )
+        });
+        match said {
+            Ok(true) => Ok(Asked { id, answered }),
+            Ok(false) => {
+                self.forget_ack(id);
+                Err(CallError::Disconnected)
+            }
+            Err(error) => {
+                self.forget_ack(id);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Nobody waits for this answer any more.
+    pub(crate) fn forget_ack(&self, id: u64) {
+        let _ = self
+            .acks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(id);
+    }
+
+    /// An answer came. One that nobody asked for, or that comes too late, is dropped.
+    pub(crate) fn acknowledge(&self, id: u64, data: &str, attachments: Vec<Bytes>) {
+        let waiting = self
+            .acks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(id);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(AckText {
+                data: data.into(),
+                attachments,
+            });
+        }
+    }
+
+    pub(crate) fn say_disconnect(&self) {
+        let _ = self.conn.say(Mode::Reliable, |out, _| {
+            frames::plain(out, |text| {
+                sio_packet::write_disconnect(text, self.place.name());
+                Ok(())
+            })
+        });
+    }
+}
+
+/// An event that asks for an answer and is on its way.
+pub(crate) struct Asked {
+    pub(crate) id: u64,
+    pub(crate) answered: oneshot::Receiver<AckText>,
+}
+
+/// Where a handler's answer goes.
+#[doc(hidden)]
+pub struct Responder<'a> {
+    core: &'a Core,
+    event: &'a str,
+    ack: Option<u64>,
+}
+
+impl<'a> Responder<'a> {
+    pub(crate) fn new(core: &'a Core, event: &'a str, ack: Option<u64>) -> Self {
+        Self { core, event, ack }
+    }
+
+    pub(crate) fn send<T: Serialize + ?Sized>(self, args: &T) {
+        let Some(id) = self.ack else { return };
+        if self.core.is_gone() {
+            return;
+        }
+        let said = self.core.conn.say(Mode::Reliable, |out, attachments| {
+            frames::ack(out, attachments, self.core.place.name(), id, args)
+        });
+        if let Err(error) = said {
+            tracing::error!(event = self.event, %error, "an ack could not be written");
+        }
+    }
+
+    pub(crate) fn fail(self, error: &dyn fmt::Display) {
+        tracing::error!(
+            event = self.event,
+            namespace = self.core.place.name(),
+            %error,
+            "a handler failed"
+        );
+    }
+}

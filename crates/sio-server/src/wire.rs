@@ -1,0 +1,216 @@
+//! The WebSocket of one connection: a stream and the frames cut from it.
+
+use std::{
+    io::{self, Read},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
+use ws_frame::Connection;
+
+use crate::conn::{Conn, Writer};
+
+/// A WebSocket that has been accepted.
+pub(crate) struct Wire {
+    pub(crate) io: WireIo,
+    pub(crate) frames: Connection,
+    /// Bytes that have been read but not looked at: what was glued to the upgrade request, or what
+    /// the handlers could not keep up with.
+    pub(crate) unread: Vec<u8>,
+    /// Bytes for a WebSocket that is not the session's: nobody else writes to it.
+    pub(crate) unsent: Vec<u8>,
+    /// When the frame machine last heard of time going by.
+    last: Instant,
+}
+
+/// A WebSocket on its way to another task, perhaps on another runtime.
+pub(crate) struct Incoming {
+    pub(crate) io: IncomingIo,
+    pub(crate) frames: Connection,
+    pub(crate) unread: Vec<u8>,
+}
+
+pub(crate) enum IncomingIo {
+    /// Taken out of its runtime, to be entered into the one that will serve it.
+    Tcp(std::net::TcpStream),
+    Stream(Box<dyn Stream>),
+}
+
+impl Incoming {
+    /// Enters the stream into the runtime of the calling task.
+    pub(crate) fn adopt(self) -> io::Result<Wire> {
+        let io = match self.io {
+            IncomingIo::Tcp(stream) => WireIo::Tcp(Arc::new(TcpStream::from_std(stream)?)),
+            IncomingIo::Stream(stream) => WireIo::Stream(stream),
+        };
+        Ok(Wire::new(io, self.frames, self.unread))
+    }
+}
+
+impl Wire {
+    pub(crate) fn new(io: WireIo, frames: Connection, unread: Vec<u8>) -> Self {
+        Self {
+            io,
+            frames,
+            unread,
+            unsent: Vec::new(),
+            last: Instant::now(),
+        }
+    }
+
+    /// Who writes to it.
+    pub(crate) fn writer(&self) -> Writer {
+        match &self.io {
+            WireIo::Tcp(stream) => Writer::Direct(Arc::clone(stream)),
+            WireIo::Stream(_) => Writer::Task,
+        }
+    }
+
+    /// Lets control frames come again, by the time that has gone by.
+    pub(crate) fn handle_elapsed(&mut self, now: Instant) {
+        self.frames
+            .handle_elapsed(now.saturating_duration_since(self.last));
+        self.last = now;
+    }
+
+    /// Writes what waits for the session, where only the task can.
+    pub(crate) fn poll_send(&mut self, conn: &Conn, cx: &mut Context<'_>) -> io::Result<()> {
+        let WireIo::Stream(stream) = &mut self.io else {
+            return Ok(());
+        };
+        let mut stream = Pin::new(stream);
+        loop {
+            let Some((parcel, left)) = conn.lock().front() else {
+                break;
+            };
+            let wire = parcel.wire();
+            match stream.as_mut().poll_write(cx, &wire[wire.len() - left..]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => conn.lock().advance(n),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        match stream.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Writes what is unsent, as far as it goes.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            let written = match &mut self.io {
+                WireIo::Tcp(stream) => match stream.poll_write_ready(cx) {
+                    Poll::Ready(Ok(())) => match stream.try_write(&self.unsent) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                        written => Poll::Ready(written),
+                    },
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending => Poll::Pending,
+                },
+                WireIo::Stream(stream) => Pin::new(stream).poll_write(cx, &self.unsent),
+            };
+            match written {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => drop(self.unsent.drain(..n)),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if let WireIo::Stream(stream) = &mut self.io {
+            if let Poll::Ready(flushed) = Pin::new(stream).poll_flush(cx) {
+                return flushed;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a WebSocket that the session does not want, without waiting for an answer.
+    pub(crate) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
+        self.frames.close(None);
+        self.frames.poll_transmit(&mut self.unsent);
+        let _ = self.poll_flush(cx);
+        let _ = self.io.poll_shutdown(cx);
+    }
+}
+
+pub(crate) enum WireIo {
+    /// A plain socket: read without a buffer of its own, written to by whoever has something.
+    Tcp(Arc<TcpStream>),
+    /// Anything else, such as TLS: only the connection's task touches it.
+    Stream(Box<dyn Stream>),
+}
+
+/// A byte stream that is not a plain socket.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl WireIo {
+    /// Reads what is there, up to `buf`'s length; 0 is the end of the stream.
+    ///
+    /// After a read that did not fill `buf` a plain socket's readiness is cleared right away, which
+    /// saves the second system call that would only say "nothing more".
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => poll_recv(stream, cx, buf),
+            Self::Stream(stream) => {
+                let mut buf = ReadBuf::new(buf);
+                ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
+                Poll::Ready(Ok(buf.filled().len()))
+            }
+        }
+    }
+
+    /// Ends our direction; errors do not matter any more.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => {
+                let _ = SockRef::from(&**stream).shutdown(std::net::Shutdown::Write);
+                Poll::Ready(())
+            }
+            Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx).map(|_| ()),
+        }
+    }
+}
+
+/// Reads what is there into `buf`; 0 is the end of the stream.
+pub(crate) fn poll_recv(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let mut read = None;
+        let result = stream.try_io(Interest::READABLE, || {
+            // `TcpStream::try_read` would leave the readiness set after a short read; whether it
+            // may be cleared has to be decided between the read and the next event, that is, here.
+            let n = (&*SockRef::from(stream)).read(buf)?;
+            read = Some(n);
+            if n < buf.len() && n > 0 {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        match (read, result) {
+            (Some(n), _) => return Poll::Ready(Ok(n)),
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (None, Err(error)) => return Poll::Ready(Err(error)),
+            (None, Ok(())) => unreachable!("the closure succeeds only after a read"),
+        }
+    }
+}
