@@ -157,9 +157,9 @@ impl Session {
     /// When to call [`handle_timeout`](Self::handle_timeout): the earliest of all deadlines.
     /// `None` only if the session is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.state {
-            State::Ended => return None,
-            State::Closing => return self.limit,
+        match self.state.phase() {
+            Phase::Ended => return None,
+            Phase::Closing => return self.limit,
             _ => {}
         }
         let beat = (!self.is_deaf()).then(|| self.heartbeat.due());
@@ -338,7 +338,7 @@ impl Session {
                 _ => self.step(Input::GiveUp, now),
             }
         }
-        if matches!(self.state, State::Closing | State::Ended) {
+        if matches!(self.state.phase(), Phase::Closing | Phase::Ended) {
             return;
         }
         if due(self.connect) {
@@ -370,8 +370,8 @@ impl Session {
 
     /// Closes the session in order: what is queued still goes out, then the close.
     ///
-    /// Over polling with no GET waiting this takes until the next GET, or until the close
-    /// timeout. Messages that come in the meantime are not for the application any more.
+    /// Over polling with no GET waiting this takes until the next GET, until the `5` of a client
+    /// that is about to move, or until the close timeout. Messages that come in the meantime are not for the application any more.
     pub fn close(&mut self, reason: Reason, now: Instant) {
         self.end(Input::Close, reason, now);
     }
@@ -408,7 +408,7 @@ impl Session {
 
     /// On the probing WebSocket `2probe` and `5` are spoken, and nothing else.
     fn handle_probe_packet(&mut self, packet: &Packet<'_>, now: Instant) {
-        if self.state.phase() != Phase::Upgrading {
+        if !self.state.has_probe() {
             return;
         }
         match packet {

@@ -28,6 +28,9 @@ pub(crate) enum State {
     WebSocket,
     /// Closed by the server over polling; the last words wait for a GET.
     Closing,
+    /// The same, and the WebSocket has been probed: a client that has paused will not send a GET
+    /// any more, but `5`.
+    ClosingProbed,
     /// Over.
     Ended,
 }
@@ -157,7 +160,7 @@ const TABLE: &[When] = {
             On(ProbeFailed,  Resting,        &[DROP]),
             On(ProbeLost,    Resting,        &[]),
             On(PeerClose,    Ended,          &[DROP, END]),
-            On(Close,        Closing,        &[DROP]),
+            On(Close,        ClosingProbed,  &[]),
             On(Fail,         Ended,          &[DROP, END]),
         ]),
         When(WaitingProbed, &[
@@ -191,6 +194,17 @@ const TABLE: &[When] = {
             On(Fail,         Ended,          &[END]),
             On(GiveUp,       Ended,          &[END]),
         ]),
+        When(ClosingProbed, &[
+            On(Poll,         Ended,          &[LAST, DROP, END]),
+            On(ProbePing,    ClosingProbed,  &[PROBE]),
+            On(Upgrade,      Ended,          &[SWITCH, HANG, END]),
+            On(UpgradeEarly, Ended,          &[SWITCH, HANG, END]),
+            On(ProbeFailed,  Closing,        &[DROP]),
+            On(ProbeLost,    Closing,        &[]),
+            On(PeerClose,    Ended,          &[DROP, END]),
+            On(Fail,         Ended,          &[DROP, END]),
+            On(GiveUp,       Ended,          &[DROP, END]),
+        ]),
         When(Ended, &[]),
     ]
 };
@@ -211,14 +225,23 @@ impl State {
             | Self::WaitingProbed => Phase::Upgrading,
             Self::Settling => Phase::Settling,
             Self::WebSocket => Phase::WebSocket,
-            Self::Closing => Phase::Closing,
+            Self::Closing | Self::ClosingProbed => Phase::Closing,
             Self::Ended => Phase::Ended,
         }
     }
 
+    /// Whether a WebSocket offers itself.
+    #[inline]
+    pub(crate) const fn has_probe(self) -> bool {
+        matches!(self.phase(), Phase::Upgrading) || matches!(self, Self::ClosingProbed)
+    }
+
     #[inline]
     pub(crate) const fn is_probed(self) -> bool {
-        matches!(self, Self::RestingProbed | Self::WaitingProbed)
+        matches!(
+            self,
+            Self::RestingProbed | Self::WaitingProbed | Self::ClosingProbed
+        )
     }
 
     #[inline]
@@ -275,6 +298,7 @@ const fn index() -> [[Step; Input::COUNT]; State::COUNT] {
         State::Settling,
         State::WebSocket,
         State::Closing,
+        State::ClosingProbed,
         State::Ended,
     ];
     let stay = Step {
@@ -434,7 +458,7 @@ mod tests {
             let left =
                 waits(from) && !waits(to) && !matches!(input, Input::Drained | Input::PollLost);
             // The last words are the answer to the GET that came in this step.
-            let asked = from == State::Closing && input == Input::Poll;
+            let asked = from.phase() == Phase::Closing && input == Input::Poll;
             assert_eq!(answers, u32::from(left || asked), "{from:?} {input:?}");
         }
     }
@@ -442,7 +466,7 @@ mod tests {
     #[test]
     fn a_probe_that_leaves_was_dropped_lost_or_taken() {
         for (from, input, to, effects) in rows() {
-            let left = from.phase() == Phase::Upgrading && to.phase() != Phase::Upgrading;
+            let left = from.has_probe() && !to.has_probe();
             let gone = u32::from(has(effects, Effects::DROP_PROBE))
                 + u32::from(has(effects, Effects::SWITCH))
                 + u32::from(input == Input::ProbeLost);

@@ -700,7 +700,7 @@ fn the_server_closes_a_websocket() {
 #[test]
 fn the_server_closes_while_upgrading() {
     let mut bench = Bench::polling();
-    bench.probe();
+    bench.session.handle_probe(bench.now).unwrap();
     bench.session.close(Reason::ForcedServerClose, bench.now);
     assert_eq!(bench.actions(), [Action::DropProbe]);
     let id = bench.poll();
@@ -717,6 +717,34 @@ fn the_server_closes_while_upgrading() {
     let close = Action::Answer(id, Answer::Close);
     let ended = Action::Ended(Reason::ForcedServerClose);
     assert_eq!(bench.actions(), [close, Action::DropProbe, ended]);
+}
+
+#[test]
+fn a_client_that_paused_before_the_close_hears_of_it_on_the_websocket() {
+    let mut bench = Bench::polling();
+    bench.probe();
+    bench.session.close(Reason::ForcedServerClose, bench.now);
+    assert_eq!(bench.actions(), []);
+    assert_eq!(bench.session.road(), None);
+    bench.packet(Source::Probe, "5");
+    let ended = Action::Ended(Reason::ForcedServerClose);
+    assert_eq!(bench.actions(), [Action::Switch, Action::Hang, ended]);
+}
+
+#[test]
+fn a_client_that_had_not_paused_hears_of_the_close_by_its_next_get() {
+    let mut bench = Bench::polling();
+    bench.probe();
+    bench.session.close(Reason::ForcedServerClose, bench.now);
+    let id = bench.poll();
+    let last = Action::Answer(id, Answer::LastWords);
+    let ended = Action::Ended(Reason::ForcedServerClose);
+    assert_eq!(bench.actions(), [last, Action::DropProbe, ended]);
+
+    let mut bench = Bench::polling();
+    bench.probe();
+    bench.session.close(Reason::ForcedServerClose, bench.now);
+    assert_eq!(bench.advance(secs(30)), [Action::DropProbe, ended]);
 }
 
 #[test]

@@ -62,6 +62,8 @@ enum Upgrade {
     Pausing(u32),
     /// On the WebSocket.
     Done(u32),
+    /// The probe was lost after polling had been paused: the JavaScript client never polls again.
+    Stuck,
 }
 
 impl Client {
@@ -194,7 +196,7 @@ impl Client {
                 self.repolls -= 1;
                 self.poll();
             }
-            Upgrade::Done(_) => {}
+            Upgrade::Done(_) | Upgrade::Stuck => {}
             _ => self.poll(),
         }
     }
@@ -249,6 +251,8 @@ impl Client {
     pub fn on_closed(&mut self, socket: u32) {
         if self.upgrade == Upgrade::Done(socket) {
             self.fail();
+        } else if self.upgrade == Upgrade::Pausing(socket) && self.temper == Temper::Patient {
+            self.upgrade = Upgrade::Stuck;
         } else if self.upgrade.probe() == Some(socket) {
             self.upgrade = Upgrade::None;
             if self.get.is_none() && !self.closed {
@@ -290,7 +294,7 @@ impl Client {
                     .map(|packet| Ask::Frame(socket, packet));
                 self.asks.extend(frames);
             }
-            Upgrade::Pausing(_) => {}
+            Upgrade::Pausing(_) | Upgrade::Stuck => {}
             _ if self.post.is_some() => {}
             _ => {
                 let body: Vec<_> = self.buffer.drain(..).collect();
@@ -341,7 +345,7 @@ impl Upgrade {
     const fn probe(self) -> Option<u32> {
         match self {
             Self::Dialing(socket) | Self::Probing(socket) | Self::Pausing(socket) => Some(socket),
-            Self::None | Self::Done(_) => None,
+            Self::None | Self::Done(_) | Self::Stuck => None,
         }
     }
 }

@@ -120,24 +120,23 @@ impl<'a> World<'a> {
         for _ in 0..chance.below(25) {
             timeline.add(chance.millis(0..length), Event::Send);
         }
-        if weather == Weather::Fair {
-            timeline.add(Duration::from_millis(length + 3_000), Event::Audit);
-        }
-        let farewell = if chance.percent(50) {
-            length + 3_000
-        } else {
+        // The end comes while something is going on, or after all has come to rest.
+        let early = chance.percent(50);
+        let farewell = if early {
             chance.below(length)
-        };
-        let farewell = if weather == Weather::Fair {
-            length + 3_000
         } else {
-            farewell
+            length + 3_000
         };
-        let event = match chance.below(3) {
-            0 => Event::HostClose,
-            1 => Event::ClientClose,
+        let event = match (weather, chance.below(3)) {
+            (Weather::Fair, _) if early => Event::HostClose,
+            (_, 0) => Event::HostClose,
+            (_, 1) => Event::ClientClose,
             _ => Event::Vanish,
         };
+        if weather == Weather::Fair {
+            let audit = if early { farewell + 2_000 } else { farewell };
+            timeline.add(Duration::from_millis(audit), Event::Audit);
+        }
         timeline.add(Duration::from_millis(farewell), event);
         let latency = match weather {
             Weather::Fair => chance.within(1..40),
@@ -290,6 +289,10 @@ impl<'a> World<'a> {
             self.host.emitted(),
             "everything arrives"
         );
+        if self.goodbye.is_some() {
+            assert!(self.client.is_closed(), "the client hears that it is over");
+            return;
+        }
         assert_eq!(
             self.host.received(),
             self.client.sent(),
