@@ -135,6 +135,7 @@ mod header;
 mod limits;
 mod mask;
 mod message;
+mod reader;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};

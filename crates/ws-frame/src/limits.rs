@@ -11,7 +11,8 @@ pub struct Limits {
     /// `maxPayload`. Over it: 1009.
     pub max_message: usize,
     /// The most frames that one message may be cut into. 16,384: fragments cost no memory of their
-    /// own here, but a message in a million pieces is nobody's honest intention. Over it: 1008.
+    /// own here, but a message in a million pieces is nobody's honest intention. A message of one frame
+    /// is always allowed. Over it: 1008.
     pub max_fragments: u32,
     /// How many control frames may come at once. 200. Over it: 1008.
     pub control_burst: u16,
