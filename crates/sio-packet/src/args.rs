@@ -69,7 +69,10 @@ impl<'a> Args<'a> {
         let mut root = Root::new(Reader::new(text, attachments, 1));
         match T::deserialize(&mut root).and_then(|value| root.finish().map(|()| value)) {
             Ok(value) => Ok(value),
-            Err(fault) => Err(blame(fault, text, root.reader)),
+            Err(fault) => {
+                let attachments = root.reader.into_attachments();
+                Err(blame(fault, ROOT, || check(text, attachments)))
+            }
         }
     }
 }
@@ -88,26 +91,21 @@ pub fn read_auth<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, ReadError> 
         return T::deserialize(NoAuth).map_err(|fault| fault.into_error(AUTH));
     }
     let mut reader = Reader::new(data, &mut [], 0);
-    T::deserialize(&mut reader)
-        .and_then(|value| reader.scanner.end().map(|()| value).map_err(Fault::from))
-        .or_else(|fault| {
+    match T::deserialize(&mut reader).and_then(|value| Ok((value, reader.scanner.end()?))) {
+        Ok((value, ())) => Ok(value),
+        Err(fault) => Err(blame(fault, AUTH, || {
             let mut reader = Reader::new(data, &mut [], 0);
-            let worse = match fault.is_type() {
-                true => reader.skip().and_then(|()| Ok(reader.scanner.end()?)).err(),
-                false => None,
-            };
-            Err(worse.unwrap_or(fault).into_error(AUTH))
-        })
+            reader.skip()?;
+            Ok(reader.scanner.end()?)
+        })),
+    }
 }
 
 /// If the type is to blame, the text may be too, further on, and that is worse.
 #[cold]
-fn blame(fault: Fault, text: &str, reader: Reader<'_, '_>) -> ReadError {
-    let worse = match fault.is_type() {
-        true => check(text, reader.into_attachments()).err(),
-        false => None,
-    };
-    worse.unwrap_or(fault).into_error(ROOT)
+fn blame(fault: Fault, root: &str, check: impl FnOnce() -> Result<(), Fault>) -> ReadError {
+    let worse = if fault.is_type() { check().err() } else { None };
+    worse.unwrap_or(fault).into_error(root)
 }
 
 fn check(text: &str, attachments: &mut [Bytes]) -> Result<(), Fault> {

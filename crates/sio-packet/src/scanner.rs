@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
-
 use crate::fault::Syntax;
 use crate::string;
 
@@ -109,19 +107,18 @@ impl<'de> Scanner<'de> {
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Cow<'de, str>, Syntax> {
         let start = self.at + 1;
-        let bytes = &self.text.as_bytes()[start..];
-        match memchr2(b'"', b'\\', bytes) {
-            Some(len) if bytes[len] == b'"' && !string::has_control(&bytes[..len]) => {
-                self.at = start + len + 1;
-                Ok(Cow::Borrowed(&self.text[start..start + len]))
-            }
-            _ => self.escaped_string(),
+        let end = start + string::plain_len(&self.text.as_bytes()[start..]);
+        if self.text.as_bytes().get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(&self.text[start..end]));
         }
+        self.escaped_string()
     }
 
     /// Steps over a string, whose opening quote is next.
+    #[inline]
     pub(crate) fn skip_string(&mut self) -> Result<(), Syntax> {
-        self.segments(|_| ())
+        self.pieces(None)
     }
 
     /// A number, whose first byte is next.
@@ -161,42 +158,37 @@ impl<'de> Scanner<'de> {
     #[cold]
     fn escaped_string(&mut self) -> Result<Cow<'de, str>, Syntax> {
         let mut text = String::new();
-        self.segments(|segment| text.push_str(segment))?;
+        self.pieces(Some(&mut text))?;
         Ok(Cow::Owned(text))
     }
 
-    /// Steps over a string and hands out its pieces.
-    fn segments(&mut self, mut push: impl FnMut(&str)) -> Result<(), Syntax> {
+    /// Steps over a string, whose opening quote is next, and copies what it says.
+    #[inline]
+    fn pieces(&mut self, mut copy: Option<&mut String>) -> Result<(), Syntax> {
         let bytes = self.text.as_bytes();
-        let mut at = self.at + 1;
+        self.at += 1;
         loop {
-            let Some(len) = memchr2(b'"', b'\\', &bytes[at..]) else {
-                return Err(Syntax {
-                    at: bytes.len(),
-                    problem: "a string without end",
-                });
-            };
-            if string::has_control(&bytes[at..at + len]) {
-                return Err(Syntax {
-                    at,
-                    problem: "a control character in a string",
-                });
+            let start = self.at;
+            self.at += string::plain_len(&bytes[start..]);
+            if let Some(copy) = &mut copy {
+                copy.push_str(self.since(start));
             }
-            push(&self.text[at..at + len]);
-            at += len + 1;
-            if bytes[at - 1] == b'"' {
-                self.at = at;
-                return Ok(());
+            match bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => self.at += 1,
+                Some(_) => return Err(self.problem("a control character in a string")),
+                None => return Err(self.problem("a string without end")),
             }
-            let Some((character, len)) = string::unescape(&bytes[at..]) else {
-                return Err(Syntax {
-                    at,
-                    problem: "an unknown escape",
-                });
+            let Some((character, len)) = string::unescape(&bytes[self.at..]) else {
+                return Err(self.problem("an unknown escape"));
             };
-            push(character.encode_utf8(&mut [0; 4]));
-            at += len;
+            if let Some(copy) = &mut copy {
+                copy.push(character);
+            }
+            self.at += len;
         }
+        self.at += 1;
+        Ok(())
     }
 
     /// Steps over a number; its sign and value if it is an integer of 64 bits.

@@ -1,9 +1,94 @@
 //! JSON strings, RFC 8259 §7: the fast road for plain text, and the escapes.
 //!
-//! Most strings need no escape. Whether one does is asked of whole blocks at a time, in loops that
-//! the compiler vectorises; only then is it looked at byte by byte.
+//! Most strings need no escape, and most are short. How far a text is plain is asked of words of
+//! eight bytes at first, and of whole blocks, by way of vector instructions, when it turns out to be
+//! long; its plain parts are copied whole.
 
 use memchr::memchr2;
+
+/// How many bytes at the beginning may stand in a JSON string as they are: up to the first quote,
+/// backslash or control character.
+#[inline]
+pub(crate) fn plain_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk() {
+        let flags = specials(*word);
+        if flags != 0 {
+            return at + flags.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+        if at == LONG {
+            return LONG + plain_blocks(&bytes[LONG..]);
+        }
+    }
+    at + plain_bytes(&bytes[at..])
+}
+
+/// Whether all bytes may stand in a JSON string as they are.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    match (bytes.len(), bytes.last_chunk::<8>()) {
+        (LONG.., _) => plain_len(bytes) == bytes.len(),
+        // The last word may overlap the one before.
+        (_, Some(last)) => {
+            let words = bytes.as_chunks().0.iter();
+            words.fold(specials(*last), |flags, word| flags | specials(*word)) == 0
+        }
+        _ => plain_bytes(bytes) == bytes.len(),
+    }
+}
+
+/// The special ones of eight bytes, by their highest bits.
+///
+/// What is 0 or below becomes negative when 1 is taken away, so three subtractions answer all three
+/// questions; bytes above 0x7f are no ASCII. A borrow can flag the next byte up wrongly, never
+/// the lowest.
+#[inline(always)]
+fn specials(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(word);
+    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let control = word.wrapping_sub(ONES * 0x20);
+    (quote | backslash | control) & !word & (ONES << 7)
+}
+
+#[inline]
+fn plain_bytes(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|&byte| is_special(byte))
+        .unwrap_or(bytes.len())
+}
+
+/// Block by block, each twice as long as the one before: a text that is plain for long will stay
+/// so, but one with a newline every hundred bytes must not be searched to its end each time.
+#[cold]
+fn plain_blocks(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    let mut size = 2 * LONG;
+    while at < bytes.len() {
+        let block = &bytes[at..bytes.len().min(at + size)];
+        let len = memchr2(b'"', b'\\', block).unwrap_or(block.len());
+        let least = block[..len]
+            .iter()
+            .fold(u8::MAX, |least, &byte| least.min(byte));
+        if least < 0x20 {
+            return at + block.iter().position(|&byte| byte < 0x20).unwrap_or(0);
+        }
+        at += len;
+        if len < block.len() {
+            break;
+        }
+        size = (2 * size).min(4096);
+    }
+    at
+}
+
+#[inline]
+fn is_special(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
 
 /// Appends `text` as a JSON string, quotes included.
 #[inline]
@@ -11,7 +96,7 @@ pub(crate) fn write(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');
-    if memchr2(b'"', b'\\', bytes).is_none() && !has_control(bytes) {
+    if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else {
         write_escaped(out, bytes);
@@ -19,34 +104,15 @@ pub(crate) fn write(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Whether a byte below 0x20 is among them; these never stand bare in a JSON string.
-#[inline]
-pub(crate) fn has_control(bytes: &[u8]) -> bool {
-    bytes.iter().fold(u8::MAX, |least, &byte| least.min(byte)) < 0x20
-}
-
 #[cold]
-fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
-    for block in bytes.chunks(BLOCK) {
-        if block
-            .iter()
-            .fold(false, |any, &byte| any | needs_escape(byte))
-        {
-            write_block(out, block);
-        } else {
-            out.extend_from_slice(block);
-        }
-    }
-}
-
-fn write_block(out: &mut Vec<u8>, block: &[u8]) {
-    let mut copied = 0;
-    for (at, &byte) in block.iter().enumerate() {
-        if !needs_escape(byte) {
-            continue;
-        }
-        out.extend_from_slice(&block[copied..at]);
-        copied = at + 1;
+fn write_escaped(out: &mut Vec<u8>, mut bytes: &[u8]) {
+    loop {
+        let (plain, rest) = bytes.split_at(plain_len(bytes));
+        out.extend_from_slice(plain);
+        let Some((&byte, rest)) = rest.split_first() else {
+            break;
+        };
+        bytes = rest;
         let short = match byte {
             b'"' | b'\\' => byte,
             0x08 => b'b',
@@ -54,20 +120,14 @@ fn write_block(out: &mut Vec<u8>, block: &[u8]) {
             0x0a => b'n',
             0x0c => b'f',
             0x0d => b'r',
-            _ => {
-                let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-                continue;
-            }
+            _ => b'u',
         };
         out.extend_from_slice(&[b'\\', short]);
+        if short == b'u' {
+            let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+            out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+        }
     }
-    out.extend_from_slice(&block[copied..]);
-}
-
-fn needs_escape(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// One escape sequence, without its backslash: the character and the bytes it took, or `None` if
@@ -119,8 +179,8 @@ fn hex(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// Long enough for wide registers, short enough that one newline in a long text costs little.
-const BLOCK: usize = 64;
+/// From here on vectors are faster than words.
+const LONG: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -159,7 +219,30 @@ mod tests {
         assert_eq!(unescape(b"x"), None);
     }
 
+    #[test]
+    fn long_text_is_plain_up_to_the_first_special_byte() {
+        for special in [b'"', b'\\', 0, 0x1f] {
+            for at in (0..200).chain(8000..8200) {
+                let mut text = vec![b'~'; 8200];
+                text[at] = special;
+                assert_eq!(plain_len(&text), at, "{special}");
+                text.truncate(at);
+                assert_eq!(plain_len(&text), at);
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn text_is_plain_up_to_the_first_special_byte(
+            bytes in prop::collection::vec(any::<u8>(), 0..40),
+            plain in prop::collection::vec(0x80u8.., 0..400),
+        ) {
+            let bytes = [plain, bytes].concat();
+            let special = bytes.iter().position(|&byte| is_special(byte));
+            prop_assert_eq!(plain_len(&bytes), special.unwrap_or(bytes.len()));
+        }
+
         #[test]
         fn a_string_is_written_as_serde_json_writes_it(text in any::<String>(), n in 0..150usize) {
             let text = "é".repeat(n) + &text;

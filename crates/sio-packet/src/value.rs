@@ -25,7 +25,7 @@ pub enum Value {
     /// A string.
     String(String),
     /// An array.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// An object.
     Object(Object),
     /// An attachment.

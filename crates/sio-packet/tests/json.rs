@@ -34,7 +34,7 @@ struct Everything {
     long: (i128, u128),
     floats: [f64; 2],
     #[serde(default)]
-    option: Option<Box<Everything>>,
+    option: Option<Box<Self>>,
     unit: (),
     marker: Marker,
     wrapped: Wrapped,
@@ -67,7 +67,7 @@ enum Choice {
     Nothing,
     One(Option<u32>),
     Two(String, i8),
-    Named { x: f64, y: Box<Option<Choice>> },
+    Named { x: f64, y: Box<Option<Self>> },
 }
 
 /// Type errors in serde's own buffered content: an internally tagged and an untagged enum.
@@ -83,7 +83,7 @@ enum Tagged {
 enum Untagged {
     Number(f64),
     Text(String),
-    Many(Vec<Untagged>),
+    Many(Vec<Self>),
 }
 
 fn finite() -> impl Strategy<Value = f64> {
@@ -233,7 +233,7 @@ proptest! {
     fn a_typed_value_is_written_as_serde_json_writes_it_and_read_back(value in everything()) {
         let text = written(&value);
         prop_assert_eq!(&text, &serde_json::to_string(&value).unwrap());
-        prop_assert_eq!(read::<Everything>(&text).unwrap(), value.clone());
+        prop_assert_eq!(&read::<Everything>(&text).unwrap(), &value);
         let pretty = serde_json::to_string_pretty(&value).unwrap();
         prop_assert_eq!(read::<Everything>(&pretty).unwrap(), value);
     }
@@ -242,7 +242,7 @@ proptest! {
     fn any_value_is_written_as_serde_json_writes_it_and_read_back(value in value()) {
         let text = written(&value);
         prop_assert_eq!(&text, &serde_json::to_string(&value).unwrap());
-        prop_assert_eq!(read::<serde_json::Value>(&text).unwrap(), value.clone());
+        prop_assert_eq!(&read::<serde_json::Value>(&text).unwrap(), &value);
         let ours = read::<Value>(&text).unwrap();
         prop_assert_eq!(written(&ours), text);
         prop_assert_eq!(ours, Value::from(value));

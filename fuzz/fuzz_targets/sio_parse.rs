@@ -1,0 +1,7 @@
+//! A packet, read as serde_json reads its data. The oracle is that of the crate's own tests.
+#![no_main]
+
+#[path = "../../crates/sio-packet/tests/seeds/oracle.rs"]
+mod oracle;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracle::sio_parse(data));

@@ -1,0 +1,7 @@
+//! Packets and attachments in any order, within limits. The oracle is that of the crate's own tests.
+#![no_main]
+
+#[path = "../../crates/sio-packet/tests/seeds/oracle.rs"]
+mod oracle;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracle::sio_reassemble(data));
