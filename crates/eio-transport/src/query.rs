@@ -114,6 +114,8 @@ fn hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::Transport;
 
@@ -202,6 +204,25 @@ mod tests {
             ("%zz", "%zz"),
         ] {
             assert_eq!(decode(raw), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_encoded_pair_is_read_as_it_was_meant(
+            transport in "\\PC{0,12}",
+            noise in "[a-z&=%+.]{0,20}",
+        ) {
+            let encoded: String = transport.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let raw = format!("{noise}&transport={encoded}");
+            let query = Query::parse(Some(&raw));
+            prop_assert_eq!(query.transport.as_deref(), Some(&*transport));
+        }
+
+        #[test]
+        fn any_query_has_a_meaning(raw in "([EIOtranspsid4%&=+]|\\PC){0,60}") {
+            let query = Query::parse(Some(&raw));
+            prop_assert!(query.sid().is_none_or(|sid| raw.len() >= sid.as_str().len()));
         }
     }
 }
