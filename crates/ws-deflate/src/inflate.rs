@@ -81,13 +81,9 @@ impl Inflate {
             let context = self
                 .kept
                 .get_or_insert_with(|| Box::new(new_inflater(bits)));
-            reading.message(context, src).map(|_| ())
+            reading.message(context, src)
         } else {
-            let context = pool.inflater();
-            reading.message(context, src).and_then(|end| match end {
-                End::Stream => Ok(()),
-                End::Block => reading.last_block(context),
-            })
+            reading.last_message(pool.inflater(), src)
         };
         let end = if result.is_ok() { reading.end } else { start };
         out.truncate(end);
@@ -117,22 +113,25 @@ enum End {
 }
 
 impl Reading<'_> {
-    fn message(&mut self, context: &mut Decompress, src: &[u8]) -> Result<End, InflateError> {
-        match self.feed(context, src)? {
-            // §7.2.3.5: who ends a message with a final block adds a byte that needs the tail. Who
-            // forgets it has still said everything.
-            End::Stream => Ok(End::Stream),
-            End::Block => self.feed(context, &TAIL),
+    /// A message whose window may be referred to by the next.
+    fn message(&mut self, context: &mut Decompress, src: &[u8]) -> Result<(), InflateError> {
+        // §7.2.3.4: who ends a message with a final block adds an empty one that needs the tail. Who
+        // forgets that has still said everything.
+        if let End::Block = self.feed(context, src)? {
+            self.feed(context, &TAIL)?;
         }
+        Ok(())
     }
 
-    /// Asks a window that nobody needs any more whether the last block was whole: only then is a
-    /// final block understood.
-    fn last_block(&mut self, context: &mut Decompress) -> Result<(), InflateError> {
-        match self.feed(context, &FINAL)? {
-            End::Stream => Ok(()),
-            End::Block => Err(InflateError::Corrupt),
+    /// A message whose window nobody needs any more. So it can be asked whether its last block was
+    /// whole: only then is a final block behind the tail understood.
+    fn last_message(&mut self, context: &mut Decompress, src: &[u8]) -> Result<(), InflateError> {
+        if let End::Block = self.feed(context, src)?
+            && let End::Block = self.feed(context, &LAST_TAIL)?
+        {
+            return Err(InflateError::Corrupt);
         }
+        Ok(())
     }
 
     fn feed(&mut self, context: &mut Decompress, mut src: &[u8]) -> Result<End, InflateError> {
@@ -193,8 +192,8 @@ impl Reading<'_> {
     }
 }
 
-/// An empty, stored, final block.
-const FINAL: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
+/// The tail, and an empty, stored, final block.
+const LAST_TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 
 /// Every sender known writes one stream per connection or one per message. A sender that compresses
 /// each fragment for itself gets this many.

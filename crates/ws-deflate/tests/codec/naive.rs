@@ -58,8 +58,8 @@ pub(crate) fn read_alone(src: &[u8]) -> Result<Vec<u8>, Unreadable> {
         while !block(&mut bits, &mut stream, 1 << 15)? {}
         out.append(&mut stream);
         bits.at = bits.at.next_multiple_of(8);
-        // A stream may end with the message, with the tail of §7.2.2, or with the final block.
-        if [src.len(), src.len() + 4, bytes.len()].contains(&(bits.at / 8)) {
+        // Whole is a message that ends with a stream of its own, or that a final block can follow.
+        if [src.len(), bytes.len()].contains(&(bits.at / 8)) {
             return Ok(out);
         }
     }
