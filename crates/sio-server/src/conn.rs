@@ -225,6 +225,17 @@ impl Conn {
         result
     }
 
+    /// Closes the session in order. Over polling, what waits leaves in an answer of its own first:
+    /// a client that finds its DISCONNECT and the end in one payload takes it for a lost transport.
+    pub(crate) fn close(self: &Arc<Self>, reason: Reason) {
+        let mut link = self.lock();
+        if !link.has_websocket() {
+            self.flush_link(&mut link, &[]);
+        }
+        link.session.close(reason, Instant::now());
+        self.settle(&mut link);
+    }
+
     /// Parks a GET: `answer` gets the payload. What waits leaves at once.
     pub(crate) fn park(
         self: &Arc<Self>,

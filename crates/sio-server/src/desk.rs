@@ -4,7 +4,6 @@ use std::{
     borrow::Cow,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -203,8 +202,7 @@ impl Desk {
     fn fail(&mut self, fault: &Fault) {
         tracing::debug!(%fault, "a connection is closed for what it sent");
         self.reassembler.clear();
-        self.conn
-            .drive(|session| session.close(Reason::ForcedClose, Instant::now()));
+        self.conn.close(Reason::ForcedClose);
     }
 
     // ---- joining ------------------------------------------------------------------------------

@@ -102,17 +102,15 @@ impl Driver {
         if heard {
             link.session.handle_heard(now);
         }
-        if link.is_blocked() {
-            if let Some(Wire {
+        if link.is_blocked()
+            && let Some(Wire {
                 io: WireIo::Tcp(stream),
                 ..
             }) = &self.wire
-            {
-                if stream.poll_write_ready(cx).is_ready() {
-                    link.unblock();
-                    cx.waker().wake_by_ref();
-                }
-            }
+            && stream.poll_write_ready(cx).is_ready()
+        {
+            link.unblock();
+            cx.waker().wake_by_ref();
         }
         drop(link);
         if self.is_over(cx) {

@@ -80,7 +80,9 @@ pub(crate) struct Lobby(Mutex<BTreeMap<String, Room>>);
 
 impl Default for Lobby {
     fn default() -> Self {
-        Self(Mutex::new(ALWAYS.map(|name| (name.to_owned(), Room::default())).into()))
+        Self(Mutex::new(
+            ALWAYS.map(|name| (name.to_owned(), Room::default())).into(),
+        ))
     }
 }
 
@@ -98,7 +100,9 @@ impl Lobby {
     }
 
     pub(crate) fn is_in(&self, room: &str, socket: &str) -> bool {
-        self.lock().get(room).is_some_and(|room| room.people.contains_key(socket))
+        self.lock()
+            .get(room)
+            .is_some_and(|room| room.people.contains_key(socket))
     }
 
     /// Lets somebody into a room, which is opened if need be; `None` if there are too many, or the
@@ -111,13 +115,18 @@ impl Lobby {
         let room = rooms.entry(name.to_owned()).or_default();
         room.people.insert(socket.to_owned(), person.clone());
         let messages = room.messages.iter().cloned().collect();
-        Some(Welcome { people: room.people(), messages })
+        Some(Welcome {
+            people: room.people(),
+            messages,
+        })
     }
 
     /// Whether somebody was in the room, and now is not.
     pub(crate) fn exit(&self, name: &str, socket: &str) -> bool {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(name) else { return false };
+        let Some(room) = rooms.get_mut(name) else {
+            return false;
+        };
         let was_in = room.people.remove(socket).is_some();
         if room.people.is_empty() && !ALWAYS.contains(&name) {
             rooms.remove(name);
@@ -128,7 +137,10 @@ impl Lobby {
     /// Takes somebody out of every room; gives the rooms they were in.
     pub(crate) fn exit_all(&self, socket: &str) -> Vec<String> {
         let names: Vec<String> = self.lock().keys().cloned().collect();
-        names.into_iter().filter(|name| self.exit(name, socket)).collect()
+        names
+            .into_iter()
+            .filter(|name| self.exit(name, socket))
+            .collect()
     }
 
     /// Keeps a message and hands it to `tell`, unless it is one that we already have. Whether it
@@ -142,18 +154,34 @@ impl Lobby {
         tell: impl FnOnce(&Message),
     ) -> bool {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(name) else { return false };
-        let Some(author) = room.people.get(socket).cloned() else { return false };
+        let Some(room) = rooms.get_mut(name) else {
+            return false;
+        };
+        let Some(author) = room.people.get(socket).cloned() else {
+            return false;
+        };
         if key.len() > 64 || text.chars().count() > MAX_TEXT {
             return false;
         }
-        let known = |message: &Message| message.key == key && message.author.person == author.person;
+        let known =
+            |message: &Message| message.key == key && message.author.person == author.person;
         if room.messages.iter().any(known) {
             return true;
         }
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis() as u64;
         let id = format!("{}/{key}", author.person);
-        let message = Message { id, key, room: name.to_owned(), text, author, at, likes: Vec::new() };
+        let message = Message {
+            id,
+            key,
+            room: name.to_owned(),
+            text,
+            author,
+            at,
+            likes: Vec::new(),
+        };
         // Told under the lock, so that all pages have the messages in the order kept here.
         tell(&message);
         if room.messages.len() == MAX_MESSAGES {
@@ -167,7 +195,9 @@ impl Lobby {
     /// no longer have, but pages may still show.
     pub(crate) fn like(&self, name: &str, socket: &str, id: &str, on: bool) -> bool {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(name) else { return false };
+        let Some(room) = rooms.get_mut(name) else {
+            return false;
+        };
         let Some(person) = room.people.get(socket).map(|person| person.person.clone()) else {
             return false;
         };

@@ -112,13 +112,24 @@ async fn main() -> std::io::Result<()> {
         let Like { room, id, on } = like;
         if guest.lobby.like(&room, socket.id(), &id, on) {
             let person = guest.person.person.clone();
-            socket.everyone().to(&room).emit(LIKED, &Liked { room: room.clone(), id, person, on });
+            socket.everyone().to(&room).emit(
+                LIKED,
+                &Liked {
+                    room: room.clone(),
+                    id,
+                    person,
+                    on,
+                },
+            );
         }
     })
     .on(TYPING, async |socket, room| {
         let guest = socket.data();
         if guest.lobby.is_in(&room, socket.id()) {
-            let typed = Typed { room: room.clone(), person: guest.person.clone() };
+            let typed = Typed {
+                room: room.clone(),
+                person: guest.person.clone(),
+            };
             // A hint that cannot be shown now is of no use later.
             socket.to(&room).volatile().emit(TYPED, &typed);
         }
@@ -137,14 +148,26 @@ async fn main() -> std::io::Result<()> {
 
     let page = Router::new()
         .route("/", get(Html(include_str!("page/index.html"))))
-        .route("/chat.css", get(([(header::CONTENT_TYPE, "text/css")], include_str!("page/chat.css"))))
+        .route(
+            "/chat.css",
+            get((
+                [(header::CONTENT_TYPE, "text/css")],
+                include_str!("page/chat.css"),
+            )),
+        )
         .route(
             "/chat.js",
-            get(([(header::CONTENT_TYPE, "text/javascript")], include_str!("page/chat.js"))),
+            get((
+                [(header::CONTENT_TYPE, "text/javascript")],
+                include_str!("page/chat.js"),
+            )),
         )
         .layer(Server::new().config(config).mount(chat).layer()?);
 
-    let port = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(5000_u16);
+    let port = env::var("PORT")
+        .ok()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(5000_u16);
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, page).await
@@ -154,6 +177,12 @@ async fn main() -> std::io::Result<()> {
 fn tell_who_is_here(socket: &Socket<Guest>, room: String) {
     let lobby = &socket.data().lobby;
     let people = lobby.people(&room);
-    socket.everyone().to(&room).emit(PEOPLE, &People { room: room.clone(), people });
+    socket.everyone().to(&room).emit(
+        PEOPLE,
+        &People {
+            room: room.clone(),
+            people,
+        },
+    );
     socket.everyone().emit(ROOMS, &lobby.rooms());
 }
