@@ -12,7 +12,6 @@
 
 use std::{
     borrow::Cow,
-    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::Arc,
