@@ -317,6 +317,32 @@ fn half_a_frame_is_a_sign_of_life() {
 }
 
 #[test]
+fn whatever_comes_is_a_sign_of_life() {
+    let signs: [fn(&mut Bench); 5] = [
+        |bench| {
+            bench.poll();
+        },
+        |bench| bench.session.handle_post(bench.now).unwrap(),
+        |bench| bench.session.handle_post_end(bench.now),
+        |bench| bench.session.handle_probe(bench.now).unwrap(),
+        |bench| {
+            bench.packet(Source::Polling, "6");
+        },
+    ];
+    for sign in signs {
+        let mut bench = Bench::polling();
+        assert_eq!(bench.advance(secs(40)), [Action::Send(Control::Ping)]);
+        sign(&mut bench);
+        bench.actions();
+        let died = bench.session.poll_timeout();
+        let actions = bench.advance(ms(19_999));
+        assert!(!bench.session.is_ended(), "{actions:?}, next {died:?}");
+        bench.advance(ms(1));
+        assert!(bench.session.is_ended());
+    }
+}
+
+#[test]
 fn a_flood_of_pongs_moves_no_ping_and_ends_the_session() {
     let mut bench = Bench::open(Transport::WebSocket);
     bench.advance(secs(24));
@@ -581,6 +607,31 @@ fn a_post_in_flight_at_five_is_delivered_before_the_websocket_is_read() {
     assert!(bench.session.accepts(Source::WebSocket));
     assert_eq!(bench.packet(Source::Polling, "4late"), None);
     assert_eq!(bench.actions(), []);
+}
+
+#[test]
+fn a_pong_in_a_post_in_flight_at_five_counts() {
+    let mut bench = Bench::polling();
+    bench.advance(secs(25));
+    bench.session.handle_post(bench.now).unwrap();
+    bench.probe();
+    bench.packet(Source::Probe, "5");
+    assert_eq!(bench.actions(), [Action::Switch]);
+    bench.packet(Source::Polling, "3");
+    bench.session.handle_post_end(bench.now);
+    assert_eq!(bench.advance(secs(25)), [Action::Send(Control::Ping)]);
+}
+
+#[test]
+fn a_new_probe_does_not_wait_for_the_noop_interval_of_an_old_one() {
+    let mut bench = Bench::polling();
+    bench.probe();
+    let id = bench.poll();
+    assert_eq!(bench.actions(), [Action::Answer(id, Answer::Noop)]);
+    bench.session.handle_lost(Source::Probe, bench.now);
+    let id = bench.poll();
+    bench.probe();
+    assert_eq!(bench.actions(), [Action::Answer(id, Answer::Noop)]);
 }
 
 #[test]

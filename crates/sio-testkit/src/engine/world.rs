@@ -45,6 +45,7 @@ pub struct World<'a> {
     weather: Weather,
     config: Arc<Config>,
     latency: u64,
+    temper: Temper,
     repolls: u32,
     start: Instant,
     timeline: Timeline<Event>,
@@ -147,6 +148,7 @@ impl<'a> World<'a> {
             weather,
             config,
             latency,
+            temper,
             repolls,
             start,
             timeline,
@@ -368,12 +370,12 @@ impl<'a> World<'a> {
                     // move, no server could put its messages into their place.
                     let begun = self.timeline.now() + after;
                     self.arrived[0] = self.arrived[0].max(begun);
-                    let whole = after
-                        + if self.weather == Weather::Foul && self.chance.percent(30) {
-                            self.chance.millis(0..15_000)
-                        } else {
-                            self.chance.millis(0..3)
-                        };
+                    let slow = match (self.weather, self.temper) {
+                        (Weather::Foul, _) if self.chance.percent(30) => 15_000,
+                        (Weather::Fair, Temper::Hasty) => 200,
+                        _ => 3,
+                    };
+                    let whole = after + self.chance.millis(0..slow);
                     if self.fault(3) {
                         self.timeline.add(whole, Event::PostGone(connection));
                         self.send_to_client(whole, Event::Failed);
