@@ -286,7 +286,7 @@ impl Session {
             (Source::Polling, Packet::Close) => {
                 self.end(Input::PeerClose, Reason::TransportClose, now);
             }
-            _ if !self.accepts(from) && self.state != State::Settling => {}
+            _ if !self.accepts(from) => {}
             (_, Packet::Ping(_)) => match self.revision {
                 Revision::V3 => self.effects.add(Effects::PONG),
                 Revision::V4 => self.fail(Reason::HeartbeatDirection, now),
