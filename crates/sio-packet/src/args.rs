@@ -147,6 +147,15 @@ impl<'de, 'a> Root<'de, 'a> {
     /// Checks what is left.
     #[inline]
     fn finish(&mut self) -> Result<(), Fault> {
+        if self.reader.scanner.ahead() == "]" {
+            Ok(())
+        } else {
+            self.skip_rest()
+        }
+    }
+
+    #[cold]
+    fn skip_rest(&mut self) -> Result<(), Fault> {
         while self.next()? {
             self.reader
                 .skip()

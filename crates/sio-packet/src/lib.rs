@@ -90,6 +90,7 @@ mod attachments;
 mod encode;
 mod error;
 mod fault;
+mod key;
 mod limits;
 mod packet;
 mod placeholder;

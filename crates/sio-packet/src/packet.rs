@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use crate::scanner::Scanner;
+use crate::string::plain_len;
 use crate::{Limits, ParseError};
 
 /// The type of a packet, as numbered by the protocol.
@@ -117,20 +118,18 @@ impl<'a> Packet<'a> {
         if !matches!(self.kind, Kind::Event | Kind::BinaryEvent) {
             return Err(ParseError::Payload { kind: self.kind });
         }
-        let mut scanner = Scanner::new(self.data);
-        if !scanner.eat(b'[') {
-            return Err(ParseError::Payload { kind: self.kind });
-        }
-        let name = match scanner.peek() {
-            Some(b'"') => scanner.string().map_err(|_| ParseError::EventName)?,
-            Some(b'-' | b'0'..=b'9') => scanner
-                .number_text()
-                .map_err(|_| ParseError::EventName)?
-                .into(),
-            _ => return Err(ParseError::EventName),
-        };
-        let Some(b',' | b']') = scanner.peek() else {
-            return Err(ParseError::EventName);
+        let (name, rest) = match self.data.as_bytes() {
+            // As every client writes it; what is special in the name is left to the scanner.
+            [b'[', b'"', behind @ ..] => {
+                let len = plain_len(behind);
+                match &behind[len..] {
+                    [b'"', b',' | b']', ..] => {
+                        (Cow::Borrowed(&self.data[2..2 + len]), &self.data[len + 3..])
+                    }
+                    _ => self.scan_event()?,
+                }
+            }
+            _ => self.scan_event()?,
         };
         if name.len() > limits.max_event_name {
             let (len, limit) = (name.len(), limits.max_event_name);
@@ -139,7 +138,24 @@ impl<'a> Packet<'a> {
         if is_reserved(&name) {
             return Err(ParseError::EventNameReserved);
         }
-        Ok((name, scanner.ahead()))
+        Ok((name, rest))
+    }
+
+    #[cold]
+    fn scan_event(&self) -> Result<(Cow<'a, str>, &'a str), ParseError> {
+        let mut scanner = Scanner::new(self.data);
+        if !scanner.eat(b'[') {
+            return Err(ParseError::Payload { kind: self.kind });
+        }
+        let name = match scanner.peek() {
+            Some(b'"') => scanner.string().ok(),
+            Some(b'-' | b'0'..=b'9') => scanner.number_text().ok().map(Cow::Borrowed),
+            _ => None,
+        };
+        match (name, scanner.peek()) {
+            (Some(name), Some(b',' | b']')) => Ok((name, scanner.ahead())),
+            _ => Err(ParseError::EventName),
+        }
     }
 
     #[inline]

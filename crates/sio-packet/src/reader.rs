@@ -165,7 +165,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         Ok(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
         match self.scanner.string()? {
             Cow::Borrowed(text) => visitor.visit_borrowed_str(text),

@@ -104,7 +104,7 @@ impl<'de> Scanner<'de> {
     }
 
     /// A string, whose opening quote is next: a slice of the text, unless it holds escapes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<Cow<'de, str>, Syntax> {
         let start = self.at + 1;
         let end = start + string::plain_len(&self.text.as_bytes()[start..]);
@@ -197,10 +197,9 @@ impl<'de> Scanner<'de> {
         let negative = self.text.as_bytes().get(self.at) == Some(&b'-');
         self.at += usize::from(negative);
         let start = self.at;
-        let mut value = Some(0u64);
+        let (mut integer, mut value) = (true, 0u64);
         while let Some(digit @ b'0'..=b'9') = self.text.as_bytes().get(self.at) {
-            let digit = u64::from(digit - b'0');
-            value = value.and_then(|value| value.checked_mul(10)?.checked_add(digit));
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             self.at += 1;
         }
         match self.at - start {
@@ -209,18 +208,23 @@ impl<'de> Scanner<'de> {
             _ if self.text.as_bytes()[start] == b'0' => {
                 return Err(self.problem("a number with a leading zero"));
             }
-            _ => {}
+            // Up to 19 digits always fit into 64 bits.
+            2..20 => {}
+            _ => match self.since(start).parse() {
+                Ok(exact) => value = exact,
+                Err(_) => integer = false,
+            },
         }
         if self.eat_here(b'.') {
-            value = None;
+            integer = false;
             self.digits()?;
         }
         if self.eat_here(b'e') || self.eat_here(b'E') {
-            value = None;
+            integer = false;
             let _sign = self.eat_here(b'+') || self.eat_here(b'-');
             self.digits()?;
         }
-        Ok(value.map(|value| (negative, value)))
+        Ok(integer.then_some((negative, value)))
     }
 
     fn digits(&mut self) -> Result<(), Syntax> {

@@ -8,33 +8,63 @@ use memchr::memchr2;
 
 /// How many bytes at the beginning may stand in a JSON string as they are: up to the first quote,
 /// backslash or control character.
-#[inline]
+///
+/// If it is a control character, the search may have gone far beyond it.
+#[inline(always)]
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(word) = bytes[at..].first_chunk() {
+    match bytes.split_at_checked(SHORT) {
+        Some((head, tail)) => match plain_words(head) {
+            SHORT => SHORT + plain_tail(tail),
+            len => len,
+        },
+        None => plain_words(bytes),
+    }
+}
+
+#[inline(always)]
+fn plain_words(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks();
+    for (index, word) in words.iter().enumerate() {
         let flags = specials(*word);
         if flags != 0 {
-            return at + flags.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-        if at == LONG {
-            return LONG + plain_blocks(&bytes[LONG..]);
+            return index * 8 + flags.trailing_zeros() as usize / 8;
         }
     }
-    at + plain_bytes(&bytes[at..])
+    let special = rest.iter().position(|&byte| is_special(byte));
+    8 * words.len() + special.unwrap_or(rest.len())
+}
+
+#[inline(never)]
+fn plain_tail(bytes: &[u8]) -> usize {
+    let len = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+    let least = bytes[..len]
+        .iter()
+        .fold(u8::MAX, |least, &byte| least.min(byte));
+    if least < 0x20 {
+        plain_words(bytes)
+    } else {
+        len
+    }
 }
 
 /// Whether all bytes may stand in a JSON string as they are.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
-    match (bytes.len(), bytes.last_chunk::<8>()) {
-        (LONG.., _) => plain_len(bytes) == bytes.len(),
+    match bytes {
+        _ if bytes.len() >= SHORT => plain_len(bytes) == bytes.len(),
         // The last word may overlap the one before.
-        (_, Some(last)) => {
+        [.., a, b, c, d, e, f, g, h] => {
+            let last = specials([*a, *b, *c, *d, *e, *f, *g, *h]);
             let words = bytes.as_chunks().0.iter();
-            words.fold(specials(*last), |flags, word| flags | specials(*word)) == 0
+            words.fold(last, |flags, word| flags | specials(*word)) == 0
         }
-        _ => plain_bytes(bytes) == bytes.len(),
+        [a, b, c, d, ..] => {
+            let [.., e, f, g, h] = bytes else {
+                return false;
+            };
+            specials([*a, *b, *c, *d, *e, *f, *g, *h]) == 0
+        }
+        _ => !bytes.iter().any(|&byte| is_special(byte)),
     }
 }
 
@@ -51,38 +81,6 @@ fn specials(word: [u8; 8]) -> u64 {
     let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
     let control = word.wrapping_sub(ONES * 0x20);
     (quote | backslash | control) & !word & (ONES << 7)
-}
-
-#[inline]
-fn plain_bytes(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&byte| is_special(byte))
-        .unwrap_or(bytes.len())
-}
-
-/// Block by block, each twice as long as the one before: a text that is plain for long will stay
-/// so, but one with a newline every hundred bytes must not be searched to its end each time.
-#[cold]
-fn plain_blocks(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    let mut size = 2 * LONG;
-    while at < bytes.len() {
-        let block = &bytes[at..bytes.len().min(at + size)];
-        let len = memchr2(b'"', b'\\', block).unwrap_or(block.len());
-        let least = block[..len]
-            .iter()
-            .fold(u8::MAX, |least, &byte| least.min(byte));
-        if least < 0x20 {
-            return at + block.iter().position(|&byte| byte < 0x20).unwrap_or(0);
-        }
-        at += len;
-        if len < block.len() {
-            break;
-        }
-        size = (2 * size).min(4096);
-    }
-    at
 }
 
 #[inline]
@@ -104,29 +102,36 @@ pub(crate) fn write(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Piece by piece, so that a newline every hundred bytes does not make each search go to the end.
 #[cold]
-fn write_escaped(out: &mut Vec<u8>, mut bytes: &[u8]) {
-    loop {
-        let (plain, rest) = bytes.split_at(plain_len(bytes));
-        out.extend_from_slice(plain);
-        let Some((&byte, rest)) = rest.split_first() else {
-            break;
-        };
-        bytes = rest;
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            0x08 => b'b',
-            0x09 => b't',
-            0x0a => b'n',
-            0x0c => b'f',
-            0x0d => b'r',
-            _ => b'u',
-        };
-        out.extend_from_slice(&[b'\\', short]);
-        if short == b'u' {
-            let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
-            out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    for mut piece in bytes.chunks(4 * SHORT) {
+        loop {
+            let (plain, rest) = piece.split_at(plain_len(piece));
+            out.extend_from_slice(plain);
+            let Some((&byte, rest)) = rest.split_first() else {
+                break;
+            };
+            write_escape(out, byte);
+            piece = rest;
         }
+    }
+}
+
+fn write_escape(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => b'u',
+    };
+    out.extend_from_slice(&[b'\\', short]);
+    if short == b'u' {
+        let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+        out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
     }
 }
 
@@ -179,8 +184,8 @@ fn hex(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// From here on vectors are faster than words.
-const LONG: usize = 64;
+/// Up to here words are faster than vectors.
+const SHORT: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -381,3 +381,30 @@ impl From<serde_json::Value> for Value {
 
 /// Names [`Arguments`] to our own reader; to any other it is an array.
 pub(crate) const ALL_ARGUMENTS: &str = "sio_packet::Arguments";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // S22: what the worst packet may cost.
+    #[test]
+    fn a_value_is_forty_bytes_and_a_list_of_one_has_room_for_one() {
+        assert_eq!(size_of::<Value>(), 40);
+        let value: Value = serde_json::from_str("[[0]]").unwrap();
+        let Value::Array(outer) = value else {
+            panic!("an array")
+        };
+        assert_eq!(outer.capacity(), 1);
+    }
+
+    #[test]
+    fn of_members_with_one_name_the_last_counts() {
+        let object: Object = serde_json::from_str(r#"{"a":1,"b":2,"a":3}"#).unwrap();
+        assert_eq!(object.get("a"), Some(&3.into()));
+        assert_eq!(object.get("c"), None);
+        assert_eq!(
+            serde_json::to_string(&object).unwrap(),
+            r#"{"a":1,"b":2,"a":3}"#
+        );
+    }
+}
