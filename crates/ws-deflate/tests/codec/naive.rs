@@ -191,7 +191,7 @@ fn dynamic_codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Unreadable> {
         lengths[*place] = bits.number(3)?;
     }
     let code = Code::new(&lengths);
-    if code.left != 0 {
+    if code.left() != 0 {
         return Err(Unreadable);
     }
     let mut lengths = Vec::new();
@@ -219,7 +219,6 @@ fn dynamic_codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Unreadable> {
     }
     let distances = Code::new(&lengths[literals..]);
     let literals = Code::new(&lengths[..literals]);
-    // A code must be complete, but for one of a single symbol of one bit (or none at all).
     if literals.is_broken() || distances.is_broken() {
         return Err(Unreadable);
     }
@@ -228,41 +227,49 @@ fn dynamic_codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Unreadable> {
 
 /// A Huffman code by the lengths of its symbols, §3.2.2.
 struct Code {
-    /// Length, bits, symbol.
-    words: Vec<(usize, usize, usize)>,
-    /// How much of the code space is not used; negative if there is not enough.
-    left: isize,
+    /// How many symbols have a word of each length.
+    counts: [usize; 16],
+    /// The symbols in the order of their words.
+    symbols: Vec<usize>,
 }
 
 impl Code {
     fn new(lengths: &[usize]) -> Self {
-        let mut words = Vec::new();
-        let (mut code, mut left) = (0, 1 << 15);
-        for len in 1..=15 {
-            code <<= 1;
-            for (symbol, _) in lengths.iter().enumerate().filter(|(_, l)| **l == len) {
-                words.push((len, code, symbol));
-                code += 1;
-                left -= 1 << (15 - len);
-            }
+        let mut counts = [0; 16];
+        let mut symbols = Vec::new();
+        for (len, count) in counts.iter_mut().enumerate().skip(1) {
+            let before = symbols.len();
+            symbols.extend((0..lengths.len()).filter(|symbol| lengths[*symbol] == len));
+            *count = symbols.len() - before;
         }
-        Self { words, left }
+        Self { counts, symbols }
     }
 
+    /// How much of the space of words is not used; negative if there is not enough.
+    fn left(&self) -> isize {
+        (1..=15).fold(1 << 15, |left, len| {
+            left - ((self.counts[len] as isize) << (15 - len))
+        })
+    }
+
+    /// A code must be complete, but for one of a single word of one bit, or none at all.
     fn is_broken(&self) -> bool {
-        let single = self.words.is_empty() || self.words.len() == 1 && self.words[0].0 == 1;
-        self.left < 0 || self.left > 0 && !single
+        let single = self.symbols.is_empty() || self.symbols.len() == 1 && self.counts[1] == 1;
+        self.left() < 0 || self.left() > 0 && !single
     }
 
-    /// Most significant bit first (§3.1.1).
+    /// Most significant bit first (§3.1.1). The words of one length follow each other, and the first
+    /// of the next length follows the last of them with a zero behind it.
     fn symbol(&self, bits: &mut Bits<'_>) -> Result<usize, Unreadable> {
-        let mut code = 0;
-        for len in 1..=15 {
-            code = code << 1 | bits.bit()?;
-            let found = self.words.iter().find(|(l, c, _)| (*l, *c) == (len, code));
-            if let Some((_, _, symbol)) = found {
-                return Ok(*symbol);
+        let (mut word, mut first, mut at) = (0, 0, 0);
+        for count in &self.counts[1..] {
+            word = word << 1 | bits.bit()?;
+            first <<= 1;
+            if word < first + count {
+                return Ok(self.symbols[at + word - first]);
             }
+            first += count;
+            at += count;
         }
         Err(Unreadable)
     }
