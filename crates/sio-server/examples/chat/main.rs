@@ -1,16 +1,16 @@
 //! A chat: rooms, messages and likes that go to everyone at once, a typing hint, who is here.
 //!
 //! `cargo xtask demo` fetches the browser client and runs this on <http://127.0.0.1:5000>. By hand,
-//! `SIO_CLIENT_DIR` is the `dist` folder of the npm package `socket.io-client`, and `PORT` another
-//! port.
+//! `SIO_CLIENT_DIR` is the `dist` folder of the npm package `socket.io-client`, and `HOST` and `PORT`
+//! another address.
 
 mod lobby;
 
 use std::{env, sync::Arc};
 
-use axum::{Router, http::header, response::Html, routing::get};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use sio_server::{Ack, Config, Event, Handshake, Namespace, Refuse, Server, Socket};
-use tokio::net::TcpListener;
 
 use crate::lobby::{Lobby, Message, Person, RoomCount, Welcome};
 
@@ -146,31 +146,31 @@ async fn main() -> std::io::Result<()> {
         eprintln!("SIO_CLIENT_DIR is not set, so the page has no client (see cargo xtask demo)");
     }
 
-    let page = Router::new()
-        .route("/", get(Html(include_str!("page/index.html"))))
-        .route(
-            "/chat.css",
-            get((
-                [(header::CONTENT_TYPE, "text/css")],
-                include_str!("page/chat.css"),
-            )),
-        )
-        .route(
-            "/chat.js",
-            get((
-                [(header::CONTENT_TYPE, "text/javascript")],
-                include_str!("page/chat.js"),
-            )),
-        )
-        .layer(Server::new().config(config).mount(chat).layer()?);
+    Server::new()
+        .config(config)
+        .mount(chat)
+        .fallback(page)
+        .run()
+        .await
+}
 
-    let port = env::var("PORT")
-        .ok()
-        .and_then(|port| port.parse().ok())
-        .unwrap_or(5000_u16);
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, page).await
+/// The page and what belongs to it.
+async fn page(request: Request<()>) -> Response<Bytes> {
+    let (kind, content) = match request.uri().path() {
+        "/" => ("text/html; charset=utf-8", include_str!("page/index.html")),
+        "/chat.css" => ("text/css", include_str!("page/chat.css")),
+        "/chat.js" => ("text/javascript", include_str!("page/chat.js")),
+        _ => {
+            let mut missing = Response::new(Bytes::from_static(b"there is no such page"));
+            *missing.status_mut() = StatusCode::NOT_FOUND;
+            return missing;
+        }
+    };
+    let mut response = Response::new(Bytes::from_static(content.as_bytes()));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 /// Tells a room who is in it, and everybody how many are in each.
