@@ -82,8 +82,6 @@ impl<'a> Args<'a> {
 /// Without a payload, an `Option` is `None` and everything else is read from an empty object, which
 /// is what Node shows its middleware.
 ///
-/// A payload that nobody reads must be checked all the same: read it into `serde::de::IgnoredAny`.
-///
 /// # Errors
 /// As [`Args::read`].
 pub fn read_auth<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, ReadError> {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use crate::reader::Reader;
 use crate::scanner::Scanner;
 use crate::string::plain_len;
 use crate::{Limits, ParseError};
@@ -47,7 +48,7 @@ impl Kind {
     }
 }
 
-/// A packet; its data is still JSON text, of which only the outermost brackets have been looked at.
+/// A packet; its data is still JSON text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Packet<'a> {
     /// The packet's type.
@@ -72,8 +73,9 @@ pub struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// Parses a packet: the text behind the Engine.IO type.
     ///
-    /// The shape of the data is checked by its first and last byte; the JSON inside is checked
-    /// when it is read, see [`Args`](crate::Args) and [`read_auth`](crate::read_auth).
+    /// The payload of a CONNECT or CONNECT_ERROR is checked whole, since perhaps nobody reads it.
+    /// Of events and acks only the shape is checked, by the first and last byte of the data; the
+    /// JSON inside is checked when it is read, see [`Args`](crate::Args).
     ///
     /// # Errors
     /// If the text is no packet, or one beyond `limits`: close the connection.
@@ -166,10 +168,13 @@ impl<'a> Packet<'a> {
                     let (len, limit) = (self.data.len(), limits.max_auth);
                     return Err(ParseError::AuthTooLong { len, limit });
                 }
-                self.data.is_empty() || self.encloses(b'{', b'}')
+                self.data.is_empty() || (self.encloses(b'{', b'}') && is_well_formed(self.data))
             }
             Kind::Disconnect => self.data.is_empty(),
-            Kind::ConnectError => self.encloses(b'{', b'}') || self.encloses(b'"', b'"'),
+            Kind::ConnectError => {
+                let enclosed = self.encloses(b'{', b'}') || self.encloses(b'"', b'"');
+                enclosed && is_well_formed(self.data)
+            }
             Kind::Event | Kind::Ack | Kind::BinaryEvent | Kind::BinaryAck => {
                 self.encloses(b'[', b']')
             }
@@ -190,6 +195,13 @@ impl<'a> Packet<'a> {
     fn encloses(&self, first: u8, last: u8) -> bool {
         matches!(self.data.as_bytes(), [a, .., z] if *a == first && *z == last)
     }
+}
+
+/// Whether this is one JSON value and nothing else.
+#[cold]
+fn is_well_formed(data: &str) -> bool {
+    let mut reader = Reader::new(data, &mut [], 0);
+    reader.skip().is_ok() && reader.scanner.end().is_ok()
 }
 
 /// Whether Socket.IO reserves this event name for itself.
@@ -404,6 +416,8 @@ mod tests {
             ("0\"token\"", payload(Connect)),
             ("0null", payload(Connect)),
             ("0{", payload(Connect)),
+            ("0{x}", payload(Connect)),
+            ("0{}{}", payload(Connect)),
             ("1{}", payload(Disconnect)),
             ("1[]", payload(Disconnect)),
             ("2", payload(Event)),
@@ -416,6 +430,8 @@ mod tests {
             ("4", payload(ConnectError)),
             ("4[]", payload(ConnectError)),
             ("4\"", payload(ConnectError)),
+            ("4\"a\"b\"", payload(ConnectError)),
+            ("4{\"message\":}", payload(ConnectError)),
             ("51-", payload(BinaryEvent)),
             ("61-1{}", payload(BinaryAck)),
         ] {
