@@ -40,6 +40,7 @@ pub struct Client {
     post: Option<u32>,
     upgrade: Upgrade,
     closed: bool,
+    refused: bool,
     numbers: u32,
     buffer: VecDeque<String>,
     sent: u64,
@@ -77,6 +78,7 @@ impl Client {
             post: None,
             upgrade: Upgrade::None,
             closed: false,
+            refused: false,
             numbers: 0,
             buffer: VecDeque::new(),
             sent: 0,
@@ -120,6 +122,12 @@ impl Client {
     /// Whether its session is over.
     pub const fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Whether a POST of it was refused. That may overtake the last words in the answer to a GET,
+    /// and the client does not wait for them then.
+    pub const fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// The GET that it waits for.
@@ -208,6 +216,7 @@ impl Client {
         }
         self.post = None;
         if status != 200 {
+            self.refused = true;
             self.fail();
         }
         self.pause();
