@@ -36,6 +36,9 @@ use crate::{
     wire::Incoming,
 };
 
+/// Slices for a queue of ordinary length.
+const SOME_SLICES: usize = 12;
+
 /// A parcel above this is not copied into the reply buffer.
 const COPY: usize = 16 << 10;
 
@@ -67,6 +70,17 @@ pub(crate) struct Link {
     corked: bool,
     /// The socket takes no more bytes; the task waits until it does.
     blocked: bool,
+    /// Writing failed, and what follows from that is left to the task.
+    unsettled: bool,
+}
+
+/// What the task has to know at the beginning of its turn.
+pub(crate) struct Opening {
+    /// Messages from the WebSocket are for the application.
+    pub(crate) reads: bool,
+    /// The socket took no more bytes when it was last written to.
+    pub(crate) blocked: bool,
+    pub(crate) commands: VecDeque<Command>,
 }
 
 /// What may become of a parcel.
@@ -132,6 +146,7 @@ impl Conn {
                 dirty: false,
                 corked: false,
                 blocked: false,
+                unsettled: false,
             }),
         })
     }
@@ -300,10 +315,31 @@ impl Conn {
         turn::begin(self.address());
     }
 
-    /// Ends the turn: one write for all that was said.
-    pub(crate) fn end_turn(&self) {
+    /// What the task has to know at the beginning of its turn.
+    pub(crate) fn open_turn(self: &Arc<Self>, task: &Waker) -> Opening {
+        let mut link = self.lock();
+        match &mut link.task {
+            Some(known) => known.clone_from(task),
+            none => *none = Some(task.clone()),
+        }
+        if link.unsettled {
+            link.unsettled = false;
+            self.settle(&mut link);
+        }
+        Opening {
+            reads: link.session.accepts(Source::WebSocket),
+            blocked: link.blocked,
+            commands: std::mem::take(&mut link.commands),
+        }
+    }
+
+    /// Ends the turn: one write for all that was said. `heard` is when something came.
+    pub(crate) fn end_turn(&self, heard: Option<Instant>) {
         let reply = turn::end();
         let mut link = self.lock();
+        if let Some(now) = heard {
+            link.session.handle_heard(now);
+        }
         link.corked = false;
         self.flush_link(&mut link, &reply);
         drop(link);
@@ -312,7 +348,7 @@ impl Conn {
 
     /// Writes what was said so far, in the midst of a turn that says a lot.
     pub(crate) fn pause_turn(&self) {
-        self.end_turn();
+        self.end_turn(None);
         self.begin_turn();
     }
 
@@ -367,10 +403,7 @@ impl Conn {
                     link.answer_poll(self.hub.config.engine.max_payload);
                 }
             }
-            Writer::Direct(stream) => {
-                let stream = Arc::clone(stream);
-                link.write(&stream, head);
-            }
+            Writer::Direct(_) => link.write(head),
             Writer::Task => {
                 link.keep(head, 0);
                 link.wake();
@@ -390,14 +423,6 @@ impl Link {
         self.blocked = false;
     }
 
-    /// Remembers whom to wake. Called at each poll of the task, nearly always for nothing.
-    pub(crate) fn set_task(&mut self, waker: &Waker) {
-        match &mut self.task {
-            Some(task) => task.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-    }
-
     pub(crate) fn command(&mut self, command: Command) {
         self.commands.push_back(command);
         self.wake();
@@ -415,10 +440,6 @@ impl Link {
             Writer::None => self.poll.is_some(),
             Writer::Direct(_) | Writer::Task => !self.blocked,
         }
-    }
-
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
     }
 
     /// The socket takes bytes again.
@@ -484,24 +505,23 @@ impl Link {
         }
     }
 
-    fn write(&mut self, stream: &TcpStream, head: &[u8]) {
+    fn write(&mut self, head: &[u8]) {
         let mut done = 0;
         if self.blocked {
             return self.keep(head, done);
         }
-        while done < head.len() || !self.outbox.is_empty() {
-            let written = if self.outbox.is_empty() {
-                stream.try_write(&head[done..])
-            } else {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                match self.outbox.gather(&head[done..], &mut slices) {
-                    1 => stream.try_write(&slices[0]),
-                    n => stream.try_write_vectored(&slices[..n]),
-                }
+        while let Writer::Direct(stream) = &self.writer {
+            let rest = &head[done..];
+            let written = match (rest.is_empty(), self.outbox.len()) {
+                (true, 0) => return,
+                (true, 1) => stream.try_write(self.outbox.front_bytes()),
+                (false, 0) => stream.try_write(rest),
+                (_, ..SOME_SLICES) => write_vectored::<SOME_SLICES>(stream, rest, &self.outbox),
+                _ => write_vectored::<MAX_SLICES>(stream, rest, &self.outbox),
             };
             match written {
                 Ok(n) => {
-                    let of_head = n.min(head.len() - done);
+                    let of_head = n.min(rest.len());
                     done += of_head;
                     self.outbox.advance(n - of_head);
                 }
@@ -515,6 +535,7 @@ impl Link {
                     self.outbox.clear();
                     self.writer = Writer::None;
                     self.session.handle_lost(Source::WebSocket, Instant::now());
+                    self.unsettled = true;
                     return self.wake();
                 }
             }
@@ -542,4 +563,16 @@ impl Link {
             self.outbox.pop();
         }
     }
+}
+
+/// Writes `head` and what waits in one call. Filling the list of slices costs as much as its length,
+/// so a short queue takes a short list.
+fn write_vectored<const N: usize>(
+    stream: &TcpStream,
+    head: &[u8],
+    outbox: &Outbox,
+) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); N];
+    let count = outbox.gather(head, &mut slices);
+    stream.try_write_vectored(&slices[..count])
 }

@@ -34,6 +34,8 @@ pub(crate) struct Desk {
     /// Bytes of events that wait for handlers.
     pending: usize,
     attempts: u32,
+    /// Nothing that comes is for the application any more.
+    closed: bool,
 }
 
 /// A socket and its handlers.
@@ -76,6 +78,7 @@ impl Desk {
             reassembler: Reassembler::new(),
             pending: 0,
             attempts: 0,
+            closed: false,
         }
     }
 
@@ -83,6 +86,11 @@ impl Desk {
     /// caught up.
     pub(crate) fn is_stalled(&self) -> bool {
         self.pending > self.config().max_pending_bytes
+    }
+
+    /// Whether what comes is nobody's: the connection was closed, by us or for a fault.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Whether no handler is at work.
@@ -201,6 +209,7 @@ impl Desk {
     /// The peer broke the protocol: its connection is closed, nobody else's.
     fn fail(&mut self, fault: &Fault) {
         tracing::debug!(%fault, "a connection is closed for what it sent");
+        self.closed = true;
         self.reassembler.clear();
         self.conn.close(Reason::ForcedClose);
     }
@@ -310,6 +319,7 @@ impl Desk {
 
     /// Puts all sockets of this connection out and tells the client.
     pub(crate) fn disconnect_all(&mut self, cx: &mut Context<'_>) {
+        self.closed = true;
         for seat in &self.seats {
             let core = seat.socket.core();
             if !core.is_gone() {
@@ -324,6 +334,7 @@ impl Desk {
 
     /// The connection has ended: its sockets have gone, those about to join never come.
     pub(crate) fn end(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        self.closed = true;
         self.joining.clear();
         self.reassembler.clear();
         while let Some(seat) = self.seats.first() {

@@ -55,9 +55,9 @@ enum Stage {
 
 /// What reading came to.
 enum Read {
-    /// Nothing more is there.
+    /// Nothing was there.
     Nothing,
-    /// There may be more.
+    /// What was there has been handled; there may be more.
     Some,
     /// The stream has ended, in order or not.
     End,
@@ -78,45 +78,42 @@ impl Driver {
         &self.desk.conn
     }
 
-    fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let mut heard = false;
-        for _ in 0..READS {
-            self.execute(now, cx);
-            let read = self.read(now, cx);
-            heard |= !matches!(read, Read::Nothing);
-            self.read_probe(now, cx);
-            self.desk.poll(cx);
-            let commands = !self.conn().lock().commands.is_empty();
-            if matches!(read, Read::Nothing) && !commands {
-                return self.rest(heard, now, cx);
+    /// One turn. What comes up for the task during it, by its own doing or by others', wakes it for
+    /// the next one.
+    fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
+        let mut opening = self.desk.conn.open_turn(cx.waker());
+        if !opening.commands.is_empty() {
+            for command in std::mem::take(&mut opening.commands) {
+                self.obey(command, now, cx);
             }
+            opening.reads = self.desk.conn.lock().session.accepts(Source::WebSocket);
         }
-        cx.waker().wake_by_ref();
-        self.rest(heard, now, cx)
+        if opening.blocked {
+            self.unblock(cx);
+        }
+        let heard = self.wire.is_some() && self.read(opening.reads, now, cx);
+        if self.probe.is_some() {
+            self.read_probe(now, cx);
+        }
+        if !self.desk.is_idle() {
+            self.desk.poll(cx);
+        }
+        Turned {
+            heard,
+            over: self.is_over(cx),
+        }
     }
 
-    /// Nothing is left to do in this turn.
-    fn rest(&mut self, heard: bool, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let mut link = self.desk.conn.lock();
-        if heard {
-            link.session.handle_heard(now);
-        }
-        if link.is_blocked()
-            && let Some(Wire {
-                io: WireIo::Tcp(stream),
-                ..
-            }) = &self.wire
+    /// Goes on writing if the socket takes bytes again; the turn's end does it.
+    fn unblock(&mut self, cx: &mut Context<'_>) {
+        if let Some(Wire {
+            io: WireIo::Tcp(stream),
+            ..
+        }) = &self.wire
             && stream.poll_write_ready(cx).is_ready()
         {
-            link.unblock();
-            cx.waker().wake_by_ref();
+            self.desk.conn.lock().unblock();
         }
-        drop(link);
-        if self.is_over(cx) {
-            self.desk.conn.lock().clear();
-            return Poll::Ready(());
-        }
-        Poll::Pending
     }
 
     /// Whether nothing is left to be done for this connection.
@@ -137,26 +134,6 @@ impl Driver {
     }
 
     // ---- 1. what others want ------------------------------------------------------------------
-
-    fn execute(&mut self, now: Instant, cx: &mut Context<'_>) {
-        loop {
-            let commands = {
-                let conn = Arc::clone(&self.desk.conn);
-                let mut link = conn.lock();
-                link.set_task(cx.waker());
-                if link.commands.is_empty() {
-                    conn.settle(&mut link);
-                }
-                std::mem::take(&mut link.commands)
-            };
-            if commands.is_empty() {
-                return;
-            }
-            for command in commands {
-                self.obey(command, now, cx);
-            }
-        }
-    }
 
     fn obey(&mut self, command: Command, now: Instant, cx: &mut Context<'_>) {
         match command {
@@ -272,6 +249,9 @@ impl Driver {
                         Some(Data::Binary(data)) => self.desk.handle_binary(data, cx),
                         None => {}
                     }
+                    if self.desk.is_closed() {
+                        return;
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a payload could not be read");
@@ -283,55 +263,63 @@ impl Driver {
 
     // ---- 2. reading ---------------------------------------------------------------------------
 
-    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Read {
-        let Some(wire) = &mut self.wire else {
-            return Read::Nothing;
-        };
+    /// Reads what the WebSocket has. Returns whether anything came.
+    fn read(&mut self, accepts: bool, now: Instant, cx: &mut Context<'_>) -> bool {
         let ending = !matches!(self.stage, Stage::Open);
-        if !ending && !self.desk.conn.lock().session.accepts(Source::WebSocket) {
-            return Read::Nothing;
+        if !accepts && !ending {
+            return false;
         }
-        if wire.poll_send(&self.desk.conn, cx).is_err() {
-            return self.lost(now);
-        }
-        if self.desk.is_stalled() && !ending {
-            return Read::Nothing;
-        }
-        let wire = self.wire.as_mut().expect("it was there a moment ago");
-        wire.handle_elapsed(now);
-        let desk = &mut self.desk;
-        let read = if wire.unread.is_empty() {
-            turn::with_scratch(|scratch, spare| match wire.io.poll_read(cx, scratch) {
-                Poll::Pending => Read::Nothing,
-                Poll::Ready(Ok(0) | Err(_)) => Read::End,
-                Poll::Ready(Ok(n)) => {
-                    if ending {
-                        discard(wire, &desk.conn, &mut scratch[..n], spare);
-                    } else {
-                        feed(wire, desk, &mut scratch[..n], spare, now, cx);
+        let mut heard = false;
+        for _ in 0..READS {
+            if self.desk.is_stalled() && !ending {
+                return heard;
+            }
+            let Some(wire) = &mut self.wire else {
+                return heard;
+            };
+            if wire.poll_send(&self.desk.conn, cx).is_err() {
+                self.lost(now);
+                return heard;
+            }
+            let desk = &mut self.desk;
+            let mut unread = std::mem::take(&mut wire.unread);
+            let read = turn::with_scratch(|scratch, spare| {
+                let input = if unread.is_empty() {
+                    match wire.io.poll_read(cx, scratch) {
+                        Poll::Pending => return Read::Nothing,
+                        Poll::Ready(Ok(0) | Err(_)) => return Read::End,
+                        Poll::Ready(Ok(n)) => &mut scratch[..n],
                     }
+                } else {
+                    unread.as_mut_slice()
+                };
+                if ending {
+                    discard(wire, &desk.conn, input, spare);
+                } else {
+                    feed(wire, desk, input, spare, now, cx);
+                }
+                if wire.frames.is_finished() {
+                    Read::End
+                } else {
                     Read::Some
                 }
-            })
-        } else {
-            let mut unread = std::mem::take(&mut wire.unread);
-            turn::with_scratch(|_, spare| feed(wire, desk, &mut unread, spare, now, cx));
-            Read::Some
-        };
-        match read {
-            Read::End => self.lost(now),
-            read => {
-                let finished = self
-                    .wire
-                    .as_ref()
-                    .is_some_and(|wire| wire.frames.is_finished());
-                if finished { self.lost(now) } else { read }
+            });
+            match read {
+                Read::Nothing => return heard,
+                Read::Some => heard = true,
+                Read::End => {
+                    self.lost(now);
+                    return heard;
+                }
             }
         }
+        // There may be more, but others want a turn, too.
+        cx.waker().wake_by_ref();
+        heard
     }
 
     /// The WebSocket has ended.
-    fn lost(&mut self, now: Instant) -> Read {
+    fn lost(&mut self, now: Instant) {
         if let Some(wire) = &mut self.wire {
             wire.frames.receive_eof();
         }
@@ -344,44 +332,48 @@ impl Driver {
             // `is_over` takes it from here.
             Stage::Closing(_) | Stage::Lingering(_) => self.wire = None,
         }
-        Read::End
     }
 
     fn read_probe(&mut self, now: Instant, cx: &mut Context<'_>) {
         while let Some(probe) = &mut self.probe {
-            if probe.poll_flush(cx).is_err() {
-                self.probe = None;
-                return self
-                    .conn()
-                    .drive(|session| session.handle_lost(Source::Probe, now));
-            }
             let conn = &self.desk.conn;
-            let unread = std::mem::take(&mut probe.unread);
-            let more = turn::with_scratch(|scratch, spare| {
-                let input = if unread.is_empty() {
-                    match probe.io.poll_read(cx, scratch) {
-                        Poll::Pending => return Read::Nothing,
-                        Poll::Ready(Ok(0) | Err(_)) => return Read::End,
-                        Poll::Ready(Ok(n)) => &mut scratch[..n],
-                    }
-                } else {
-                    scratch[..unread.len()].copy_from_slice(&unread);
-                    &mut scratch[..unread.len()]
-                };
-                feed_probe(probe, conn, input, spare, now)
-            });
-            match more {
+            let mut unread = std::mem::take(&mut probe.unread);
+            let read = if probe.poll_flush(cx).is_err() {
+                Read::End
+            } else {
+                turn::with_scratch(|scratch, spare| {
+                    let input = if unread.is_empty() {
+                        match probe.io.poll_read(cx, scratch) {
+                            Poll::Pending => return Read::Nothing,
+                            Poll::Ready(Ok(0) | Err(_)) => return Read::End,
+                            Poll::Ready(Ok(n)) => &mut scratch[..n],
+                        }
+                    } else {
+                        unread.as_mut_slice()
+                    };
+                    feed_probe(probe, conn, input, spare, now)
+                })
+            };
+            match read {
+                Read::Some => {}
                 Read::Nothing => return,
                 Read::End => {
                     self.probe = None;
-                    self.conn()
+                    return self
+                        .conn()
                         .drive(|session| session.handle_lost(Source::Probe, now));
-                    return;
                 }
-                Read::Some => self.execute(now, cx),
             }
         }
     }
+}
+
+/// What a turn came to.
+struct Turned {
+    /// Something came from the WebSocket.
+    heard: bool,
+    /// Nothing is left to be done for this connection.
+    over: bool,
 }
 
 impl Future for Driver {
@@ -389,11 +381,15 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let conn = Arc::clone(this.conn());
-        conn.begin_turn();
-        let poll = this.turn(Instant::now(), cx);
-        conn.end_turn();
-        poll
+        let now = Instant::now();
+        this.desk.conn.begin_turn();
+        let turned = this.turn(now, cx);
+        this.desk.conn.end_turn(turned.heard.then_some(now));
+        if turned.over {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -419,6 +415,7 @@ fn feed(
     now: Instant,
     cx: &mut Context<'_>,
 ) {
+    let mut control = false;
     loop {
         match wire.frames.receive_pooled(&mut input, spare) {
             Ok(None) => break,
@@ -427,7 +424,7 @@ fn feed(
                 None => handle_control(desk, text, now, cx),
             },
             Ok(Some(Message::Binary(data))) => desk.handle_binary(Cow::Borrowed(data), cx),
-            Ok(Some(_)) => {}
+            Ok(Some(_)) => control = true,
             Err(error) => {
                 tracing::debug!(%error, "a WebSocket broke the protocol");
                 transmit(&desk.conn, wire);
@@ -436,12 +433,18 @@ fn feed(
                 return;
             }
         }
+        if desk.is_closed() {
+            return; // What came behind the fault, or behind our own close, is nobody's.
+        }
         if desk.is_stalled() {
             wire.unread = input.to_vec();
             break;
         }
     }
-    transmit(&desk.conn, wire);
+    if control {
+        wire.handle_elapsed(now);
+        transmit(&desk.conn, wire);
+    }
 }
 
 /// Reads on after our close frame, for the sake of the peer's.

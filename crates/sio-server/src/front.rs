@@ -40,6 +40,10 @@ const MAX_FIELDS: usize = 48;
 const MAX_HEAD: usize = 24 << 10;
 
 /// The stages of a connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box around the driver would cost every connection"
+)]
 pub(crate) enum Front {
     /// Nothing has come yet.
     Head(Box<Head>),

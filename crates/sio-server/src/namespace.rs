@@ -4,7 +4,7 @@
 //! and frozen then, so a connection costs no handler memory and an event cannot arrive before its
 //! handler.
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+use std::{collections::HashMap, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use foldhash::fast::RandomState;
 use serde::de::DeserializeOwned;
@@ -131,7 +131,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         let read = OnEvent {
             event: event.clone(),
             handler,
-            types: std::marker::PhantomData,
+            types: PhantomData,
         };
         self.rules.table.events.insert(event, Arc::new(read));
         self
@@ -209,8 +209,10 @@ impl<D> Rules<D> {
 struct OnEvent<F, T, A, R, Fut> {
     event: Box<str>,
     handler: F,
-    types: std::marker::PhantomData<fn(T) -> (A, R, Fut)>,
+    types: Types<T, A, R, Fut>,
 }
+
+type Types<T, A, R, Fut> = PhantomData<fn(T) -> (A, R, Fut)>;
 
 impl<D, F, T, A, R, Fut> Handler<D> for OnEvent<F, T, A, R, Fut>
 where

@@ -25,6 +25,16 @@ impl Outbox {
         self.front.is_none()
     }
 
+    /// Parcels that wait.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        if self.front.is_none() {
+            0
+        } else {
+            1 + self.rest.len()
+        }
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

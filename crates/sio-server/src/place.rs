@@ -108,10 +108,10 @@ impl Place {
     }
 
     fn close_if_deserted(&self) {
-        if self.is_deserted() {
-            if let Some(hub) = self.hub() {
-                hub.close_if_deserted(&self.name);
-            }
+        if self.is_deserted()
+            && let Some(hub) = self.hub()
+        {
+            hub.close_if_deserted(&self.name);
         }
     }
 

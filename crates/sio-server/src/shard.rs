@@ -49,10 +49,10 @@ pub(crate) struct Dirty {
 impl Dirty {
     #[inline]
     pub(crate) fn push(&mut self, conn: Arc<Conn>) {
-        if self.list.is_empty() {
-            if let Some(flusher) = self.flusher.take() {
-                flusher.wake();
-            }
+        if self.list.is_empty()
+            && let Some(flusher) = self.flusher.take()
+        {
+            flusher.wake();
         }
         self.list.push(conn);
     }
