@@ -125,12 +125,13 @@ impl Wire {
                 Poll::Pending => return Ok(()),
             }
         }
-        if let WireIo::Stream(stream) = &mut self.io {
-            if let Poll::Ready(flushed) = Pin::new(stream).poll_flush(cx) {
-                return flushed;
-            }
+        match &mut self.io {
+            WireIo::Stream(stream) => match Pin::new(stream).poll_flush(cx) {
+                Poll::Ready(flushed) => flushed,
+                Poll::Pending => Ok(()),
+            },
+            WireIo::Tcp(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Closes a WebSocket that the session does not want, without waiting for an answer.
