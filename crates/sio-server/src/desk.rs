@@ -104,6 +104,9 @@ impl Desk {
 
     /// A text message, without the Engine.IO type.
     pub(crate) fn handle_text(&mut self, text: &str, cx: &mut Context<'_>) {
+        if self.closed {
+            return;
+        }
         if let Err(fault) = self.try_text(text, cx) {
             self.fail(&fault);
         }
@@ -111,6 +114,9 @@ impl Desk {
 
     /// A binary message.
     pub(crate) fn handle_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>) {
+        if self.closed {
+            return;
+        }
         let data = match data {
             Cow::Borrowed(data) => Bytes::copy_from_slice(data),
             Cow::Owned(data) => Bytes::from(data),
@@ -217,15 +223,18 @@ impl Desk {
     // ---- joining ------------------------------------------------------------------------------
 
     fn connect(&mut self, namespace: &str, auth: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
-        let is_named = |visit: &Visit| visit.place().name() == namespace;
+        if let Some(index) = self.position(namespace) {
+            let socket = Arc::clone(&self.seats[index].socket);
+            if !socket.core().is_gone() {
+                return Err(Fault::Twice(namespace.into()));
+            }
+            // The client is quicker than our own note that it was put out.
+            self.removed(&socket, cx);
+        }
         if self
-            .seats
+            .joining
             .iter()
-            .any(|seat| seat.socket.core().place.name() == namespace)
-            || self
-                .joining
-                .iter()
-                .any(|candidate| is_named(&candidate.visit))
+            .any(|candidate| candidate.visit.place().name() == namespace)
         {
             return Err(Fault::Twice(namespace.into()));
         }
@@ -394,20 +403,19 @@ impl Desk {
         &self.conn.hub.config
     }
 
-    fn knows(&self, namespace: &str) -> bool {
+    fn position(&self, namespace: &str) -> Option<usize> {
         self.seats
             .iter()
-            .any(|seat| seat.socket.core().place.name() == namespace)
-            || self.left.iter().any(|left| **left == *namespace)
+            .position(|seat| seat.socket.core().place.name() == namespace)
+    }
+
+    fn knows(&self, namespace: &str) -> bool {
+        self.position(namespace).is_some() || self.left.iter().any(|left| **left == *namespace)
     }
 
     /// The seat of a namespace; `None` if the client does not know yet that it was put out.
     fn find(&self, namespace: &str) -> Result<Option<usize>, Fault> {
-        let found = self
-            .seats
-            .iter()
-            .position(|seat| seat.socket.core().place.name() == namespace);
-        match found {
+        match self.position(namespace) {
             Some(index) if self.seats[index].socket.core().is_gone() => Ok(None),
             Some(index) => Ok(Some(index)),
             None if self.knows(namespace) => Ok(None),

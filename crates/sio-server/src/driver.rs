@@ -3,9 +3,9 @@
 //! One poll of the task is a *turn*:
 //!
 //! 1. what others want of it (bodies of POSTs, a probing WebSocket, a disconnect) is done;
-//! 2. what the WebSocket has is read into the thread's scratch and handled there, each handler
+//! 2. handlers that were waiting go on;
+//! 3. what the WebSocket has is read into the thread's scratch and handled there, each handler
 //!    polled on the spot;
-//! 3. handlers that were waiting go on;
 //! 4. what all of them said to this client leaves in one write.
 //!
 //! Between turns the task owns no buffer.
@@ -91,12 +91,18 @@ impl Driver {
         if opening.blocked {
             self.unblock(cx);
         }
+        if let Some(wire) = &mut self.wire
+            && wire.poll_send(&self.desk.conn, cx).is_err()
+        {
+            self.lost(now);
+        }
+        // Before anything new is read: they were here first, and may make room for it.
+        if !self.desk.is_idle() {
+            self.desk.poll(cx);
+        }
         let heard = self.wire.is_some() && self.read(opening.reads, now, cx);
         if self.probe.is_some() {
             self.read_probe(now, cx);
-        }
-        if !self.desk.is_idle() {
-            self.desk.poll(cx);
         }
         Turned {
             heard,
@@ -261,7 +267,7 @@ impl Driver {
         }
     }
 
-    // ---- 2. reading ---------------------------------------------------------------------------
+    // ---- 3. reading ---------------------------------------------------------------------------
 
     /// Reads what the WebSocket has. Returns whether anything came.
     fn read(&mut self, accepts: bool, now: Instant, cx: &mut Context<'_>) -> bool {
@@ -271,16 +277,12 @@ impl Driver {
         }
         let mut heard = false;
         for _ in 0..READS {
-            if self.desk.is_stalled() && !ending {
+            if !ending && (self.desk.is_stalled() || self.desk.is_closed()) {
                 return heard;
             }
             let Some(wire) = &mut self.wire else {
                 return heard;
             };
-            if wire.poll_send(&self.desk.conn, cx).is_err() {
-                self.lost(now);
-                return heard;
-            }
             let desk = &mut self.desk;
             let mut unread = std::mem::take(&mut wire.unread);
             let read = turn::with_scratch(|scratch, spare| {
