@@ -1,0 +1,253 @@
+//! The counts of `docs/ARCHITECTURE.md`: what an echo, a delivery and an idle connection cost on
+//! the heap of the server.
+//!
+//! The server runs on the test's own thread; clients are blocking sockets on another. The counting
+//! allocator counts per thread, so what the clients allocate is not seen, and a thread counts the
+//! same at each run: no figure here depends on time.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use allocation_counter::{AllocationInfo, measure};
+use sio_server::{Ack, Config, Runtime, Server};
+use tokio::{runtime, sync::oneshot};
+
+/// The request of a browser, the long header lines left out.
+const REQUEST: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n\
+    Host: localhost\r\n\
+    Connection: Upgrade\r\n\
+    Upgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A client that speaks just enough, over a blocking socket.
+struct Client(TcpStream);
+
+impl Client {
+    /// Connects and joins the namespace `/`.
+    fn join(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_nodelay(true).expect("a fresh socket");
+        let patience = Some(Duration::from_secs(20));
+        stream.set_read_timeout(patience).expect("a fresh socket");
+        let mut client = Self(stream);
+        client.0.write_all(REQUEST.as_bytes()).expect("a request");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.0.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        assert!(client.read().starts_with("0{"));
+        client.write("40");
+        assert!(client.read().starts_with("40{"));
+        client
+    }
+
+    /// Sends a text frame whose masking key is zero.
+    fn write(&mut self, text: &str) {
+        let len = u8::try_from(text.len()).expect("a short text");
+        assert!(len < 126, "a short text");
+        let mut frame = vec![0x81, 0x80 | len, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        self.0.write_all(&frame).expect("the server reads");
+    }
+
+    /// Receives a text frame.
+    fn read(&mut self) -> String {
+        let mut header = [0; 2];
+        self.0.read_exact(&mut header).expect("the server writes");
+        assert_eq!(header[0], 0x81, "a text frame");
+        let len = match header[1] {
+            126 => {
+                let mut len = [0; 2];
+                self.0.read_exact(&mut len).expect("a length");
+                usize::from(u16::from_be_bytes(len))
+            }
+            len => usize::from(len),
+        };
+        let mut payload = vec![0; len];
+        self.0.read_exact(&mut payload).expect("a payload");
+        String::from_utf8(payload).expect("text")
+    }
+
+    /// Sends `text` and receives `answer`, so many times.
+    fn ask(&mut self, times: usize, text: &str, answer: &str) {
+        for _ in 0..times {
+            self.write(text);
+            assert_eq!(self.read(), answer);
+        }
+    }
+}
+
+/// A server on this thread.
+struct Bench {
+    runtime: runtime::Runtime,
+    address: SocketAddr,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut config = Config::default();
+        // No heartbeat comes in between, however slow the machine is.
+        config.engine.ping_interval = Duration::from_secs(3600);
+        let server = Server::new()
+            .config(config)
+            .runtime(Runtime::MultiThread)
+            .on("number", async |_socket, number: u64| Ack(number))
+            .on("echo", async |_socket, text: String| Ack(text))
+            .on(
+                "enter",
+                async |socket, room: String| Ack(socket.join(&room)),
+            )
+            .on("cast", async |socket, number: u64| {
+                socket.broadcast().to("room").emit("cast", &number);
+            });
+        // `Runtime::MultiThread` is the runtime of the caller, and that is this thread alone.
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let address = runtime.block_on(async {
+            let bound = server.bind("127.0.0.1:0").await.expect("a free port");
+            let address = bound.local_addr();
+            tokio::spawn(bound.serve());
+            address
+        });
+        Self { runtime, address }
+    }
+
+    /// Serves while `clients` does its part on another thread, and counts what this thread
+    /// allocates meanwhile.
+    fn count<T: Send + 'static>(
+        &self,
+        clients: impl FnOnce() -> T + Send + 'static,
+    ) -> (T, AllocationInfo) {
+        let (done, finished) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let result = clients();
+            let _ = done.send(());
+            result
+        });
+        let counted = measure(|| {
+            let _ = self.runtime.block_on(finished);
+            // What the clients' last words lead to.
+            self.runtime.block_on(async {
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+            });
+        });
+        (thread.join().expect("the clients are content"), counted)
+    }
+
+    fn join(&self, clients: usize) -> (Vec<Client>, AllocationInfo) {
+        let address = self.address;
+        self.count(move || (0..clients).map(|_| Client::join(address)).collect())
+    }
+}
+
+#[test]
+fn an_echo_allocates_its_handlers_future_and_what_its_types_own() {
+    let bench = Bench::new();
+    let (mut clients, _) = bench.join(1);
+    let mut client = clients.remove(0);
+    let text = "0123456789abcdef0123456789abcdef";
+    let ask_text = format!(r#"421["echo","{text}"]"#);
+    let answer_text = format!(r#"431["{text}"]"#);
+    for round in 0..3 {
+        let (asked, numbers) = bench.count(move || {
+            client.ask(ROUNDS, r#"421["number",7]"#, "431[7]");
+            client
+        });
+        client = asked;
+        let (ask, answer) = (ask_text.clone(), answer_text.clone());
+        let (asked, texts) = bench.count(move || {
+            client.ask(ROUNDS, &ask, &answer);
+            client
+        });
+        client = asked;
+        if round > 0 {
+            // The future; for a `String` also its characters. The packet, the arguments and the
+            // ack cost nothing.
+            assert_eq!(per(&numbers, ROUNDS), 1, "{numbers:?}");
+            assert_eq!(per(&texts, ROUNDS), 2, "{texts:?}");
+            assert!(numbers.bytes_current <= 0 && texts.bytes_current <= 0);
+        }
+    }
+}
+
+#[test]
+fn a_broadcast_allocates_the_same_for_ten_as_for_three_hundred() {
+    let bench = Bench::new();
+    let (mut clients, _) = bench.join(301);
+    let mut speaker = clients.remove(0);
+    let mut counts = Vec::new();
+    for members in [10, 300] {
+        let (entered, _) = bench.count(move || {
+            for client in &mut clients[..members] {
+                client.ask(1, r#"421["enter","room"]"#, "431[true]");
+            }
+            clients
+        });
+        clients = entered;
+        for round in 0..3 {
+            let (heard, counted) = bench.count(move || {
+                for _ in 0..ROUNDS {
+                    speaker.write(r#"42["cast",7]"#);
+                    for client in &mut clients[..members] {
+                        assert_eq!(client.read(), r#"42["cast",7]"#);
+                    }
+                }
+                (speaker, clients)
+            });
+            (speaker, clients) = heard;
+            if round > 0 {
+                counts.push(per(&counted, ROUNDS));
+            }
+        }
+    }
+    // The handler's future, the two names of the selection, the parcel and its bytes; nothing per
+    // delivery.
+    assert_eq!(counts, [5, 5, 5, 5]);
+}
+
+#[test]
+fn an_idle_connection_owns_a_few_small_blocks_and_no_buffer() {
+    const CLIENTS: usize = 512;
+    let bench = Bench::new();
+    // The thread's buffers, and tables that grow by doubling, are there before the count begins.
+    let (mut first, _) = bench.join(CLIENTS);
+    let (more, joined) = bench.join(CLIENTS);
+    first.extend(more);
+    let (clients, spoken) = bench.count(move || {
+        for client in &mut first {
+            client.ask(1, r#"421["number",7]"#, "431[7]");
+        }
+        first
+    });
+    let bytes = usize::try_from(joined.bytes_current).expect("connections cost") / CLIENTS;
+    let blocks = usize::try_from(joined.count_current).expect("connections cost");
+    // Seven blocks each, and the growth of a few tables that all share.
+    assert!(blocks <= 7 * CLIENTS + 32, "{joined:?}");
+    assert!(bytes <= 1_950, "{bytes} bytes per idle connection");
+    // To have spoken leaves nothing behind.
+    assert!(spoken.bytes_current <= 0, "{spoken:?}");
+    assert!(spoken.count_current <= 0, "{spoken:?}");
+    drop(clients);
+}
+
+/// Echoes or broadcasts in one count; many more than what the count itself costs.
+const ROUNDS: usize = 100;
+
+/// Allocations of each round. The count itself wakes the thread once, which may cost one.
+fn per(counted: &AllocationInfo, rounds: usize) -> usize {
+    let total = usize::try_from(counted.count_total).expect("a small number");
+    assert!(total % rounds <= 3, "{counted:?}");
+    total / rounds
+}
