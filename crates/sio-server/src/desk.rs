@@ -19,7 +19,7 @@ use crate::{
     lane::Lane,
     namespace::Joining,
     place::{Outlet, Visit},
-    socket::AnySocket,
+    socket::{AckText, AnySocket},
 };
 
 pub(crate) struct Desk {
@@ -190,12 +190,15 @@ impl Desk {
                 let Some(index) = self.find(packet.namespace)? else {
                     return Ok(());
                 };
-                if let Some(id) = packet.id {
-                    let attachments = attachments.iter_mut().map(std::mem::take).collect();
-                    self.seats[index]
-                        .socket
-                        .core()
-                        .acknowledge(id, packet.data, attachments);
+                let core = self.seats[index].socket.core();
+                match packet.id.and_then(|id| core.take_ack(id)) {
+                    Some(waiting) => {
+                        let attachments = attachments.iter_mut().map(std::mem::take).collect();
+                        let data = packet.data.into();
+                        let _ = waiting.send(AckText { data, attachments });
+                    }
+                    // Nobody asked, or not so late; but what came has to be an answer all the same.
+                    None => Args::ack(packet.data, attachments).validate()?,
                 }
                 Ok(())
             }

@@ -472,26 +472,15 @@ impl Core {
 
     /// Nobody waits for this answer any more.
     pub(crate) fn forget_ack(&self, id: u64) {
-        let _ = self
-            .acks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(id);
+        drop(self.take_ack(id));
     }
 
-    /// An answer came. One that nobody asked for, or that comes too late, is dropped.
-    pub(crate) fn acknowledge(&self, id: u64, data: &str, attachments: Vec<Bytes>) {
-        let waiting = self
-            .acks
+    /// Who waits for this answer, if anybody does.
+    pub(crate) fn take_ack(&self, id: u64) -> Option<oneshot::Sender<AckText>> {
+        self.acks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take(id);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(AckText {
-                data: data.into(),
-                attachments,
-            });
-        }
+            .take(id)
     }
 
     pub(crate) fn say_disconnect(&self) {
