@@ -27,6 +27,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # From the handshake to the terms
+//!
+//! | agreed to (RFC 7692 §7.1) | a server sets | a client sets |
+//! |---|---|---|
+//! | `server_no_context_takeover` | [`DeflateConfig::context_takeover`] to `false` | [`InflateConfig::context_takeover`] to `false` |
+//! | `client_no_context_takeover` | [`InflateConfig::context_takeover`] to `false` | [`DeflateConfig::context_takeover`] to `false` |
+//! | `server_max_window_bits` | [`DeflateConfig::window_bits`] | [`InflateConfig::window_bits`] |
+//! | `client_max_window_bits` | [`InflateConfig::window_bits`] | [`DeflateConfig::window_bits`] |
+//!
 //! # What it costs
 //!
 //! | who | holds |

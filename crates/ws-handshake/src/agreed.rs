@@ -12,7 +12,7 @@ use crate::token::is_token;
 /// What a server is ready to agree to. The default agrees to no subprotocol and no extension.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// The subprotocols we speak, the one we like best first. Each must be a token.
+    /// The subprotocols we speak, the one we like best first. What is no token is never chosen.
     pub protocols: Vec<String>,
     /// On which terms we compress; `None` for not at all, because a window costs memory that not
     /// every server wants to spend.

@@ -53,10 +53,11 @@ pub struct DeflatePolicy {
     pub server_no_context_takeover: bool,
     /// The client's window must not outlive a message.
     pub client_no_context_takeover: bool,
-    /// The largest window we compress with, as a power of two, 9 to 15.
+    /// The largest window we compress with, as a power of two, 9 to 15; other values are taken as the
+    /// nearest of these.
     pub server_max_window_bits: u8,
-    /// The largest window we ask the client to use, as a power of two, 9 to 15. Clients that do not
-    /// offer to limit theirs get 15 all the same.
+    /// The largest window we ask the client to use, likewise. Clients that do not offer to limit
+    /// theirs get 15 all the same.
     pub client_max_window_bits: u8,
 }
 

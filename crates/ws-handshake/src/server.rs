@@ -26,8 +26,8 @@ pub struct Upgrade<'a> {
 impl<'a> Upgrade<'a> {
     /// Checks an HTTP/1.1 request, RFC 6455 §4.2.1.
     ///
-    /// Costs one walk over the headers and one SHA-1 of two blocks; allocates
-    /// nothing unless a list field is split over several lines or several subprotocols are offered.
+    /// Costs one walk over the headers and one SHA-1 of two blocks; allocates nothing unless a list
+    /// field is split over several lines or several subprotocols are offered.
     /// `Origin` is not looked at: that is [`OriginPolicy`](crate::OriginPolicy)'s.
     ///
     /// # Errors
