@@ -298,8 +298,9 @@ fn accept(parts: &mut Parts) -> Result<(Answer, OnUpgrade), HandshakeError> {
 fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
     let upgraded = match upgraded.downcast::<TokioIo<Replay>>() {
         Ok(parts) => {
-            let (stream, mut unread) = parts.io.into_inner().into_parts();
-            unread.extend_from_slice(&parts.read_buf);
+            // What hyper has read comes before what it was never given.
+            let (stream, rest) = parts.io.into_inner().into_parts();
+            let unread = [&*parts.read_buf, &rest].concat();
             return (WireIo::Tcp(Arc::new(stream)), unread);
         }
         Err(upgraded) => upgraded,
