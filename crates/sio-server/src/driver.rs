@@ -124,9 +124,10 @@ impl Driver {
 
     /// Whether nothing is left to be done for this connection.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let closing = self.is_closing();
         let config = &self.desk.conn.hub.config;
         if let Stage::Closing(timer) = &mut self.stage {
-            if self.wire.is_some() && !has_passed(timer, config.close_timeout, cx) {
+            if closing && !has_passed(timer, config.close_timeout, cx) {
                 return false;
             }
             self.hang_up(cx);
@@ -219,14 +220,19 @@ impl Driver {
         self.desk.conn.hub.remove_session(&self.desk.conn.sid);
         self.desk.end(reason, cx);
         self.desk.conn.pause_turn();
-        // A WebSocket that closes in order is waited for; a broken one is let go.
-        let waits = match self.wire.as_ref().map(|wire| wire.frames.state()) {
-            Some(State::CloseSent) => true,
-            Some(State::Closed) => self.desk.conn.lock().queued_bytes() > 0,
-            _ => false,
-        };
-        if !waits {
+        if !self.is_closing() {
             self.hang_up(cx);
+        }
+    }
+
+    /// Whether the WebSocket has something left to do for its end. One that closes in order waits
+    /// for the peer; one that has said its last word, also to a peer that broke the protocol, goes
+    /// when that word has left. One that is gone, or was never closed, does neither.
+    fn is_closing(&self) -> bool {
+        match self.wire.as_ref().map(|wire| wire.frames.state()) {
+            Some(State::CloseSent) => true,
+            Some(State::Closed | State::Failed) => self.desk.conn.lock().queued_bytes() > 0,
+            _ => false,
         }
     }
 
