@@ -1,4 +1,129 @@
 //! A Socket.IO server: rooms, acks, namespaces and browsers that just connect.
+//!
+//! # The first day
+//!
+//! A server is a list of events and what is to be done on each:
+//!
+//! ```no_run
+//! use sio_server::{Ack, Server};
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     Server::new()
+//!         .on("hello", async |socket, name: String| {
+//!             socket.broadcast().emit("joined", &name);
+//!             Ack(format!("welcome, {name}"))
+//!         })
+//!         .run() // http://127.0.0.1:5000, or HOST and PORT
+//!         .await
+//! }
+//! ```
+//!
+//! The other side, in a page or in Node (`npm install socket.io-client`):
+//!
+//! ```js
+//! const socket = io("http://127.0.0.1:5000");
+//! socket.on("joined", (name) => console.log(name, "is here"));
+//! console.log(await socket.emitWithAck("hello", "Ann")); // welcome, Ann
+//! ```
+//!
+//! - The second argument of a handler is the payload: anything serde can read, a tuple for several
+//!   arguments, `()` for none, `bytes::Bytes` or [`Value`] for binary.
+//! - What a handler returns is the ack: [`Ack(value)`](Ack), nothing, or a `Result` of these.
+//! - [`Socket::emit`] speaks to this client, [`Socket::broadcast`] to all others, [`Socket::to`] to
+//!   rooms, [`Socket::call`] asks and waits for the answer.
+//! - [`Socket::join`] enters a room; a socket's id is a room of its own.
+//!
+//! A page that comes from another origin than the server needs [`Config::cors`].
+//!
+//! # Rooms
+//!
+//! ```
+//! # use sio_server::{Ack, Server};
+//! let server = Server::new()
+//!     .on("enter", async |socket, room: String| {
+//!         socket.join(&room);
+//!         socket.to(&room).emit("entered", socket.id());
+//!     })
+//!     .on("say", async |socket, (room, text): (String, String)| {
+//!         socket.to(&room).except("muted").emit("said", &text);
+//!     });
+//! ```
+//!
+//! [`Target`] says whom an emit is for. It is a value: build it once, keep it, narrow it down.
+//!
+//! # Who may come in
+//!
+//! A [`Namespace`] decides about each client; what it returns is [the socket's data](Socket::data)
+//! from then on, so there is no socket of somebody who was not let in:
+//!
+//! ```
+//! # use sio_server::{Handshake, Namespace, Refuse, Server};
+//! #[derive(serde::Deserialize)]
+//! struct User {
+//!     name: String,
+//! }
+//!
+//! let members = Namespace::new("/members", async |hello: Handshake| {
+//!     let user: User = hello.auth()?; // `io(url, { auth: { name } })`
+//!     if user.name == "root" { Err(Refuse::new("not you")) } else { Ok(user) }
+//! })
+//! .on("whoami", async |socket, ()| sio_server::Ack(socket.data().name.clone()));
+//! let server = Server::new().mount(members);
+//! ```
+//!
+//! # Events with types
+//!
+//! An [`Event`] is a constant that both handlers and emits are checked against:
+//!
+//! ```
+//! # use sio_server::{Ack, CallError, Event, Server, Socket};
+//! const SAVE: Event<String, u64> = Event::new("save");
+//!
+//! let server = Server::new().on(SAVE, async |_socket, text| Ack(text.len() as u64));
+//!
+//! async fn ask(socket: &Socket, text: String) -> Result<u64, CallError> {
+//!     socket.call(SAVE, &text).await
+//! }
+//! ```
+//!
+//! # From elsewhere, and inside a web application
+//!
+//! [`Server::io`] is a handle to emit with from a timer, a queue or a route. [`Server::layer`] puts the
+//! server into a router of axum; [`Server::into_service`] is for hyper:
+//!
+//! ```no_run
+//! # use sio_server::Server;
+//! # async fn f() -> std::io::Result<()> {
+//! let server = Server::new();
+//! let io = server.io();
+//! let app = axum::Router::new()
+//!     .route("/announce", axum::routing::post(async move || {
+//!         io.to("lobby").emit("news", "the doors are open");
+//!     }))
+//!     .layer(server.layer()?);
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
+//! axum::serve(listener, app).await
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - Events of one socket are handled one at a time, in the order they came. Acks and heartbeats do not
+//!   wait for handlers.
+//! - What one task emits to a client arrives in that order, or the connection ends: there are no
+//!   holes and no doubles. Only an ack tells that something has arrived.
+//! - A broadcast reaches those who are members when `emit` is called; it is encoded once.
+//! - A handler that panics is over; its socket and everybody else go on. Handlers at work when
+//!   their client goes may finish ([`Config::linger`]).
+//! - What a client can make grow is bounded, by [`Config`]; a client that does not read what it is
+//!   sent is disconnected.
+//!
+//! Handlers share a thread with others: what computes for long belongs into
+//! `tokio::task::spawn_blocking`, what goes on after the event into `tokio::spawn`.
+//!
+//! The way of a packet through the server, with every cost counted, is `docs/ARCHITECTURE.md` in the
+//! repository.
 
 mod call;
 mod config;
@@ -48,3 +173,13 @@ pub use sio_packet::{Arguments, Limits as PacketLimits, Value};
 pub use socket::Responder;
 pub use socket::Socket;
 pub use target::{RoomNames, Sent, Target};
+
+/// The examples of the READMEs are tests, too.
+#[cfg(doctest)]
+mod readme {
+    #[doc = include_str!("../README.md")]
+    struct OfTheCrate;
+
+    #[doc = include_str!("../../../README.md")]
+    struct OfTheHouse;
+}
