@@ -254,9 +254,11 @@ impl Desk {
             self.refuse(namespace, &Refuse::new("Invalid namespace"));
             return Ok(());
         };
-        let decision = visit.realm().admit(Arc::clone(&self.conn), auth.into());
-        self.joining.push(Candidate { visit, decision });
-        self.poll_joining(cx);
+        let mut decision = visit.realm().admit(Arc::clone(&self.conn), auth.into());
+        match decision.as_mut().poll(cx) {
+            Poll::Ready(decision) => self.decide(&visit, decision, cx),
+            Poll::Pending => self.joining.push(Candidate { visit, decision }),
+        }
         Ok(())
     }
 
@@ -268,10 +270,22 @@ impl Desk {
                 continue;
             };
             let candidate = self.joining.remove(index);
-            match decision {
-                Ok(socket) => self.seat(socket, cx),
-                Err(refusal) => self.refuse(candidate.visit.place().name(), &refusal),
-            }
+            self.decide(&candidate.visit, decision, cx);
+        }
+        if self.joining.is_empty() {
+            self.joining = Vec::new();
+        }
+    }
+
+    fn decide(
+        &mut self,
+        visit: &Visit,
+        decision: Result<Arc<dyn AnySocket>, Refuse>,
+        cx: &mut Context<'_>,
+    ) {
+        match decision {
+            Ok(socket) => self.seat(socket, cx),
+            Err(refusal) => self.refuse(visit.place().name(), &refusal),
         }
     }
 
