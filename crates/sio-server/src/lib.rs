@@ -110,7 +110,7 @@
 //! # What is promised
 //!
 //! - Events of one socket are handled one at a time, in the order they came. Acks and heartbeats do not
-//!   wait for handlers.
+//!   wait for handlers, up to [`Config::max_pending_bytes`].
 //! - What one task emits to a client arrives in that order, or the connection ends: there are no
 //!   holes and no doubles. Only an ack tells that something has arrived.
 //! - A broadcast reaches those who are members when `emit` is called; it is encoded once.
@@ -182,4 +182,7 @@ mod readme {
 
     #[doc = include_str!("../../../README.md")]
     struct OfTheHouse;
+
+    #[doc = include_str!("../../../docs/howto/drive-a-layer.md")]
+    struct DriveALayer;
 }
