@@ -124,6 +124,13 @@ export class Wire {
     for (const message of messages) this.ws.send(message);
   }
 
+  /** Sends messages in one write. */
+  together(...messages) {
+    this.ws._socket.cork();
+    this.send(...messages);
+    this.ws._socket.uncork();
+  }
+
   /** The next message. */
   read() {
     if (this.received.length) return Promise.resolve(this.received.shift());

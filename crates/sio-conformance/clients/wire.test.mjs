@@ -454,6 +454,27 @@ describe("the upgrade", () => {
     assert.deepEqual([...early, ...late], [1, 2, 3, 4].map((n) => `42["message-back",${n}]`));
   });
 
+  it("what comes in one segment with the end of the probe, or right behind it, is heard", async () => {
+    for (let i = 0; i < 10; i++) {
+      const { session, wire } = await probed();
+      assert.deepEqual(await session.poll(), ["6"]);
+      wire.together("5", '42["message",1]', '451-["message",{"_placeholder":true,"num":0}]', Buffer.from([2]));
+      wire.send('42["message",3]');
+      assert.equal(await wire.packet("42"), '42["message-back",1]');
+      assert.equal(await wire.packet("451-"), '451-["message-back",{"_placeholder":true,"num":0}]');
+      assert.deepEqual(await wire.read(), Buffer.from([2]));
+      assert.equal(await wire.packet("42"), '42["message-back",3]');
+    }
+  });
+
+  it("what comes in one segment with the probe itself is heard", async () => {
+    const session = await Polling.join();
+    const wire = await keep(Wire.open({ EIO: 4, transport: "websocket", sid: session.sid }));
+    wire.together("2probe", "5", '42["message",1]');
+    assert.equal(await wire.packet("3probe"), "3probe");
+    assert.equal(await wire.packet("42"), '42["message-back",1]');
+  });
+
   it("after the switch, requests by polling are refused", async () => {
     const { session, wire } = await probed();
     assert.deepEqual(await session.poll(), ["6"]);
