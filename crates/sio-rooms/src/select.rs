@@ -51,10 +51,9 @@ impl<N: AsRef<str>, O> Rooms<N, O> {
     /// Adds those whom a name means: a room, a member, both or none.
     fn resolve<'a>(&'a self, name: &str, spans: &mut Spans<'a>) {
         let hash = self.hash(name);
-        spans.extend(
-            self.find_room(hash, name)
-                .map(|room| Span::Seats(room.seats.iter())),
-        );
+        if let Some(room) = self.find_room(hash, name) {
+            spans.push(Span::Seats(room.seats.iter()));
+        }
         if let Some(place) = self.find_member(hash, name).map(narrow) {
             spans.push(Span::Places(place..place + 1));
         }
@@ -152,22 +151,24 @@ impl<'a, O> Iterator for Select<'a, O> {
     }
 
     #[inline]
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
-        let Self {
-            listeners,
-            spans,
-            at,
-            skip,
-        } = self;
-        let spans = spans.into_iter().skip(at);
-        let mut f = |acc, place: u32| f(acc, item(&listeners[place as usize]));
-        match skip {
-            Skip::Nobody => spans.fold(init, |acc, span| span.fold(acc, &mut f)),
-            Skip::One(skipped) => spans.fold(init, |acc, span| {
-                span.filter(|place| *place != skipped).fold(acc, &mut f)
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
+        let (listeners, spans) = (self.listeners, &self.spans[self.at..]);
+        match &mut self.skip {
+            Skip::Nobody => spans.iter().fold(init, |acc, span| match span.clone() {
+                Span::Places(places) => listeners[places.start as usize..places.end as usize]
+                    .iter()
+                    .fold(acc, |acc, listener| f(acc, item(listener))),
+                Span::Seats(seats) => seats.fold(acc, |acc, seat| {
+                    f(acc, item(&listeners[seat.place as usize]))
+                }),
             }),
-            Skip::Seen(mut seen) => spans.fold(init, |acc, span| {
-                span.filter(|place| seen.insert(*place)).fold(acc, &mut f)
+            Skip::One(skipped) => spans.iter().fold(init, |acc, span| {
+                let others = span.clone().filter(|place| place != skipped);
+                others.fold(acc, |acc, place| f(acc, item(&listeners[place as usize])))
+            }),
+            Skip::Seen(seen) => spans.iter().fold(init, |acc, span| {
+                let unseen = span.clone().filter(|place| seen.insert(*place));
+                unseen.fold(acc, |acc, place| f(acc, item(&listeners[place as usize])))
             }),
         }
     }
