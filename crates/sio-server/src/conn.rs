@@ -210,19 +210,13 @@ impl Conn {
                 direct
             };
             if direct {
-                let mut reply = turn::take_reply();
-                let start = reply.len();
-                let result =
-                    turn::with_encoder(|encoder| encode(&mut reply, &mut encoder.attachments));
-                if result.is_err() {
-                    reply.truncate(start);
-                }
-                let said = reply.len();
-                turn::put_reply(reply);
+                let said = turn::append_with(|reply| {
+                    turn::with_encoder(|encoder| encode(reply, &mut encoder.attachments))
+                })?;
                 if said > turn::SCRATCH {
                     self.pause_turn();
                 }
-                return result.map(|()| true);
+                return Ok(true);
             }
         }
         let parcel = turn::with_encoder(|encoder| {

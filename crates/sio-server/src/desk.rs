@@ -18,6 +18,7 @@ use crate::{
     frames,
     lane::Lane,
     namespace::Joining,
+    panic::contain,
     place::{Outlet, Visit},
     socket::{AckText, AnySocket},
 };
@@ -168,7 +169,11 @@ impl Desk {
                 let bytes = packet.data.len() + attachments.iter().map(Bytes::len).sum::<usize>();
                 let args = Args::event(args, attachments);
                 let seat = &mut self.seats[index];
-                let task = match Arc::clone(&seat.socket).event(&name, args, packet.id) {
+                let socket = Arc::clone(&seat.socket);
+                let read = contain("the reading of a payload", || {
+                    socket.event(&name, args, packet.id)
+                });
+                let task = match read.unwrap_or(Ok(None)) {
                     Ok(task) => task,
                     Err(error) if error.is_malformed() => return Err(error.into()),
                     Err(error) => {
@@ -255,7 +260,7 @@ impl Desk {
             return Ok(());
         };
         let mut decision = visit.realm().admit(Arc::clone(&self.conn), auth.into());
-        match decision.as_mut().poll(cx) {
+        match ask(&mut decision, cx) {
             Poll::Ready(decision) => self.decide(&visit, decision, cx),
             Poll::Pending => self.joining.push(Candidate { visit, decision }),
         }
@@ -265,7 +270,7 @@ impl Desk {
     fn poll_joining(&mut self, cx: &mut Context<'_>) {
         let mut index = 0;
         while let Some(candidate) = self.joining.get_mut(index) {
-            let Poll::Ready(decision) = candidate.decision.as_mut().poll(cx) else {
+            let Poll::Ready(decision) = ask(&mut candidate.decision, cx) else {
                 index += 1;
                 continue;
             };
@@ -439,4 +444,10 @@ impl Desk {
             None => Err(Fault::NotJoined(namespace.into())),
         }
     }
+}
+
+/// Goes on with a decision. One that panics refuses.
+fn ask(decision: &mut Joining, cx: &mut Context<'_>) -> Poll<Result<Arc<dyn AnySocket>, Refuse>> {
+    contain("an admission", || decision.as_mut().poll(cx))
+        .unwrap_or_else(|| Poll::Ready(Err(Refuse::new("Internal error"))))
 }

@@ -14,6 +14,7 @@ use crate::{
     conn::Conn,
     entropy,
     namespace::{Mounted, Realm},
+    panic::contain,
     place::{Place, Stay, Visit},
     service::Fallback,
     shard::Shard,
@@ -125,7 +126,9 @@ impl Hub {
                 return Some(Visit::expected(Arc::clone(realm)));
             }
         }
-        let mounted = self.mounted.iter().find(|mounted| mounted.matches(name))?;
+        let mounted = self.mounted.iter().find(|mounted| {
+            contain("the choice of a namespace", || mounted.matches(name)).unwrap_or(false)
+        })?;
         Some(self.open(name, Stay::WhileInhabited, &**mounted))
     }
 

@@ -2,11 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll},
 };
 
-use crate::socket::Task;
+use crate::{panic::contain, socket::Task};
 
 /// A handler at work, and those whose turn has not come.
 ///
@@ -64,13 +63,5 @@ impl Lane {
 
 /// Polls a handler. One that panics is over; its socket and everybody else go on.
 fn run(task: &mut Task, cx: &mut Context<'_>) -> Poll<()> {
-    catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("of a type that is not text");
-        tracing::error!(panic = message, "a handler panicked");
-        Poll::Ready(())
-    })
+    contain("a handler", || task.as_mut().poll(cx)).unwrap_or(Poll::Ready(()))
 }

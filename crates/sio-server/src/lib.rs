@@ -145,6 +145,7 @@ mod lane;
 mod listen;
 mod namespace;
 mod outbox;
+mod panic;
 mod place;
 mod polling;
 mod server;

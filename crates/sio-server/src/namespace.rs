@@ -300,9 +300,9 @@ impl<D: Send + Sync + 'static> Realm for Opened<D> {
         let place = Arc::clone(&self.place);
         let table = Arc::clone(&self.table);
         let hello = Handshake::new(Arc::clone(&conn), Arc::clone(&place), auth.clone());
-        let admission = (self.admit)(hello);
+        let admit = Arc::clone(&self.admit);
         Box::pin(async move {
-            let data = admission.await?;
+            let data = admit(hello).await?;
             let id = SocketId(entropy::id());
             Ok(Inner::new(id, conn, place, auth, table, data) as Arc<dyn AnySocket>)
         })

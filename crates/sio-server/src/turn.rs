@@ -71,7 +71,11 @@ pub(crate) fn with_encoder<R>(f: impl FnOnce(&mut Encoder) -> R) -> R {
 
 /// Begins the turn of the connection at the address `owner`.
 pub(crate) fn begin(owner: usize) {
-    TURN.with_borrow_mut(|turn| turn.owner = owner);
+    TURN.with_borrow_mut(|turn| {
+        turn.owner = owner;
+        // A turn that panicked had no end: what was said in it is for nobody else.
+        turn.reply.clear();
+    });
 }
 
 /// Ends the turn and hands out what was said during it.
@@ -100,19 +104,42 @@ pub(crate) fn is_of(owner: usize) -> bool {
     TURN.with_borrow(|turn| turn.owner == owner)
 }
 
-/// Takes the reply buffer out, so that user code may run while it is written to.
+/// Takes the reply buffer out.
 pub(crate) fn take_reply() -> Vec<u8> {
     TURN.with_borrow_mut(|turn| std::mem::take(&mut turn.reply))
 }
 
-/// Puts the reply buffer back. What a nested call has said meanwhile goes behind it.
-pub(crate) fn put_reply(mut reply: Vec<u8>) {
-    TURN.with_borrow_mut(|turn| {
-        if !turn.reply.is_empty() {
+/// Lends the reply buffer to user code that appends to it, and returns how much it holds now. What
+/// fails, or panics, has appended nothing. What a nested call has said meanwhile goes behind it.
+pub(crate) fn append_with<E>(
+    append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<usize, E> {
+    let reply = take_reply();
+    let mut lent = Lent {
+        good: reply.len(),
+        reply,
+    };
+    append(&mut lent.reply)?;
+    lent.good = lent.reply.len();
+    Ok(lent.good)
+}
+
+/// The reply buffer while user code writes to it.
+struct Lent {
+    reply: Vec<u8>,
+    /// What stays of it.
+    good: usize,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut reply = std::mem::take(&mut self.reply);
+        reply.truncate(self.good);
+        TURN.with_borrow_mut(|turn| {
             reply.extend_from_slice(&turn.reply);
-        }
-        turn.reply = reply;
-    });
+            turn.reply = reply;
+        });
+    }
 }
 
 /// Appends bytes that are frames already.
