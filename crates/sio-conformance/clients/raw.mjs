@@ -144,13 +144,16 @@ export class Wire {
   }
 
   /** The next text message that begins with `prefix`; pings are answered on the way. */
-  async packet(prefix) {
-    for (;;) {
-      const message = await this.read();
-      if (typeof message !== "string") continue;
-      if (message.startsWith(prefix)) return message;
-      if (message === "2") this.send("3");
-    }
+  packet(prefix) {
+    const read = async () => {
+      for (;;) {
+        const message = await this.read();
+        if (typeof message !== "string") continue;
+        if (message.startsWith(prefix)) return message;
+        if (message === "2") this.send("3");
+      }
+    };
+    return within(read(), `a packet ${prefix}`);
   }
 
   /** Waits for the other side to close; gives code and reason. */
