@@ -2,7 +2,8 @@
 //!
 //! # The first day
 //!
-//! A server is a list of events and what is to be done on each:
+//! In an empty folder: `cargo init`, `cargo add tokio -F macros,rt-multi-thread`, and this crate. A
+//! server is a list of events and what is to be done on each:
 //!
 //! ```no_run
 //! use sio_server::{Ack, Server};
