@@ -114,12 +114,14 @@ pub(crate) fn python() -> Result<(), Failure> {
 /// A Chromium; Debian's if none is found and we may install it.
 pub(crate) fn chromium() -> Result<PathBuf, Failure> {
     let found = || {
-        env::var("CHROMIUM")
-            .ok()
-            .into_iter()
-            .chain(["chromium", "chromium-browser", "google-chrome"].map(String::from))
-            .find(|name| exists(name))
-            .map(PathBuf::from)
+        let named = env::var_os("CHROMIUM").map(PathBuf::from);
+        let names = ["chromium", "chromium-browser", "google-chrome"];
+        // Playwright wants the whole path.
+        let folders: Vec<_> = env::split_paths(&env::var_os("PATH")?).collect();
+        let known = names
+            .iter()
+            .flat_map(|name| folders.iter().map(move |in_| in_.join(name)));
+        named.into_iter().chain(known).find(|path| path.is_file())
     };
     if let Some(path) = found() {
         return Ok(path);
