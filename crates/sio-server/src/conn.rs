@@ -72,6 +72,8 @@ pub(crate) struct Link {
     blocked: bool,
     /// Writing failed, and what follows from that is left to the task.
     unsettled: bool,
+    /// The task has gone.
+    retired: bool,
 }
 
 /// What the task has to know at the beginning of its turn.
@@ -147,6 +149,7 @@ impl Conn {
                 corked: false,
                 blocked: false,
                 unsettled: false,
+                retired: false,
             }),
         })
     }
@@ -418,6 +421,9 @@ impl Link {
     }
 
     pub(crate) fn command(&mut self, command: Command) {
+        if self.retired {
+            return; // Whoever waits for it learns by its drop that nobody will obey.
+        }
         self.commands.push_back(command);
         self.wake();
     }
@@ -465,6 +471,12 @@ impl Link {
         self.poll = None;
         self.task = None;
         self.commands = VecDeque::new();
+    }
+
+    /// The task has gone: nothing is kept for it any more.
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+        self.clear();
     }
 
     /// Queues `parcel`; whether the outbox has to be flushed by somebody.

@@ -410,7 +410,7 @@ impl Drop for Driver {
         self.desk.abandon();
         let mut link = conn.lock();
         link.session.abort(Reason::TransportError, Instant::now());
-        link.clear();
+        link.retire();
     }
 }
 
