@@ -106,6 +106,7 @@ overEveryTransport("rooms", (clients) => {
     const room = unique("room");
     for (const socket of sockets) await ask(socket, "join", room);
     sockets[0].emit("in", [room], [], event, 1);
+    await settled(sockets[0], ...sockets); // what two connections send may arrive in any order
     await ask(sockets[1], "leave", room);
     sockets[0].emit("in", [room], [], event, 2);
     await settled(sockets[0], ...sockets);
