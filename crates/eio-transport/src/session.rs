@@ -148,6 +148,12 @@ impl Session {
         }
     }
 
+    /// Whether a WebSocket that has offered itself for an upgrade is still wanted.
+    #[inline]
+    pub const fn is_offered(&self) -> bool {
+        matches!(self.state.phase(), Phase::Upgrading) || self.state.is_probed()
+    }
+
     /// Whether the session is over.
     #[inline]
     pub const fn is_ended(&self) -> bool {

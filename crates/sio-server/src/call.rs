@@ -5,15 +5,16 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::de::DeserializeOwned;
 use sio_packet::Args;
+use tokio::sync::oneshot;
 
 use crate::{
     error::CallError,
-    socket::{AnySocket, Asked},
+    socket::{AckText, AnySocket, Asked},
 };
 
 /// A call that has been sent; awaiting it yields the answer.
@@ -22,8 +23,8 @@ use crate::{
 /// [`CallError::Disconnected`].
 #[must_use = "the answer comes when this is awaited; to ask for none, emit"]
 pub struct Call<R> {
-    socket: Arc<dyn AnySocket>,
-    asked: Result<Asked, CallError>,
+    asked: Result<(Pending, oneshot::Receiver<AckText>), CallError>,
+    sent: Instant,
     timeout: Duration,
     answer: PhantomData<fn() -> R>,
 }
@@ -34,15 +35,17 @@ impl<R> Call<R> {
         asked: Result<Asked, CallError>,
         timeout: Duration,
     ) -> Self {
+        let asked = asked.map(|Asked { id, answered }| (Pending { socket, id }, answered));
         Self {
-            socket,
             asked,
+            sent: Instant::now(),
             timeout,
             answer: PhantomData,
         }
     }
 
-    /// Waits this long instead of [`Config::ack_timeout`](crate::Config::ack_timeout).
+    /// Waits until this long after the event was sent, instead of
+    /// [`Config::ack_timeout`](crate::Config::ack_timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -55,12 +58,10 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let asked = self.asked?;
-            let pending = Pending {
-                socket: self.socket,
-                id: asked.id,
-            };
-            let mut answer = match tokio::time::timeout(self.timeout, asked.answered).await {
+            let (pending, answered) = self.asked?;
+            // The answer may be there already: it wins over a deadline that has passed.
+            let deadline = self.sent + self.timeout;
+            let mut answer = match tokio::time::timeout_at(deadline.into(), answered).await {
                 Err(_) => return Err(CallError::Timeout),
                 Ok(Err(_)) => return Err(CallError::Disconnected),
                 Ok(Ok(answer)) => answer,
@@ -73,7 +74,7 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
     }
 }
 
-/// Forgets the ack if the answer is not waited for any longer.
+/// Forgets the ack when the answer is not waited for any longer.
 struct Pending {
     socket: Arc<dyn AnySocket>,
     id: u64,

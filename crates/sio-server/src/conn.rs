@@ -105,6 +105,16 @@ pub(crate) enum Writer {
     Task,
 }
 
+/// Where a parcel has gone.
+enum Enqueued {
+    /// Into the reply of the turn that is going on.
+    Said,
+    /// Nowhere: the client reads too slowly, and its connection is closed.
+    Overflow,
+    /// Into the outbox, which somebody has to flush.
+    Waits,
+}
+
 /// What others want of a connection's task.
 pub(crate) enum Command {
     /// The session decided something that only the task can do.
@@ -187,11 +197,17 @@ impl Conn {
         if link.session.is_ended() || (mode == Mode::Volatile && !link.is_writable()) {
             return false;
         }
-        if link.enqueue(self, parcel) && !link.dirty {
-            link.dirty = true;
-            dirty.push(Arc::clone(self));
+        match link.enqueue(self, parcel) {
+            Enqueued::Said => true,
+            Enqueued::Overflow => false,
+            Enqueued::Waits => {
+                if !link.dirty {
+                    link.dirty = true;
+                    dirty.push(Arc::clone(self));
+                }
+                true
+            }
         }
-        true
     }
 
     /// Says something to this client in its own turn, or queues it. Returns whether it was taken.
@@ -306,6 +322,23 @@ impl Conn {
     }
 
     // ---- what the task does -------------------------------------------------------------------
+
+    /// Lets go of the write half and of all that waits.
+    pub(crate) fn let_go(&self) {
+        let commands = self.lock().clear();
+        drop(commands);
+    }
+
+    /// The task has gone: nothing is kept for it any more.
+    pub(crate) fn retire(&self) {
+        let commands = {
+            let mut link = self.lock();
+            link.session.abort(Reason::TransportError, Instant::now());
+            link.retired = true;
+            link.clear()
+        };
+        drop(commands);
+    }
 
     /// Begins a turn: what is said to this client from now on leaves at its end.
     pub(crate) fn begin_turn(&self) {
@@ -438,7 +471,9 @@ impl Link {
     fn is_writable(&self) -> bool {
         match self.writer {
             Writer::None => self.poll.is_some(),
-            Writer::Direct(_) | Writer::Task => !self.blocked,
+            Writer::Direct(_) => !self.blocked,
+            // What waits is seen by the task only; a turn's worth of it is no sign of a jam.
+            Writer::Task => self.outbox.bytes() <= COPY,
         }
     }
 
@@ -464,32 +499,30 @@ impl Link {
     }
 
     /// Lets go of all that waits and of the write half; a GET that still waits is answered by the
-    /// drop of its sender.
-    pub(crate) fn clear(&mut self) {
+    /// drop of its sender. Returns what the caller has to drop outside the lock: a socket among it
+    /// may be the last of its kind, and take the user's data with it.
+    #[must_use]
+    fn clear(&mut self) -> VecDeque<Command> {
         self.outbox.clear();
         self.writer = Writer::None;
         self.poll = None;
         self.task = None;
-        self.commands = VecDeque::new();
+        std::mem::take(&mut self.commands)
     }
 
-    /// The task has gone: nothing is kept for it any more.
-    pub(crate) fn retire(&mut self) {
-        self.retired = true;
-        self.clear();
-    }
-
-    /// Queues `parcel`; whether the outbox has to be flushed by somebody.
+    /// Queues `parcel`.
     #[inline]
-    fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>) -> bool {
+    fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>) -> Enqueued {
         let wire = parcel.wire();
         if self.corked && self.outbox.is_empty() && turn::is_of(conn.address()) {
             if wire.len() <= COPY {
                 turn::append(wire);
-                return false;
+                return Enqueued::Said;
             }
             let said = turn::take_reply();
-            self.outbox.push(Arc::new(Parcel::from_frames(said)));
+            if !said.is_empty() {
+                self.outbox.push(Arc::new(Parcel::from_frames(said)));
+            }
         }
         if self.outbox.bytes() + wire.len() > conn.hub.config.max_queued_bytes
             && !self.outbox.is_empty()
@@ -497,10 +530,10 @@ impl Link {
             self.outbox.clear();
             self.writer = Writer::None;
             self.command(Command::Overflow);
-            return false;
+            return Enqueued::Overflow;
         }
         self.outbox.push(Arc::clone(parcel));
-        true
+        Enqueued::Waits
     }
 
     /// Keeps what could not be written, of which `written` bytes have been.
@@ -512,15 +545,37 @@ impl Link {
     }
 
     fn write(&mut self, head: &[u8]) {
-        let mut done = 0;
         if self.blocked {
-            return self.keep(head, done);
+            return self.keep(head, 0);
         }
+        let Writer::Direct(stream) = &self.writer else {
+            return;
+        };
+        // A turn's reply, or one parcel of a broadcast: nearly always all there is.
+        let written = match (head.is_empty(), self.outbox.len()) {
+            (true, 1) => stream.try_write(self.outbox.front_bytes()),
+            (false, 0) => stream.try_write(head),
+            _ => return self.write_all(head, 0),
+        };
+        match written {
+            Ok(n) if head.is_empty() => self.outbox.advance(n),
+            Ok(n) if n == head.len() => return,
+            Ok(n) => return self.write_all(head, n),
+            Err(error) => return self.stop(head, 0, &error),
+        }
+        if !self.outbox.is_empty() {
+            self.write_all(head, 0);
+        }
+    }
+
+    /// Writes `head`, of which `done` bytes have been written, and all that waits.
+    #[cold]
+    #[inline(never)]
+    fn write_all(&mut self, head: &[u8], mut done: usize) {
         while let Writer::Direct(stream) = &self.writer {
             let rest = &head[done..];
             let written = match (rest.is_empty(), self.outbox.len()) {
                 (true, 0) => return,
-                (true, 1) => stream.try_write(self.outbox.front_bytes()),
                 (false, 0) => stream.try_write(rest),
                 (_, ..SOME_SLICES) => write_vectored::<SOME_SLICES>(stream, rest, &self.outbox),
                 _ => write_vectored::<MAX_SLICES>(stream, rest, &self.outbox),
@@ -531,21 +586,25 @@ impl Link {
                     done += of_head;
                     self.outbox.advance(n - of_head);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.keep(head, done);
-                    self.blocked = true;
-                    return self.wake();
-                }
-                Err(_) => {
-                    // The task reads the same error, or the end, from the socket.
-                    self.outbox.clear();
-                    self.writer = Writer::None;
-                    self.session.handle_lost(Source::WebSocket, Instant::now());
-                    self.unsettled = true;
-                    return self.wake();
-                }
+                Err(error) => return self.stop(head, done, &error),
             }
         }
+    }
+
+    /// No more can be written: not now, or never.
+    #[cold]
+    fn stop(&mut self, head: &[u8], done: usize, error: &io::Error) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.keep(head, done);
+            self.blocked = true;
+        } else {
+            // The task reads the same error, or the end, from the socket.
+            self.outbox.clear();
+            self.writer = Writer::None;
+            self.session.handle_lost(Source::WebSocket, Instant::now());
+            self.unsettled = true;
+        }
+        self.wake();
     }
 
     /// Answers the GET that waits with what waits.

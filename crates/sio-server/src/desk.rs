@@ -387,8 +387,8 @@ impl Desk {
         }
     }
 
-    /// Frees a seat. Handlers that are at work may finish; the disconnect handler does not wait
-    /// for them.
+    /// Frees a seat. Handlers of what came before the end go on, in their order; the disconnect
+    /// handler does not wait for them.
     fn part(&mut self, index: usize, reason: DisconnectReason, cx: &mut Context<'_>) {
         let Seat { socket, lane } = self.seats.remove(index);
         if !lane.is_idle() {

@@ -14,13 +14,14 @@ use std::{
     borrow::Cow,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use eio_transport::{Action, Data, Packet, Reason, Source, payload};
-use tokio::time::Sleep;
+use tokio::{sync::oneshot, time::Sleep};
 use ws_frame::{Message, OpCode, State, write_frame};
 
 use crate::{
@@ -40,6 +41,8 @@ pub(crate) struct Driver {
     wire: Option<Wire>,
     /// One that offers itself for an upgrade.
     probe: Option<Box<Wire>>,
+    /// The body of the POST that is under way, and who waits for its having been read.
+    post: Option<Box<(Bytes, oneshot::Sender<()>)>>,
     stage: Stage,
 }
 
@@ -59,6 +62,8 @@ enum Read {
     Nothing,
     /// What was there has been handled; there may be more.
     Some,
+    /// The probing WebSocket has become the session's, which the next turn sees to.
+    Moved,
     /// The stream has ended, in order or not.
     End,
 }
@@ -66,10 +71,12 @@ enum Read {
 impl Driver {
     /// The task of a connection that is on a WebSocket already, or of one that polls.
     pub(crate) fn new(conn: Arc<Conn>, wire: Option<Wire>) -> Self {
+        conn.hub.drivers.fetch_add(1, Ordering::Relaxed);
         Self {
             desk: Desk::new(conn),
             wire,
             probe: None,
+            post: None,
             stage: Stage::Open,
         }
     }
@@ -86,7 +93,7 @@ impl Driver {
             for command in std::mem::take(&mut opening.commands) {
                 self.obey(command, now, cx);
             }
-            opening.reads = self.desk.conn.lock().session.accepts(Source::WebSocket);
+            opening.reads = self.accepts();
         }
         if opening.blocked {
             self.unblock(cx);
@@ -100,6 +107,10 @@ impl Driver {
         if !self.desk.is_idle() {
             self.desk.poll(cx);
         }
+        if self.post.is_some() {
+            self.read_post(now, cx);
+            opening.reads = self.accepts();
+        }
         let heard = self.wire.is_some() && self.read(opening.reads, now, cx);
         if self.probe.is_some() {
             self.read_probe(now, cx);
@@ -108,6 +119,11 @@ impl Driver {
             heard,
             over: self.is_over(cx),
         }
+    }
+
+    /// Whether messages from the WebSocket are for the application.
+    fn accepts(&self) -> bool {
+        self.desk.conn.lock().session.accepts(Source::WebSocket)
     }
 
     /// Goes on writing if the socket takes bytes again; the turn's end does it.
@@ -145,21 +161,17 @@ impl Driver {
     fn obey(&mut self, command: Command, now: Instant, cx: &mut Context<'_>) {
         match command {
             Command::Act(action) => self.act(action, cx),
-            Command::Body(body, read) => {
-                self.read_body(&body, now, cx);
-                self.conn().drive(|session| session.handle_post_end(now));
-                let _ = read.send(());
-            }
+            Command::Body(body, read) => self.post = Some(Box::new((body, read))),
             Command::Disconnect => {
                 self.desk.disconnect_all(cx);
-                self.conn()
-                    .drive(|session| session.close(Reason::ForcedServerClose, now));
+                self.conn().close(Reason::ForcedServerClose);
             }
             Command::Overflow => {
                 self.conn()
                     .drive(|session| session.abort(Reason::SlowConsumer, now));
             }
             Command::Probe(incoming) => match incoming.adopt() {
+                Ok(mut wire) if !self.conn().lock().session.is_offered() => wire.say_goodbye(cx),
                 Ok(wire) => self.probe = Some(Box::new(wire)),
                 Err(_) => self
                     .conn()
@@ -167,8 +179,7 @@ impl Driver {
             },
             Command::Removed(socket) => self.desk.removed(&socket, cx),
             Command::Shutdown => {
-                self.conn()
-                    .drive(|session| session.close(Reason::ServerShuttingDown, now));
+                self.conn().close(Reason::ServerShuttingDown);
             }
         }
     }
@@ -242,7 +253,7 @@ impl Driver {
             let _ = wire.io.poll_shutdown(cx);
         }
         self.probe = None;
-        self.desk.conn.lock().clear();
+        self.desk.conn.let_go();
         self.stage = Stage::Lingering(None);
     }
 
@@ -313,7 +324,7 @@ impl Driver {
                 }
             });
             match read {
-                Read::Nothing => return heard,
+                Read::Nothing | Read::Moved => return heard,
                 Read::Some => heard = true,
                 Read::End => {
                     self.lost(now);
@@ -343,13 +354,16 @@ impl Driver {
     }
 
     fn read_probe(&mut self, now: Instant, cx: &mut Context<'_>) {
-        while let Some(probe) = &mut self.probe {
+        for _ in 0..READS {
+            let Some(probe) = &mut self.probe else {
+                return;
+            };
             let conn = &self.desk.conn;
-            let mut unread = std::mem::take(&mut probe.unread);
             let read = if probe.poll_flush(cx).is_err() {
                 Read::End
             } else {
                 turn::with_scratch(|scratch, spare| {
+                    let mut unread = std::mem::take(&mut probe.unread);
                     let input = if unread.is_empty() {
                         match probe.io.poll_read(cx, scratch) {
                             Poll::Pending => return Read::Nothing,
@@ -364,7 +378,7 @@ impl Driver {
             };
             match read {
                 Read::Some => {}
-                Read::Nothing => return,
+                Read::Nothing | Read::Moved => return,
                 Read::End => {
                     self.probe = None;
                     return self
@@ -372,6 +386,21 @@ impl Driver {
                         .drive(|session| session.handle_lost(Source::Probe, now));
                 }
             }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// Reads a body once the handlers have caught up with what came before; until then its POST
+    /// waits for the answer.
+    fn read_post(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if self.desk.is_stalled() && !self.desk.is_closed() {
+            return;
+        }
+        if let Some(post) = self.post.take() {
+            let (body, read) = *post;
+            self.read_body(&body, now, cx);
+            self.conn().drive(|session| session.handle_post_end(now));
+            let _ = read.send(());
         }
     }
 }
@@ -408,9 +437,8 @@ impl Drop for Driver {
         let conn = Arc::clone(&self.desk.conn);
         conn.hub.remove_session(&conn.sid);
         self.desk.abandon();
-        let mut link = conn.lock();
-        link.session.abort(Reason::TransportError, Instant::now());
-        link.retire();
+        conn.retire();
+        conn.hub.drivers.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -501,7 +529,7 @@ fn feed_probe(
         if moved {
             // What follows belongs to the session.
             probe.unread = input.to_vec();
-            return Read::Some;
+            return Read::Moved;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, atomic::AtomicUsize},
     time::Instant,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     /// Who answers requests that are not ours.
     pub(crate) fallback: Option<Fallback>,
     realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
+    /// Connections whose task has not ended, the last handlers included.
+    pub(crate) drivers: AtomicUsize,
     /// Set once the shards' tasks have been spawned.
     pub(crate) running: OnceLock<()>,
 }
@@ -53,6 +55,7 @@ impl Hub {
             mounted: mounted.into(),
             fallback,
             realms: RwLock::default(),
+            drivers: AtomicUsize::new(0),
             running: OnceLock::new(),
         });
         for mounted in &hub.mounted {

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     thread,
     time::Duration,
@@ -83,8 +83,8 @@ impl Bound {
     }
 
     /// Serves until `stop` is ready; then accepts nothing more, closes all connections with the
-    /// reason `server shutting down`, and returns when they have gone, after
-    /// [`Config::close_timeout`](crate::Config::close_timeout) at the latest.
+    /// reason `server shutting down`, and returns when they have gone and their handlers are done,
+    /// after [`Config::close_timeout`](crate::Config::close_timeout) at the latest.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl Bound {
         let _ = stopping.send(Stage::Closing);
         io.close();
         let deadline = tokio::time::Instant::now() + hub.config.close_timeout;
-        while hub.session_count() > 0 && tokio::time::Instant::now() < deadline {
+        while hub.drivers.load(Ordering::Acquire) > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let _ = stopping.send(Stage::Gone);
