@@ -20,8 +20,11 @@ const FIELDS: [(&str, &str); 5] = [
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
+/// Fields that are replaced, or left out where there is no value.
+type Changes<'a> = &'a [(&'a str, Option<&'a str>)];
+
 /// A good handshake with some fields replaced, or left out if there is nothing to replace them.
-fn handshake(start: &str, changes: &[(&str, Option<&str>)]) -> String {
+fn handshake(start: &str, changes: Changes<'_>) -> String {
     let mut request = format!("{start}\r\n");
     for (name, value) in FIELDS {
         let changed = changes.iter().find(|(changed, _)| *changed == name);
@@ -52,7 +55,7 @@ on_every_road! {
     async fn every_malformed_handshake_gets_its_status(road: Road) {
         let house = House::start(road).await;
         let target = format!("GET /socket.io/?{WEBSOCKET} HTTP/1.1");
-        let table: &[(&str, &[(&str, Option<&str>)], u16)] = &[
+        let table: &[(&str, Changes<'_>, u16)] = &[
             ("no host", &[("Host", None)], 400),
             ("another host", &[("host", Some("b"))], 400),
             ("another protocol", &[("Upgrade", Some("h2c"))], 426),

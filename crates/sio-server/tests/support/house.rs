@@ -183,6 +183,36 @@ impl House {
         .await;
     }
 
+    /// The server's own ends of TCP connections that are still open in this process.
+    ///
+    /// Other tests of the process have ports of their own, so that this can be exact.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn descriptors(&self) -> usize {
+        let port = format!(":{:04X}", self.address.port());
+        let table = std::fs::read_to_string("/proc/self/net/tcp").expect("Linux has it");
+        let is_open = |line: &&str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            // Not the listeners (0A), and not what the kernel closes on its own (inode 0).
+            fields[1].ends_with(&port) && fields[3] != "0A" && fields[9] != "0"
+        };
+        table.lines().skip(1).filter(is_open).count()
+    }
+
+    /// Elsewhere this is not looked at.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn descriptors(&self) -> usize {
+        0
+    }
+
+    /// Nothing is left of any client, its socket in the kernel neither.
+    pub(crate) async fn lets_go(&self) {
+        self.empties().await;
+        until("the server closing its descriptors", || {
+            self.descriptors() == 0
+        })
+        .await;
+    }
+
     /// What every attack ends with: the others are served, and nothing is left.
     pub(crate) async fn is_unharmed(&self) {
         self.serves_others().await;
