@@ -160,7 +160,7 @@ impl Assembler {
     }
 
     /// The buffer of that message, to keep.
-    #[cfg(feature = "codec")]
+    #[cfg(any(feature = "codec", feature = "tokio"))]
     pub(crate) fn take(&mut self) -> Vec<u8> {
         debug_assert_eq!(self.len, 0);
         std::mem::take(&mut self.buf)

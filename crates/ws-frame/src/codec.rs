@@ -8,71 +8,17 @@
 //! [`Due`] if nothing else is at hand.
 
 use std::fmt;
-use std::io;
 
-use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
+use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::{
-    CloseCode, CloseFrame, Connection, End, Header, Kind, Message, OpCode, ProtocolError, Role,
-    State, mask,
-};
-
-/// Payloads shorter than this are copied out of the read buffer, so that a message of a few bytes that
-/// is kept does not keep the whole buffer.
-const COPY_BELOW: usize = 1024;
-
-/// An owned [`Message`], received or to be sent.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Item {
-    /// A text message.
-    Text(ByteString),
-    /// A binary message.
-    Binary(Bytes),
-    /// A message with RSV1 set: compressed, if permessage-deflate was negotiated.
-    Compressed {
-        /// What the message is once it is inflated.
-        kind: Kind,
-        /// The compressed payload.
-        payload: Bytes,
-    },
-    /// A ping, at most 125 bytes.
-    Ping(Bytes),
-    /// A pong, at most 125 bytes.
-    Pong(Bytes),
-    /// A close frame.
-    Close(Option<(CloseCode, ByteString)>),
-}
+use crate::face::{self, Outgoing};
+pub use crate::face::{Error, Item};
+use crate::{Connection, End, Header, Role, mask};
 
 /// Sends the answers that are due, and nothing else.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Due;
-
-/// Why a codec gave up, or refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// the stream ended without a close frame
-    #[error("the stream ended without a close frame")]
-    Abnormal,
-    /// nothing can be sent once the closing handshake has begun
-    #[error("nothing can be sent once the closing handshake has begun")]
-    Closing,
-    /// a control frame of {len} bytes is longer than 125
-    #[error("a control frame of {len} bytes is longer than 125")]
-    ControlTooLong {
-        /// The length of its payload.
-        len: usize,
-    },
-    /// the stream failed
-    #[error("the stream failed")]
-    Io(#[from] io::Error),
-    /// the peer broke the protocol
-    #[error("the peer broke the protocol")]
-    Protocol(#[from] ProtocolError),
-}
 
 /// A [`Connection`] as a [`Decoder`] and [`Encoder`].
 pub struct Codec {
@@ -116,30 +62,22 @@ impl Codec {
         &self.connection
     }
 
-    fn write(&mut self, header: Header, payload: &[u8], dst: &mut BytesMut) -> Result<(), Error> {
-        if self.connection.state() != State::Open {
-            return Err(Error::Closing);
-        }
-        let len = payload.len();
-        if header.opcode.is_control() && len > 125 {
-            return Err(Error::ControlTooLong { len });
-        }
+    fn write(&mut self, header: Header, payload: &[u8], dst: &mut BytesMut) {
         let header = Header {
             mask: match self.connection.role() {
                 Role::Client => Some((self.keys)()),
                 Role::Server => None,
             },
-            len: len as u64,
+            len: payload.len() as u64,
             ..header
         };
-        dst.reserve(header.size() + len);
+        dst.reserve(header.size() + payload.len());
         dst.extend_from_slice(header.encode().as_ref());
         let body = dst.len();
         dst.extend_from_slice(payload);
         if let Some(key) = header.mask {
             mask(&mut dst[body..], key);
         }
-        Ok(())
     }
 
     fn write_due(&mut self, dst: &mut BytesMut) {
@@ -159,40 +97,7 @@ impl Decoder for Codec {
     type Error = Error;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Item>, Error> {
-        let (start, before) = (src.as_ptr().addr(), src.len());
-        let mut input = &mut src[..];
-        let received = self
-            .connection
-            .receive(&mut input)
-            .map(|message| message.map(Found::from));
-        let left = input.len();
-        let mut frame = src.split_to(before - left);
-        let Some(found) = received? else {
-            return Ok(None);
-        };
-
-        let mut bytes = |addr: usize, len: usize| match addr.checked_sub(start) {
-            _ if len == 0 => Bytes::new(),
-            Some(at) if at < before => match len {
-                0..COPY_BELOW => Bytes::copy_from_slice(&frame[at..at + len]),
-                _ => frame.split_off(at).freeze().slice(..len),
-            },
-            // It was put together in the connection, which will not need the buffer again.
-            _ => Bytes::from(self.connection.take_assembled()).slice(..len),
-        };
-        Ok(Some(match found {
-            Found::Text { addr, len } => Item::Text(
-                bytes(addr, len)
-                    .try_into()
-                    .expect("a text message has been checked"),
-            ),
-            Found::Binary { addr, len } => Item::Binary(bytes(addr, len)),
-            Found::Compressed { kind, addr, len } => Item::Compressed {
-                kind,
-                payload: bytes(addr, len),
-            },
-            Found::Control(item) => item,
-        }))
+        Ok(face::receive(&mut self.connection, src)?)
     }
 
     /// Ends without an error only behind the peer's close frame.
@@ -207,76 +112,16 @@ impl Decoder for Codec {
     }
 }
 
-/// A [`Message`] without its loan: where it lies.
-enum Found {
-    Text { addr: usize, len: usize },
-    Binary { addr: usize, len: usize },
-    Compressed { kind: Kind, addr: usize, len: usize },
-    Control(Item),
-}
-
-impl From<Message<'_>> for Found {
-    fn from(message: Message<'_>) -> Self {
-        let addr = |payload: &[u8]| payload.as_ptr().addr();
-        match message {
-            Message::Text(text) => Self::Text {
-                addr: addr(text.as_bytes()),
-                len: text.len(),
-            },
-            Message::Binary(payload) => Self::Binary {
-                addr: addr(payload),
-                len: payload.len(),
-            },
-            Message::Compressed { kind, payload } => Self::Compressed {
-                kind,
-                addr: addr(payload),
-                len: payload.len(),
-            },
-            Message::Ping(payload) => Self::Control(Item::Ping(Bytes::copy_from_slice(payload))),
-            Message::Pong(payload) => Self::Control(Item::Pong(Bytes::copy_from_slice(payload))),
-            Message::Close(frame) => Self::Control(Item::Close(
-                frame.map(|frame| (frame.code(), frame.reason().into())),
-            )),
-        }
-    }
-}
-
 impl Encoder<Item> for Codec {
     type Error = Error;
 
     fn encode(&mut self, item: Item, dst: &mut BytesMut) -> Result<(), Error> {
-        if let Item::Close(frame) = item {
-            let frame = match &frame {
-                None => None,
-                Some((code, reason)) => {
-                    Some(CloseFrame::new(*code, reason).ok_or(Error::ControlTooLong {
-                        len: 2 + reason.len(),
-                    })?)
-                }
-            };
-            self.connection.close(frame);
-            self.write_due(dst);
-            return Ok(());
-        }
+        let outgoing = face::send(&mut self.connection, item);
         self.write_due(dst);
-        match item {
-            Item::Text(text) => self.write(Header::new(OpCode::Text, 0), text.as_bytes(), dst),
-            Item::Binary(payload) => self.write(Header::new(OpCode::Binary, 0), &payload, dst),
-            Item::Compressed { kind, payload } => {
-                let opcode = match kind {
-                    Kind::Text => OpCode::Text,
-                    Kind::Binary => OpCode::Binary,
-                };
-                let header = Header {
-                    rsv: Header::RSV1,
-                    ..Header::new(opcode, 0)
-                };
-                self.write(header, &payload, dst)
-            }
-            Item::Ping(payload) => self.write(Header::new(OpCode::Ping, 0), &payload, dst),
-            Item::Pong(payload) => self.write(Header::new(OpCode::Pong, 0), &payload, dst),
-            Item::Close(_) => Ok(()),
+        if let Outgoing::Frame(header, payload) = outgoing? {
+            self.write(header, &payload, dst);
         }
+        Ok(())
     }
 }
 
@@ -299,10 +144,11 @@ impl fmt::Debug for Codec {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Limits;
+    use crate::{CloseCode, Limits};
 
     fn server() -> Codec {
         Codec::server(Connection::new(Role::Server, Limits::default()))

@@ -209,7 +209,7 @@ impl Connection {
     }
 
     /// The buffer of the message that was lent last, if it was put together here.
-    #[cfg(feature = "codec")]
+    #[cfg(any(feature = "codec", feature = "tokio"))]
     pub(crate) fn take_assembled(&mut self) -> Vec<u8> {
         self.reader.assembler.take()
     }

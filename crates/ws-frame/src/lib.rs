@@ -117,8 +117,9 @@
 //! - [`write_frame`], [`Frame`] and [`Prepared`] write: into a buffer that frames share, a payload that
 //!   exists already, one frame for many recipients.
 //! - [`Header`] and [`mask`] are the frame layer by itself.
-//! - The feature `codec` adds the module `codec`: the same as a stream and a sink of owned items, for
-//!   `tokio_util::codec`.
+//! - The feature `tokio` adds the module `tokio`: a stream and a sink of owned items over anything
+//!   that tokio can read and write. `examples/echo_server.rs` and `examples/echo_client.rs` show it.
+//! - The feature `codec` adds the module `codec`: the same items for `tokio_util::codec`.
 //!
 //! Not here: the opening handshake (`ws-handshake`) and the compression of payloads (permessage-deflate,
 //! RFC 7692), for which [`Connection::with_deflate`] leaves the door open.
@@ -130,12 +131,16 @@ pub mod codec;
 mod connection;
 mod control;
 mod error;
+#[cfg(any(feature = "codec", feature = "tokio"))]
+mod face;
 mod frame;
 mod header;
 mod limits;
 mod mask;
 mod message;
 mod reader;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
