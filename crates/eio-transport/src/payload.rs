@@ -29,6 +29,18 @@ pub struct Decoder<'a> {
     left: usize,
 }
 
+impl<'a> Decoder<'a> {
+    /// What has not been read yet, and how many packets it may still be: what
+    /// [`decode`] takes to go on later. `None` at the end.
+    #[inline]
+    pub const fn rest(&self) -> Option<(&'a str, usize)> {
+        match self.rest {
+            Some(rest) => Some((rest, self.left)),
+            None => None,
+        }
+    }
+}
+
 impl<'a> Iterator for Decoder<'a> {
     type Item = Result<Packet<'a>, PayloadError>;
 
@@ -181,6 +193,17 @@ mod tests {
             }
         }
         (packets, true)
+    }
+
+    #[test]
+    fn a_payload_may_be_read_on_later() {
+        let body = "4a\u{1e}4b\u{1e}4c";
+        let mut packets = decode(body, 3);
+        assert!(packets.next().is_some());
+        let (rest, left) = packets.rest().unwrap();
+        assert_eq!((rest, left), ("4b\u{1e}4c", 2));
+        assert_eq!(all(rest, left), packets.by_ref().collect::<Vec<_>>());
+        assert_eq!(packets.rest(), None);
     }
 
     proptest! {

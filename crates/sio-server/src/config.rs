@@ -31,8 +31,9 @@ pub struct Config {
     /// Bytes that may wait for one connection. Above it the connection is closed: a stream with a
     /// hole in it would be worse. Default 4 MiB: four times the largest inbound message.
     pub max_queued_bytes: usize,
-    /// Bytes of events that may wait for one connection's handlers. Above it the connection is not
-    /// read any further until handlers have caught up. Default 1 MiB.
+    /// Bytes of events that may wait for one connection's handlers, counted with the handlers that
+    /// wait. Above it the connection is not read any further until handlers have caught up. Default
+    /// 1 MiB.
     pub max_pending_bytes: usize,
     /// How long [`Socket::call`](crate::Socket::call) waits for the ack unless told otherwise.
     /// Default 60 s.

@@ -41,9 +41,20 @@ pub(crate) struct Driver {
     wire: Option<Wire>,
     /// One that offers itself for an upgrade.
     probe: Option<Box<Wire>>,
-    /// The body of the POST that is under way, and who waits for its having been read.
-    post: Option<Box<(Bytes, oneshot::Sender<()>)>>,
+    /// The POST that is under way.
+    post: Option<Box<Post>>,
     stage: Stage,
+}
+
+/// The body of a POST.
+struct Post {
+    text: String,
+    /// The bytes that have been read.
+    at: usize,
+    /// The packets that the rest may be.
+    left: usize,
+    /// Told when all has been read.
+    read: oneshot::Sender<()>,
 }
 
 /// How far the end has come.
@@ -161,7 +172,7 @@ impl Driver {
     fn obey(&mut self, command: Command, now: Instant, cx: &mut Context<'_>) {
         match command {
             Command::Act(action) => self.act(action, cx),
-            Command::Body(body, read) => self.post = Some(Box::new((body, read))),
+            Command::Body(body, read) => self.take_body(body, read, now),
             Command::Disconnect => {
                 self.desk.disconnect_all(cx);
                 self.conn().close(Reason::ForcedServerClose);
@@ -180,6 +191,27 @@ impl Driver {
             Command::Removed(socket) => self.desk.removed(&socket, cx),
             Command::Shutdown => {
                 self.conn().close(Reason::ServerShuttingDown);
+            }
+        }
+    }
+
+    fn take_body(&mut self, body: Bytes, read: oneshot::Sender<()>, now: Instant) {
+        match String::from_utf8(body.into()) {
+            Ok(text) => {
+                let left = self.conn().hub.engine.max_packets_per_payload;
+                self.post = Some(Box::new(Post {
+                    text,
+                    at: 0,
+                    left,
+                    read,
+                }));
+            }
+            Err(_) => {
+                self.conn().drive(|session| {
+                    session.handle_malformed(Source::Polling, now);
+                    session.handle_post_end(now);
+                });
+                let _ = read.send(());
             }
         }
     }
@@ -255,33 +287,6 @@ impl Driver {
         self.probe = None;
         self.desk.conn.let_go();
         self.stage = Stage::Lingering(None);
-    }
-
-    fn read_body(&mut self, body: &[u8], now: Instant, cx: &mut Context<'_>) {
-        let conn = Arc::clone(self.conn());
-        let Ok(text) = std::str::from_utf8(body) else {
-            return conn.drive(|session| session.handle_malformed(Source::Polling, now));
-        };
-        for packet in payload::decode(text, conn.hub.engine.max_packets_per_payload) {
-            match packet {
-                Ok(packet) => {
-                    let data =
-                        conn.drive(|session| session.handle_packet(Source::Polling, packet, now));
-                    match data {
-                        Some(Data::Text(text)) => self.desk.handle_text(text, cx),
-                        Some(Data::Binary(data)) => self.desk.handle_binary(data, cx),
-                        None => {}
-                    }
-                    if self.desk.is_closed() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "a payload could not be read");
-                    conn.drive(|session| session.handle_malformed(Source::Polling, now));
-                }
-            }
-        }
     }
 
     // ---- 3. reading ---------------------------------------------------------------------------
@@ -390,18 +395,40 @@ impl Driver {
         cx.waker().wake_by_ref();
     }
 
-    /// Reads a body once the handlers have caught up with what came before; until then its POST
-    /// waits for the answer.
+    /// Reads a body as far as the handlers keep up with it; until then its POST waits for the answer.
     fn read_post(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if self.desk.is_stalled() && !self.desk.is_closed() {
+        let Some(mut post) = self.post.take() else {
             return;
+        };
+        let conn = Arc::clone(self.conn());
+        let mut packets = payload::decode(&post.text[post.at..], post.left);
+        while !self.desk.is_closed() {
+            if self.desk.is_stalled()
+                && let Some((rest, left)) = packets.rest()
+            {
+                (post.at, post.left) = (post.text.len() - rest.len(), left);
+                self.post = Some(post);
+                return;
+            }
+            let data = match packets.next() {
+                None => break,
+                Some(Ok(packet)) => {
+                    conn.drive(|session| session.handle_packet(Source::Polling, packet, now))
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a payload could not be read");
+                    conn.drive(|session| session.handle_malformed(Source::Polling, now));
+                    None
+                }
+            };
+            match data {
+                Some(Data::Text(text)) => self.desk.handle_text(text, cx),
+                Some(Data::Binary(data)) => self.desk.handle_binary(data, cx),
+                None => {}
+            }
         }
-        if let Some(post) = self.post.take() {
-            let (body, read) = *post;
-            self.read_body(&body, now, cx);
-            self.conn().drive(|session| session.handle_post_end(now));
-            let _ = read.send(());
-        }
+        conn.drive(|session| session.handle_post_end(now));
+        let _ = post.read.send(());
     }
 }
 

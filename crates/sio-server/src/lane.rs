@@ -19,8 +19,16 @@ pub(crate) struct Lane {
 
 struct Waiting {
     task: Task,
-    /// What the event weighs against the limit of pending bytes.
-    bytes: usize,
+    /// What it weighs against the limit of pending bytes: its event, as it came, and itself. An event
+    /// of ten bytes keeps a handler of a few hundred waiting.
+    weight: usize,
+}
+
+impl Waiting {
+    fn new(task: Task, bytes: usize) -> Self {
+        let weight = bytes + size_of_val(&*task) + size_of::<Self>();
+        Self { task, weight }
+    }
 }
 
 impl Lane {
@@ -31,17 +39,16 @@ impl Lane {
     /// Runs `task` if nothing is running, else lets it wait. Returns the bytes that are pending
     /// now because of it.
     pub(crate) fn offer(&mut self, mut task: Task, bytes: usize, cx: &mut Context<'_>) -> usize {
-        if self.running.is_some() {
-            self.waiting.push_back(Waiting { task, bytes });
-            return bytes;
+        if self.running.is_none() && run(&mut task, cx).is_ready() {
+            return 0;
         }
-        match run(&mut task, cx) {
-            Poll::Ready(()) => 0,
-            Poll::Pending => {
-                self.running = Some(Waiting { task, bytes });
-                bytes
-            }
+        let waiting = Waiting::new(task, bytes);
+        let weight = waiting.weight;
+        match self.running {
+            None => self.running = Some(waiting),
+            Some(_) => self.waiting.push_back(waiting),
         }
+        weight
     }
 
     /// Goes on as far as it goes. Returns the bytes that are no longer pending.
@@ -51,7 +58,7 @@ impl Lane {
             if run(&mut running.task, cx).is_pending() {
                 break;
             }
-            done += running.bytes;
+            done += running.weight;
             self.running = self.waiting.pop_front();
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {

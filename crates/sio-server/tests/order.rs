@@ -12,7 +12,7 @@ use std::{
 
 use sio_server::{Ack, Namespace, Value};
 use support::{Got, House, Polling, Road, Ws, config, frame, on_every_road, within};
-use tokio::sync::{Notify, mpsc::unbounded_channel};
+use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
 /// Texts until `count` have come.
 async fn texts(ws: &mut Ws, count: usize) -> Vec<String> {
@@ -326,6 +326,48 @@ on_every_road! {
             ws.expect_text(&format!("43{n}[{n}]")).await;
         }
         ws.leave().await;
+        house.is_unharmed().await;
+    }
+
+    async fn small_events_weigh_what_their_handlers_weigh(road: Road) {
+        let mut config = config();
+        config.max_pending_bytes = 20_000;
+        let open = Arc::new(Semaphore::new(0));
+        let gate = Arc::clone(&open);
+        let house = House::with(road, config, |server| {
+            server.on("hang", async move |_socket, (): ()| drop(gate.acquire().await))
+        })
+        .await;
+        let events: Vec<_> = (0..1000).map(|n| format!(r#"42{n}["echo",1]"#)).collect();
+        // 20,000 bytes of handlers, which come long before 20,000 bytes of events: what is behind
+        // them for another namespace is not read either.
+        let mut ws = house.client().await;
+        ws.join("/other").await;
+        ws.text(r#"42["hang"]"#).await;
+        let events_as_frames: Vec<u8> = events
+            .iter()
+            .flat_map(|event| frame(0x81, event.as_bytes()))
+            .collect();
+        ws.raw(&events_as_frames).await;
+        ws.text(r#"42/other,7["echo",7]"#).await;
+        let mut polling = Polling::join(house.address).await;
+        polling.post("40/other,").await;
+        polling.get().await;
+        let body = format!("42[\"hang\"]\u{1e}{}\u{1e}42/other,7[\"echo\",7]", events.join("\u{1e}"));
+        polling.posts.send(support::post(&polling.query(), &body)).await;
+        house.serves_others().await;
+        open.add_permits(2);
+        ws.expect_text("430[1]").await;
+        texts(&mut ws, 1000).await;
+        let mut got = String::new();
+        while !got.contains("43/other,7[7]") || !got.contains("43999[1]") {
+            got += &polling.get().await;
+            got.push('\u{1e}');
+        }
+        assert!(got.starts_with("430[1]\u{1e}"), "{}", &got[..60]);
+        assert_eq!(polling.posts.answer().await.body, "ok");
+        ws.leave().await;
+        polling.post("1").await;
         house.is_unharmed().await;
     }
 
