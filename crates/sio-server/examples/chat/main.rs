@@ -115,7 +115,7 @@ async fn main() -> std::io::Result<()> {
             socket.everyone().to(&room).emit(
                 LIKED,
                 &Liked {
-                    room: room.clone(),
+                    room,
                     id,
                     person,
                     on,
@@ -177,12 +177,9 @@ async fn page(request: Request<()>) -> Response<Bytes> {
 fn tell_who_is_here(socket: &Socket<Guest>, room: String) {
     let lobby = &socket.data().lobby;
     let people = lobby.people(&room);
-    socket.everyone().to(&room).emit(
-        PEOPLE,
-        &People {
-            room: room.clone(),
-            people,
-        },
-    );
+    socket
+        .everyone()
+        .to(&room)
+        .emit(PEOPLE, &People { room, people });
     socket.everyone().emit(ROOMS, &lobby.rooms());
 }
