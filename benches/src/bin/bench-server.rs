@@ -16,10 +16,9 @@ use std::net::Ipv4Addr;
 
 use axum::{Router, routing::get};
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::{body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{body::Bytes, server::conn::http1};
 use hyper_util::rt::TokioIo;
-use sio_server::{Ack, Config, Runtime, Server, Service, Value};
+use sio_server::{Ack, Config, Runtime, Server, Value};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -56,6 +55,7 @@ fn server(threads: Option<usize>) -> Server {
     Server::new()
         .config(config)
         .runtime(Runtime::Sharded)
+        .fallback(page)
         .on("echo", async |_socket, payload: Value| Ack(payload))
         .on("echo2", async |socket, payload: Value| {
             socket.emit("echo2", &payload);
@@ -89,8 +89,7 @@ async fn serve(server: Server, port: u16) -> Result {
             };
             _ = stream.set_nodelay(true);
             let service = service.clone();
-            let answer = service_fn(move |request| answer(service.clone(), request));
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::spawn(connection.with_upgrades());
         }
     };
@@ -101,21 +100,15 @@ async fn serve(server: Server, port: u16) -> Result {
     Ok(())
 }
 
-async fn answer(
-    service: Service,
-    request: Request<Incoming>,
-) -> std::result::Result<Response<Full<Bytes>>, std::convert::Infallible> {
-    match request.uri().path() {
-        "/healthz" => Ok(Response::new(Full::from("ok"))),
-        path if path.starts_with("/socket.io/") => {
-            hyper::service::Service::call(&service, request).await
-        }
-        _ => {
-            let mut response = Response::new(Full::default());
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            Ok(response)
-        }
-    }
+/// What is not the server's.
+async fn page(request: Request<()>) -> Response<Bytes> {
+    let (status, body) = match request.uri().path() {
+        "/healthz" => (StatusCode::OK, "ok"),
+        _ => (StatusCode::NOT_FOUND, ""),
+    };
+    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+    *response.status_mut() = status;
+    response
 }
 
 async fn mount(server: Server, port: u16) -> Result {
