@@ -8,6 +8,8 @@
 mod handlers;
 mod roads;
 mod settings;
+#[cfg(feature = "ws-echo")]
+mod ws_echo;
 
 use std::{io, sync::Arc};
 

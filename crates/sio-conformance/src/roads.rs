@@ -41,9 +41,16 @@ pub(crate) async fn serve(server: Server, settings: &Settings) -> io::Result<()>
             Ok(())
         }
         Road::Axum => {
-            let router = Router::new()
-                .route("/healthz", get(async || "ok"))
-                .layer(server.layer()?);
+            let router = Router::new().route("/healthz", get(async || "ok"));
+            #[cfg(feature = "ws-echo")]
+            let router = match settings.ws_echo {
+                Some(deflate) => router.route(
+                    crate::ws_echo::PATH,
+                    get(async move |request| crate::ws_echo::answer(request, deflate)),
+                ),
+                None => router,
+            };
+            let router = router.layer(server.layer()?);
             let listener = TcpListener::bind(address).await?;
             println!("listening on {}", listener.local_addr()?);
             let serve = axum::serve(listener, router);

@@ -15,9 +15,14 @@ use sio_server::{Config, Cookie, Cors, Handshake, Refuse, Value};
 /// | `MAX_PAYLOAD` | 100000 bytes | POST bodies and WebSocket messages |
 /// | `COOKIE` | 1 | a session cookie `io` on the handshake |
 /// | `ROAD` | listen | `listen`, `service` or `axum` |
+/// | `WS_ECHO` | 0 | also a plain WebSocket echo under `/ws-echo`; `ROAD` is `axum` then, and the feature `ws-echo` is needed |
+/// | `PMD` | 1 | that echo agrees to permessage-deflate |
 pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) road: Road,
+    /// Whether there is a plain WebSocket echo, and whether it compresses.
+    #[cfg_attr(not(feature = "ws-echo"), expect(dead_code))]
+    pub(crate) ws_echo: Option<bool>,
     ping_interval: Duration,
     ping_timeout: Duration,
     connect_timeout: Duration,
@@ -47,14 +52,24 @@ impl Settings {
             })
         };
         let millis = |name| Duration::from_millis(number(name, 1000));
+        let ws_echo = (number("WS_ECHO", 0) != 0).then(|| number("PMD", 1) != 0);
+        assert!(
+            ws_echo.is_none() || cfg!(feature = "ws-echo"),
+            "WS_ECHO needs the feature ws-echo"
+        );
         Self {
             port: u16::try_from(number("PORT", 3000)).expect("PORT is a port"),
             road: match env::var("ROAD").as_deref() {
+                Ok("axum") => Road::Axum,
+                Err(_) if ws_echo.is_some() => Road::Axum,
+                Ok(other) if ws_echo.is_some() => {
+                    panic!("ROAD is {other:?}, but WS_ECHO is on axum")
+                }
                 Ok("listen") | Err(_) => Road::Listen,
                 Ok("service") => Road::Service,
-                Ok("axum") => Road::Axum,
                 Ok(other) => panic!("ROAD is {other:?}: listen, service or axum"),
             },
+            ws_echo,
             ping_interval: millis("PING_INTERVAL"),
             ping_timeout: millis("PING_TIMEOUT"),
             connect_timeout: millis("CONNECT_TIMEOUT"),

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod autobahn;
 mod browser;
 mod clients;
 mod demo;
@@ -38,6 +39,10 @@ cargo xtask conformance [--road ROAD]... [--client CLIENT]... [--match REGEX]
     --match runs the tests whose name it fits (Node) or whose name contains it (Python).
     --reference runs them against Node's own server instead: a test that fails there is wrong.
 
+cargo xtask autobahn [--groups GROUPS]
+    Autobahn's cases against the WebSocket layer. GROUPS: a list such as 1-7,9,10, which are the cases
+    without compression and take seconds; all with 12 and 13, minutes. NON-STRICT is a failure.
+
 cargo xtask fuzz TARGET [--seconds N]
     Runs a fuzz target on the stable toolchain, for 60 seconds unless told otherwise.
 ";
@@ -67,6 +72,7 @@ fn command() -> Result<(), Failure> {
         },
         Value(name) if name == "test" => suite::run(&mut args),
         Value(name) if name == "conformance" => clients::run(&mut args),
+        Value(name) if name == "autobahn" => autobahn::run(&mut args),
         Value(name) if name == "fuzz" => fuzz::run(&mut args),
         Value(name) if name == "help" => {
             print!("{HELP}");
