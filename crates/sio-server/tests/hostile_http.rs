@@ -433,7 +433,7 @@ on_every_road! {
 
     async fn a_head_that_comes_too_slowly_is_not_waited_for(road: Road) {
         let mut config = config();
-        config.header_timeout = Duration::from_millis(50);
+        config.header_timeout = Duration::from_millis(300);
         let house = House::with(road, config, |server| server).await;
         let whole = handshake(&format!("GET /socket.io/?{WEBSOCKET} HTTP/1.1"), &[]);
         for len in [0, 1, whole.len() / 2, whole.len() - 1] {

@@ -9,6 +9,8 @@ use sio_server::{Ack, Namespace, Refuse, Value};
 use support::{End, Got, House, Polling, Road, Ws, config, frame, on_every_road};
 use tokio::sync::mpsc::unbounded_channel;
 
+const WEBSOCKET: &str = "EIO=4&transport=websocket";
+
 /// Packets that a client in `/` must not send, without the Engine.IO type.
 fn faults() -> Vec<(&'static str, String)> {
     let mut faults: Vec<(&str, String)> = [
@@ -565,12 +567,17 @@ async fn a_client_that_joins_nothing_is_put_out_in_time() {
             }))
         })
         .await;
+        // Its CONNECT comes with the handshake: no time goes by.
+        let mut member = Ws::ask(house.address, WEBSOCKET, &frame(0x81, b"40")).await;
+        member.accepted(WEBSOCKET).await;
+        member.opened().await;
+        member.joined("").await;
         let mut idle = Ws::open(house.address).await;
-        let mut refused = Ws::open(house.address).await;
-        refused.text("40/no,").await;
+        let mut refused = Ws::ask(house.address, WEBSOCKET, &frame(0x81, b"40/no,")).await;
+        refused.accepted(WEBSOCKET).await;
+        refused.opened().await;
         refused.expect_text(r#"44/no,{"message":"no"}"#).await;
         let mut polling = Polling::open(house.address).await;
-        let mut member = house.client().await;
         assert_eq!(idle.next().await, Got::End(End::NoCode));
         assert_eq!(refused.next().await, Got::End(End::NoCode));
         // One that polls is told if it asks, and forgotten if it does not.

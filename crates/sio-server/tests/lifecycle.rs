@@ -20,7 +20,7 @@ const WEBSOCKET: &str = "EIO=4&transport=websocket";
 /// Short deadlines for what an upgrade waits for.
 fn hasty() -> Config {
     let mut config = config();
-    config.engine.upgrade_timeout = Duration::from_millis(60);
+    config.engine.upgrade_timeout = Duration::from_millis(250);
     config
 }
 
@@ -133,12 +133,11 @@ on_every_road! {
 
     async fn nothing_is_left_of_a_session_that_falls_silent(road: Road) {
         let mut config = config();
-        config.engine.ping_interval = Duration::from_millis(40);
-        config.engine.ping_timeout = Duration::from_millis(40);
-        config.engine.upgrade_timeout = Duration::from_millis(40);
+        config.engine.ping_interval = Duration::from_millis(200);
+        config.engine.ping_timeout = Duration::from_millis(300);
+        config.engine.upgrade_timeout = Duration::from_millis(250);
         let mut house = House::with(road, config, |server| server).await;
         let mut silent = house.client().await;
-        assert_eq!(silent.next().await, Got::Text("2".into()));
         assert_eq!(silent.end().await, End::NoCode);
         assert_eq!(house.farewell().await.reason.as_str(), "ping timeout");
         // In the midst of an upgrade, after each of its steps.
@@ -153,7 +152,7 @@ on_every_road! {
                 1 => ws.raw(&frame(0x81, b"2probe")[..3]).await,
                 3 => {
                     ws.text("5").await;
-                    assert!(matches!(ws.next().await, Got::Text(text) if text.starts_with("40{")));
+                    ws.joined("").await;
                 }
                 _ => {}
             }
@@ -426,7 +425,9 @@ on_every_road! {
         let polling = Polling::join(house.address).await;
         let news = "x".repeat(100_000);
         until("both being put out", || {
-            house.io.emit("news", &news);
+            for _ in 0..20 {
+                house.io.emit("news", &news);
+            }
             house.io.connections() == 0
         })
         .await;
@@ -448,11 +449,9 @@ on_every_road! {
         let house = House::with(road, config, |server| server).await;
         let mut clients = [house.client().await, house.client().await];
         house.io.everyone().disconnect_connections();
-        // One goes on sending as if nothing had happened.
-        while clients[0].peer.try_send(frame(0x81, br#"42["say",1]"#)).await {
-            if house.descriptors() == 0 {
-                break;
-            }
+        // One goes on sending as if nothing had happened, until nobody is there to take it.
+        let event = frame(0x81, br#"42["say",1]"#);
+        while clients[0].peer.try_send(&event).await {
             tokio::task::yield_now().await;
         }
         house.lets_go().await;
@@ -607,9 +606,8 @@ on_every_road! {
             house.farewell().await;
             let end = ws.end().await;
             assert!(matches!(end, End::NoCode | End::Abnormal), "{end:?}");
-            drop((polling, ws));
-            house.lets_go().await;
         }
+        house.lets_go().await;
         house.is_unharmed().await;
     }
 

@@ -39,8 +39,10 @@ pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F
 #[track_caller]
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
     within(what, async move {
+        let mut pause = Duration::from_millis(1);
         while !holds() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
         }
     })
 }

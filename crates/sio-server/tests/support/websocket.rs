@@ -101,12 +101,20 @@ impl Ws {
             name => format!("{name},"),
         };
         self.text(&format!("40{place}")).await;
-        match self.next().await {
-            Got::Text(text) => sid_of(
-                text.strip_prefix(&format!("40{place}"))
-                    .unwrap_or_else(|| panic!("{text} instead of a CONNECT")),
-            ),
-            other => panic!("{other:?} instead of a CONNECT"),
+        self.joined(&place).await
+    }
+
+    /// Awaits the answer to a CONNECT, and answers pings meanwhile.
+    pub(crate) async fn joined(&mut self, place: &str) -> String {
+        loop {
+            match self.next().await {
+                Got::Text(ping) if ping == "2" => self.text("3").await,
+                Got::Text(text) => {
+                    let connect = text.strip_prefix(&format!("40{place}"));
+                    return sid_of(connect.unwrap_or_else(|| panic!("{text} is no CONNECT")));
+                }
+                other => panic!("{other:?} instead of a CONNECT"),
+            }
         }
     }
 
