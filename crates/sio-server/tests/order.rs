@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use sio_server::{Ack, Namespace, Value};
+use sio_server::{Ack, Call, CallError, Namespace, Value};
 use support::{Got, House, Polling, Road, Ws, config, frame, on_every_road, within};
 use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
@@ -58,6 +58,29 @@ on_every_road! {
             })
             .collect();
         assert_eq!(texts(&mut ws, expected.len()).await, expected);
+        ws.leave().await;
+        house.is_unharmed().await;
+    }
+
+    async fn a_call_that_is_dropped_leaves_its_place_to_the_next(road: Road) {
+        let house = House::with(road, config(), |server| {
+            server.on("try", async |socket, ()| {
+                // More than one socket may have waiting.
+                for _ in 0..5000 {
+                    let call: Call<()> = socket.call("nobody", &());
+                    drop(call);
+                }
+                let answer: Result<u32, CallError> = socket.call("ask", &()).await;
+                Ack(answer.ok())
+            })
+        })
+        .await;
+        let mut ws = house.client().await;
+        ws.text(r#"420["try"]"#).await;
+        let asked = texts(&mut ws, 5001).await.pop().unwrap();
+        let id = asked.strip_prefix("42").unwrap().strip_suffix(r#"["ask"]"#).unwrap();
+        ws.text(&format!("43{id}[7]")).await;
+        ws.expect_text("430[7]").await;
         ws.leave().await;
         house.is_unharmed().await;
     }
