@@ -70,8 +70,10 @@ pub(crate) struct Link {
     corked: bool,
     /// The socket takes no more bytes; the task waits until it does.
     blocked: bool,
-    /// Writing failed, and what follows from that is left to the task.
+    /// Something has happened to the session of which the consequences are left to the task.
     unsettled: bool,
+    /// The session is to be closed once what waits has been fetched.
+    closing: Option<Reason>,
     /// The task has gone.
     retired: bool,
 }
@@ -159,6 +161,7 @@ impl Conn {
                 corked: false,
                 blocked: false,
                 unsettled: false,
+                closing: None,
                 retired: false,
             }),
         })
@@ -259,6 +262,10 @@ impl Conn {
         let mut link = self.lock();
         if !link.has_websocket() {
             self.flush_link(&mut link, &[]);
+            if !link.outbox.is_empty() {
+                link.closing = Some(reason);
+                return;
+            }
         }
         link.session.close(reason, Instant::now());
         self.settle(&mut link);
@@ -438,6 +445,13 @@ impl Conn {
                 link.keep(head, 0);
                 link.wake();
             }
+        }
+        if link.outbox.is_empty()
+            && let Some(reason) = link.closing.take()
+        {
+            link.session.close(reason, Instant::now());
+            link.unsettled = true;
+            link.wake();
         }
     }
 }
