@@ -2,8 +2,12 @@
 //!
 //! An ordinary program over the public API of `sio-server`. What it does on which event is the
 //! contract of the client matrix in `clients/`; it is configured by environment variables, listed
-//! at [`Settings`]. What the contract asks for and the server cannot do yet stands in
-//! `clients/missing.json`; clients see it as unknown events.
+//! at [`Settings`].
+//!
+//! What is not here yet, because the server cannot do it: the events `ask-room`, `fetch-full`,
+//! `server-side-emit`, `server-side-ask` and the namespace `/guarded` (clients see an unknown event
+//! or namespace; what the matrix skips for it is in `clients/missing.json`); the settings `EIO3`,
+//! `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`, `EIO_ECHO`, and `PMD` for Socket.IO.
 
 mod handlers;
 mod roads;
