@@ -34,8 +34,13 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
     // No sanitizer: those need a nightly toolchain, and no crate of ours has unsafe code.
     // Value profile: without it libFuzzer does not find its way past opcodes and lengths.
     run.args(["fuzz", "run", "--sanitizer", "none", &target]);
+    // These read the streams that `frame` reads.
+    let seeds = match target.as_str() {
+        "differential" | "header" => "frame",
+        own => own,
+    };
     run.arg(fuzz.join("corpus").join(&target))
-        .arg(fuzz.join("seeds").join(&target));
+        .arg(fuzz.join("seeds").join(seeds));
     run.args([
         "--",
         "-use_value_profile=1",
