@@ -7,8 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::Deserialize;
-use sio_server::{Ack, Arguments, CallError, Io, Namespace, Target, Value};
+use serde::{Deserialize, Serialize};
+use sio_server::{Ack, Arguments, CallError, Handshake, Io, Namespace, Socket, Target, Value};
 
 use crate::settings::Data;
 
@@ -154,6 +154,21 @@ pub(crate) fn handlers(
                 Err(_) => {}
             }
         })
+        .on("ask-room", async |socket, arguments: Arguments| {
+            let mut arguments = arguments.0.into_iter();
+            let (Some(rooms), Some(Value::String(event))) = (arguments.next(), arguments.next())
+            else {
+                return;
+            };
+            let payload = Arguments(arguments.collect());
+            let room = socket.everyone().to(names(rooms));
+            let asked = room.call(&event, &payload);
+            if let Ok(answers) = asked.timeout(Duration::from_millis(500)).await {
+                let timed_out = !answers.is_complete();
+                let values: Vec<Value> = answers.into_values();
+                socket.emit("room-answered", &(timed_out, values));
+            }
+        })
         .on("disconnect-me", async |socket, close: Option<bool>| {
             if close == Some(true) {
                 socket.disconnect_connection();
@@ -189,6 +204,10 @@ pub(crate) fn handlers(
             ids.sort_unstable();
             Ack(ids)
         })
+        .on("fetch-full", async |socket, room: String| {
+            let sockets = socket.everyone().to(&room).sockets::<Data>();
+            Ack(sockets.iter().map(Full::of).collect::<Vec<_>>())
+        })
         .on("disconnect-reason", async move |_, id: String| {
             Ack(asked.of(&id))
         })
@@ -200,6 +219,28 @@ pub(crate) fn handlers(
             *socket.data().value.lock().expect("nobody panics") = value;
         })
         .on("sync", async |_, ()| {})
+}
+
+/// What `fetch-full` tells of a socket.
+#[derive(Serialize)]
+struct Full {
+    id: String,
+    rooms: Vec<String>,
+    data: Value,
+    handshake: Handshake,
+}
+
+impl Full {
+    fn of(socket: &Socket<Data>) -> Self {
+        let mut rooms = socket.rooms();
+        rooms.sort_unstable();
+        Self {
+            id: socket.id().into(),
+            rooms,
+            data: socket.data().value.lock().expect("nobody panics").clone(),
+            handshake: socket.handshake(),
+        }
+    }
 }
 
 /// `[rooms], [except], event, …args`

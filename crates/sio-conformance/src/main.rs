@@ -4,9 +4,8 @@
 //! contract of the client matrix in `clients/`; it is configured by environment variables, listed
 //! at [`Settings`].
 //!
-//! What is not here yet, because the server cannot do it: the events `ask-room`, `fetch-full`,
-//! `server-side-emit`, `server-side-ask` and the namespace `/guarded` (clients see an unknown event
-//! or namespace; what the matrix skips for it is in `clients/missing.json`); the settings `EIO3`,
+//! What is not here yet, because the server cannot do it: the events `server-side-emit`,
+//! `server-side-ask` and the namespace `/guarded` (clients see an unknown event or namespace; what the matrix skips for it is in `clients/missing.json`); the settings `EIO3`,
 //! `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`, `EIO_ECHO`, and `PMD` for Socket.IO.
 
 mod handlers;

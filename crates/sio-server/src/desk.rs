@@ -196,7 +196,15 @@ impl Desk {
                     return Ok(());
                 };
                 let core = self.seats[index].socket.core();
-                match packet.id.and_then(|id| core.take_ack(id)) {
+                // Ids of calls to many are odd, see `Rounds`.
+                if let Some(id) = packet.id.filter(|id| id % 2 == 1) {
+                    let args = Args::ack(packet.data, attachments);
+                    let read = contain("the reading of an answer", || {
+                        core.place.rounds().answer(id, core.id, args)
+                    });
+                    return Ok(read.unwrap_or(Ok(()))?);
+                }
+                match packet.id.and_then(|id| core.take_ack(id / 2)) {
                     Some(waiting) => {
                         let attachments = attachments.iter_mut().map(std::mem::take).collect();
                         let data = packet.data.into();

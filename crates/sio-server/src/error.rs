@@ -21,8 +21,8 @@ pub enum CallError {
     /// the peer did not answer in time
     #[error("the peer did not answer in time")]
     Timeout,
-    /// too many calls of this socket wait for an answer
-    #[error("too many calls of this socket wait for an answer")]
+    /// too many calls wait for an answer
+    #[error("too many calls wait for an answer")]
     TooManyAcks,
 }
 

@@ -1,8 +1,14 @@
 //! What is known of a client when it asks to join a namespace.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    net::SocketAddr,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeStruct};
+use sio_packet::{Object, Value};
 
 use crate::{conn::Conn, error::Refuse, io::Io, place::Place};
 
@@ -51,13 +57,21 @@ impl Handshake {
         self.conn.facts.target()
     }
 
-    /// A parameter of the request's query, decoded.
+    /// A parameter of the request's query, decoded; the first of its name.
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.queries()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All parameters of the request's query, decoded, in their order.
+    pub fn queries(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         let pairs = self.conn.facts.query().split('&');
-        let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs
-            .find(|(key, _)| percent_decode(key) == name)
-            .map(|(_, value)| percent_decode(value))
+        let pairs = pairs.filter(|pair| !pair.is_empty());
+        pairs.map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decode(key), percent_decode(value))
+        })
     }
 
     /// The peer of the TCP connection, where it is known: a proxy's, if there is one.
@@ -78,6 +92,35 @@ impl Handshake {
     /// The handle of the server.
     pub fn io(&self) -> Io {
         Io::from_hub(Arc::clone(&self.conn.hub))
+    }
+}
+
+/// As the object that Node calls `handshake`.
+impl Serialize for Handshake {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let headers = self.headers();
+        let headers: Object = headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), Value::String(value.into())))
+            .collect();
+        let query: Object = self
+            .queries()
+            .map(|(name, value)| (name, Value::String(value.into())))
+            .collect();
+        let address = self.address().map(|address| address.ip().to_string());
+        let issued = self.time().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let auth: Value = self.auth().unwrap_or_default();
+        let mut facts = serializer.serialize_struct("Handshake", 9)?;
+        facts.serialize_field("headers", &headers)?;
+        facts.serialize_field("time", &httpdate::fmt_http_date(self.time()))?;
+        facts.serialize_field("address", &address.unwrap_or_default())?;
+        facts.serialize_field("xdomain", &self.header("origin").is_some())?;
+        facts.serialize_field("secure", &self.is_secure())?;
+        let millis = u64::try_from(issued.as_millis()).unwrap_or(u64::MAX);
+        facts.serialize_field("issued", &millis)?;
+        facts.serialize_field("url", self.url())?;
+        facts.serialize_field("query", &query)?;
+        facts.serialize_field("auth", &auth)?;
+        facts.end()
     }
 }
 

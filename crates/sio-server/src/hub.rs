@@ -23,6 +23,34 @@ use crate::{
 /// Maps that the sessions are spread over, so that threads rarely meet.
 const SPREAD: usize = 16;
 
+/// A namespace by its name, of a server that may not have been started yet.
+#[derive(Clone)]
+pub(crate) struct Address {
+    hub: Arc<OnceLock<Arc<Hub>>>,
+    namespace: Arc<str>,
+}
+
+impl Address {
+    pub(crate) fn new(hub: Arc<OnceLock<Arc<Hub>>>, namespace: Arc<str>) -> Self {
+        Self { hub, namespace }
+    }
+
+    pub(crate) fn of(&self, namespace: &str) -> Self {
+        Self::new(Arc::clone(&self.hub), namespace.into())
+    }
+
+    /// The server, once it has been started.
+    pub(crate) fn hub(&self) -> Option<&Arc<Hub>> {
+        self.hub.get()
+    }
+
+    /// The namespace, while it is open.
+    pub(crate) fn place(&self) -> Option<Arc<Place>> {
+        let realm = self.hub()?.existing(&self.namespace)?;
+        Some(Arc::clone(realm.place()))
+    }
+}
+
 pub(crate) struct Hub {
     pub(crate) config: Config,
     /// The same as `config.engine`, shared by the sessions.

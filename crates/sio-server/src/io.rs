@@ -1,6 +1,9 @@
 //! The server as everybody else sees it: a handle to emit with, from anywhere.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde::Serialize;
 use sio_rooms::Selection;
@@ -8,8 +11,7 @@ use sio_rooms::Selection;
 use crate::{
     conn::Command,
     event::EventName,
-    hub::Hub,
-    namespace::Realm,
+    hub::{Address, Hub},
     target::{RoomNames, Sent, Target},
 };
 
@@ -32,15 +34,13 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Io {
-    hub: Arc<OnceLock<Arc<Hub>>>,
-    namespace: Arc<str>,
+    address: Address,
 }
 
 impl Io {
     pub(crate) fn from_cell(hub: Arc<OnceLock<Arc<Hub>>>) -> Self {
         Self {
-            hub,
-            namespace: "/".into(),
+            address: Address::new(hub, "/".into()),
         }
     }
 
@@ -52,17 +52,13 @@ impl Io {
     #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         Self {
-            hub: Arc::clone(&self.hub),
-            namespace: namespace.into(),
+            address: self.address.of(namespace),
         }
     }
 
     /// Everybody in the namespace.
     pub fn everyone(&self) -> Target {
-        match self.realm() {
-            Some(realm) => Target::new(Arc::clone(realm.place()), Selection::everyone()),
-            None => Target::nobody(),
-        }
+        Target::at(self.address.clone(), Selection::everyone())
     }
 
     /// The members of a room, or of several; a socket's id is a room, too.
@@ -82,7 +78,7 @@ impl Io {
 
     /// Sockets in the namespace.
     pub fn len(&self) -> usize {
-        self.realm().map_or(0, |realm| realm.place().len())
+        self.address.place().map_or(0, |place| place.len())
     }
 
     /// Whether nobody is in the namespace.
@@ -92,22 +88,26 @@ impl Io {
 
     /// Sockets in a room; does not depend on how many there are.
     pub fn room_len(&self, room: &str) -> usize {
-        self.realm().map_or(0, |realm| realm.place().room_len(room))
+        self.address.place().map_or(0, |place| place.room_len(room))
+    }
+
+    /// The rooms of the namespace, with how many sockets are in each. Looks at each room; that every
+    /// socket's id is a room of its own is left out.
+    pub fn rooms(&self) -> BTreeMap<String, usize> {
+        self.address
+            .place()
+            .map_or_else(BTreeMap::new, |place| place.rooms())
     }
 
     /// Connections, whatever they have joined.
     pub fn connections(&self) -> usize {
-        self.hub.get().map_or(0, |hub| hub.session_count())
+        self.address.hub().map_or(0, |hub| hub.session_count())
     }
 
     /// Closes all connections; clients see `transport close` and come back when they can.
     pub fn close(&self) {
-        if let Some(hub) = self.hub.get() {
+        if let Some(hub) = self.address.hub() {
             hub.for_each_session(|conn| conn.command(Command::Shutdown));
         }
-    }
-
-    fn realm(&self) -> Option<Arc<dyn Realm>> {
-        self.hub.get()?.existing(&self.namespace)
     }
 }

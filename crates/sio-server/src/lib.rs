@@ -127,6 +127,7 @@
 //! repository.
 
 mod call;
+mod calls;
 mod config;
 mod conn;
 mod cors;
@@ -160,6 +161,7 @@ mod wheel;
 mod wire;
 
 pub use call::Call;
+pub use calls::{Answers, Calls};
 pub use config::{Config, Cookie, Cors};
 pub use eio_transport::Reason;
 pub use error::{CallError, DisconnectReason, Refuse, StartError};

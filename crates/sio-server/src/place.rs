@@ -1,16 +1,22 @@
 //! The sockets and rooms of one namespace.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use eio_transport::Parcel;
+use serde::de::DeserializeOwned;
 use sio_packet::{Attachments, WriteError};
 use sio_rooms::{MemberId, Rooms, Selection};
 
 use crate::{
+    calls::{Asked, Rounds},
     conn::{Conn, Mode},
+    error::CallError,
     hub::Hub,
     namespace::Realm,
     socket::{AnySocket, SocketId},
@@ -34,6 +40,8 @@ pub(crate) struct Place {
     /// one that stays.
     visitors: Option<AtomicUsize>,
     parts: Box<[Mutex<Part>]>,
+    /// Calls to many that wait for answers.
+    rounds: Rounds,
 }
 
 /// A namespace that somebody is about to enter: it is not closed meanwhile.
@@ -83,6 +91,7 @@ impl Place {
             hub,
             visitors,
             parts: seeds.map(part).collect(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -139,6 +148,21 @@ impl Place {
         self.parts().map(|part| part.len()).sum()
     }
 
+    pub(crate) fn rounds(&self) -> &Rounds {
+        &self.rounds
+    }
+
+    /// The rooms there are, with how many are in each.
+    pub(crate) fn rooms(&self) -> BTreeMap<String, usize> {
+        let mut rooms = BTreeMap::new();
+        for part in self.parts() {
+            for room in part.rooms() {
+                *rooms.entry(room.to_owned()).or_insert(0) += part.room_len(room);
+            }
+        }
+        rooms
+    }
+
     /// Sockets in a room.
     pub(crate) fn room_len(&self, room: &str) -> usize {
         self.parts().map(|part| part.room_len(room)).sum()
@@ -167,6 +191,48 @@ impl Place {
             });
         }
         Ok(reached)
+    }
+
+    /// Asks everybody selected. The packet is written once, with one ack id for all.
+    pub(crate) fn ask<R: DeserializeOwned + Send + 'static>(
+        self: &Arc<Self>,
+        who: &Selection,
+        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments, u64) -> Result<(), WriteError>,
+    ) -> Result<Asked<R>, CallError> {
+        let Some(hub) = self.hub() else {
+            return Ok(Asked::nobody());
+        };
+        let sockets = self.select(who);
+        let ids = sockets.iter().map(|socket| socket.core().id);
+        let (asked, ack) = Asked::open(self, ids)?;
+        let parcel = turn::with_encoder(|encoder| {
+            encode(&mut encoder.frames, &mut encoder.attachments, ack)?;
+            Ok::<_, WriteError>(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
+        })?;
+        for socket in sockets {
+            let core = socket.core();
+            let mut dirty = hub.shards[core.conn.shard_index()].dirty();
+            if core.is_gone() || !core.conn.offer(&parcel, Mode::Reliable, &mut dirty) {
+                drop(dirty);
+                asked.gone(core.id);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// How many are selected; for a room, or everybody, this does not depend on how many they are.
+    pub(crate) fn count(&self, who: &Selection) -> usize {
+        let mut rooms = who.rooms();
+        match (rooms.next(), rooms.next(), who.exceptions().len()) {
+            (None, _, 0) => self.len(),
+            (Some(room), None, 0) => {
+                let in_part = |part: MutexGuard<'_, Part>| {
+                    part.room_len(room) + usize::from(part.member(room).is_some())
+                };
+                self.parts().map(in_part).sum()
+            }
+            _ => self.parts().map(|part| part.select(who).count()).sum(),
+        }
     }
 
     /// The sockets selected, each at most once.

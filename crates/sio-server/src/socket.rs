@@ -1,6 +1,7 @@
 //! A client in a namespace, as handlers see it.
 
 use std::{
+    any::Any,
     fmt,
     future::Future,
     pin::Pin,
@@ -63,7 +64,7 @@ pub(crate) struct Core {
 }
 
 /// The public id of a socket: 20 characters, never the id of its session.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SocketId(pub(crate) Sid);
 
 impl AsRef<str> for SocketId {
@@ -81,6 +82,7 @@ pub(crate) struct AckText {
 /// A socket whose data's type is not known here.
 pub(crate) trait AnySocket: Send + Sync {
     fn core(&self) -> &Core;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     /// The handler of the connection, if there is one.
     fn connected(self: Arc<Self>) -> Option<Task>;
     /// The handler of the disconnection, if there is one.
@@ -245,6 +247,12 @@ impl<D: Send + Sync + 'static> Socket<D> {
         Self { inner }
     }
 
+    /// The socket, if its data is a `D`.
+    pub(crate) fn from_any(socket: Arc<dyn AnySocket>) -> Option<Self> {
+        let inner = socket.into_any().downcast().ok()?;
+        Some(Self { inner })
+    }
+
     pub(crate) fn core(&self) -> &Core {
         &self.inner.core
     }
@@ -309,6 +317,10 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         &self.core
     }
 
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
     fn connected(self: Arc<Self>) -> Option<Task> {
         let table = Arc::clone(&self.table);
         table
@@ -344,7 +356,7 @@ impl Core {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.gone.load(Ordering::SeqCst)
     }
 
     /// Remembers the place in the index; once, right after entering.
@@ -354,7 +366,8 @@ impl Core {
 
     /// Takes the socket out of the namespace. True for the one caller who did it.
     pub(crate) fn leave(&self) -> bool {
-        if self.gone.swap(true, Ordering::AcqRel) {
+        // In one order with the opening of rounds, see `Rounds`.
+        if self.gone.swap(true, Ordering::SeqCst) {
             return false;
         }
         if let Some(member) = self.member.get() {
@@ -362,6 +375,7 @@ impl Core {
             self.place.exit(self.conn.shard_index(), *member);
         }
         // Whoever waits for an answer learns at once that none will come.
+        self.place.rounds().gone(self.id);
         drop(
             self.acks
                 .lock()
@@ -452,7 +466,7 @@ impl Core {
                 out,
                 attachments,
                 self.place.name(),
-                Some(id),
+                Some(id * 2),
                 event,
                 payload,
             )

@@ -1,11 +1,19 @@
 //! Whom an emit is for, and the emit itself.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use sio_rooms::Selection;
 
-use crate::{conn::Mode, event::EventName, frames, place::Place, socket};
+use crate::{
+    calls::{Asked, Calls},
+    conn::Mode,
+    event::{Answer, EventName},
+    frames,
+    hub::Address,
+    place::Place,
+    socket::{self, AnySocket, Socket},
+};
 
 /// What became of an emit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +24,8 @@ pub struct Sent {
 
 /// Some of the sockets of a namespace, chosen by rooms and ids.
 ///
-/// Immutable: each method returns a narrower or wider target, so one may be kept and used again.
+/// Immutable: each method returns a narrower or wider target, so one may be kept and used again. It
+/// chooses anew each time it is used: those who are there then.
 ///
 /// ```
 /// # fn f(io: sio_server::Io) {
@@ -28,25 +37,33 @@ pub struct Sent {
 #[derive(Clone)]
 #[must_use = "a target does nothing until something is emitted to it"]
 pub struct Target {
-    place: Option<Arc<Place>>,
+    whence: Whence,
     selection: Selection,
     mode: Mode,
+}
+
+/// Where those who are chosen are.
+#[derive(Clone)]
+enum Whence {
+    /// In the namespace of this name, whenever it is looked for.
+    Named(Address),
+    /// In the namespace of a socket.
+    Known(Arc<Place>),
 }
 
 impl Target {
     pub(crate) fn new(place: Arc<Place>, selection: Selection) -> Self {
         Self {
-            place: Some(place),
+            whence: Whence::Known(place),
             selection,
             mode: Mode::Reliable,
         }
     }
 
-    /// A target in a namespace that nobody is in.
-    pub(crate) fn nobody() -> Self {
+    pub(crate) fn at(address: Address, selection: Selection) -> Self {
         Self {
-            place: None,
-            selection: Selection::everyone(),
+            whence: Whence::Named(address),
+            selection,
             mode: Mode::Reliable,
         }
     }
@@ -73,33 +90,95 @@ impl Target {
     ///
     /// A payload that cannot be written reaches nobody and is logged.
     pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
-        let Some(place) = &self.place else {
-            return Sent { reached: 0 };
-        };
         let event = event.event_name();
-        let sent = place.emit(&self.selection, self.mode, |out, attachments| {
-            frames::event(out, attachments, place.name(), None, event, payload)
-        });
-        match sent {
-            Ok(reached) => Sent { reached },
-            Err(error) => {
+        let emit = |place: &Arc<Place>| {
+            place.emit(&self.selection, self.mode, |out, attachments| {
+                frames::event(out, attachments, place.name(), None, event, payload)
+            })
+        };
+        match self.with_place(emit) {
+            Some(Ok(reached)) => Sent { reached },
+            Some(Err(error)) => {
                 tracing::error!(event, %error, "a payload could not be written");
                 Sent { reached: 0 }
             }
+            None => Sent { reached: 0 },
         }
+    }
+
+    /// Asks everybody chosen and waits for their answers, for
+    /// [`Config::ack_timeout`](crate::Config::ack_timeout) unless told otherwise. A socket that goes
+    /// meanwhile is not waited for.
+    ///
+    /// The event is sent now; the returned value is awaited for the answers. What came in time is
+    /// there also if not all of it came, together with who did not answer:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sio_server::{CallError, Socket};
+    /// # async fn f(socket: Socket) -> Result<(), CallError> {
+    /// let votes = socket.to("jury").call("vote", &()).timeout(Duration::from_secs(5)).await?;
+    /// for (id, why) in &votes.missing {
+    ///     println!("{id} did not vote: {why}");
+    /// }
+    /// let sum: u32 = votes.into_values().iter().sum();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call<T, A, R>(&self, event: impl EventName<T, A>, payload: &T) -> Calls<R>
+    where
+        T: Serialize + ?Sized,
+        A: Answer<R>,
+        R: DeserializeOwned + Send + 'static,
+    {
+        let event = event.event_name();
+        let ask = |place: &Arc<Place>| {
+            let timeout = place.hub().map(|hub| hub.config.ack_timeout);
+            let asked = place.ask(&self.selection, |out, attachments, ack| {
+                frames::event(out, attachments, place.name(), Some(ack), event, payload)
+            });
+            Calls::new(asked, timeout.unwrap_or_default())
+        };
+        self.with_place(ask)
+            .unwrap_or_else(|| Calls::new(Ok(Asked::nobody()), Duration::ZERO))
+    }
+
+    /// How many sockets are chosen. For a room, or for everybody, this does not depend on how many
+    /// they are.
+    pub fn count(&self) -> usize {
+        self.with_place(|place| place.count(&self.selection))
+            .unwrap_or(0)
     }
 
     /// The ids of the sockets chosen.
     pub fn ids(&self) -> Vec<String> {
-        self.sockets()
+        self.any_sockets()
             .iter()
             .map(|socket| socket.core().id.as_ref().to_owned())
             .collect()
     }
 
+    /// The sockets chosen, with their data, rooms and handshakes: Node's `fetchSockets`.
+    ///
+    /// `D` is the type of their data, that is, of their namespace; sockets of another one are not
+    /// among them.
+    ///
+    /// ```
+    /// # struct User { name: String }
+    /// # fn f(io: sio_server::Io) {
+    /// for socket in io.of("/members").to("staff").sockets::<User>() {
+    ///     println!("{} is in {:?}", socket.data().name, socket.rooms());
+    /// }
+    /// # }
+    /// ```
+    pub fn sockets<D: Send + Sync + 'static>(&self) -> Vec<Socket<D>> {
+        let sockets = self.any_sockets().into_iter();
+        sockets.filter_map(Socket::from_any).collect()
+    }
+
     /// Makes the sockets chosen join a room, or several.
     pub fn join(&self, rooms: impl RoomNames) {
-        for socket in self.sockets() {
+        for socket in self.any_sockets() {
             rooms.each(&mut |room| {
                 socket.core().join(room);
             });
@@ -108,27 +187,43 @@ impl Target {
 
     /// Makes the sockets chosen leave a room, or several.
     pub fn leave(&self, rooms: impl RoomNames) {
-        for socket in self.sockets() {
+        for socket in self.any_sockets() {
             rooms.each(&mut |room| socket.core().leave_room(room));
         }
     }
 
     /// Puts the sockets chosen out of the namespace.
     pub fn disconnect(&self) {
-        self.sockets().iter().for_each(socket::remove);
+        self.any_sockets().iter().for_each(socket::remove);
     }
 
     /// Closes the connections of the sockets chosen, with all their namespaces.
     pub fn disconnect_connections(&self) {
-        for socket in self.sockets() {
+        for socket in self.any_sockets() {
             socket.core().conn.command(crate::conn::Command::Disconnect);
         }
     }
 
-    fn sockets(&self) -> Vec<Arc<dyn socket::AnySocket>> {
-        self.place
-            .as_ref()
-            .map_or_else(Vec::new, |place| place.select(&self.selection))
+    fn any_sockets(&self) -> Vec<Arc<dyn AnySocket>> {
+        self.with_place(|place| place.select(&self.selection))
+            .unwrap_or_default()
+    }
+
+    /// `None` while there is no such namespace.
+    fn with_place<R>(&self, f: impl FnOnce(&Arc<Place>) -> R) -> Option<R> {
+        match &self.whence {
+            Whence::Known(place) => Some(f(place)),
+            Whence::Named(address) => Some(f(&address.place()?)),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("selection", &self.selection)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 

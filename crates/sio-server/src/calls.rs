@@ -1,0 +1,354 @@
+//! An event that waits for the answers of many.
+//!
+//! One packet goes to everybody who is chosen, so its ack id is one, too. Ids of a socket's own
+//! calls are even, those of [`Rounds`] are odd: an ack tells by its id who waits for it.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::RandomState;
+use serde::de::DeserializeOwned;
+use sio_packet::{Args, ReadError};
+
+use crate::{error::CallError, place::Place, socket::SocketId};
+
+/// Rounds that may be open in a namespace at a time, as calls of a socket.
+const MAX_OPEN: usize = sio_rooms::Acks::<()>::LIMIT;
+
+/// A call to all sockets of a [`Target`](crate::Target), sent already; awaiting it yields the
+/// [`Answers`].
+///
+/// It ends when everybody chosen has answered or gone, and when its time is over. Dropping it
+/// forgets the answers.
+#[must_use = "the answers come when this is awaited; to ask for none, emit"]
+pub struct Calls<R> {
+    asked: Result<Asked<R>, CallError>,
+    sent: Instant,
+    timeout: Duration,
+}
+
+/// What came of a call to many.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Answers<R> {
+    /// Who answered what, in the order the answers came. Who is a socket's id.
+    pub given: Vec<(String, R)>,
+    /// Who did not answer, and why: not in time, gone, or with something that is not an `R`.
+    pub missing: Vec<(String, CallError)>,
+}
+
+impl<R> Answers<R> {
+    /// Whether everybody answered.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// The answers alone.
+    pub fn into_values(self) -> Vec<R> {
+        self.given.into_iter().map(|(_, answer)| answer).collect()
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> Calls<R> {
+    pub(crate) fn new(asked: Result<Asked<R>, CallError>, timeout: Duration) -> Self {
+        Self {
+            asked,
+            sent: Instant::now(),
+            timeout,
+        }
+    }
+
+    /// Waits until this long after the event was sent, instead of
+    /// [`Config::ack_timeout`](crate::Config::ack_timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Looks at each answer when it comes: `f` gets a socket's id and what it answered, or why it
+    /// did not; once for each socket chosen.
+    ///
+    /// # Errors
+    ///
+    /// If nothing was sent: the payload could not be written, or too many calls are open.
+    pub async fn each(
+        self,
+        mut f: impl FnMut(&str, Result<R, CallError>),
+    ) -> Result<(), CallError> {
+        let deadline = (self.sent + self.timeout).into();
+        let asked = self.asked?;
+        let round = &asked.round;
+        loop {
+            match tokio::time::timeout_at(deadline, round.next()).await {
+                Ok(Some((who, answer))) => f(who.as_ref(), answer),
+                Ok(None) => return Ok(()),
+                Err(_) => break,
+            }
+        }
+        for who in round.give_up() {
+            f(who.as_ref(), Err(CallError::Timeout));
+        }
+        Ok(())
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> IntoFuture for Calls<R> {
+    type Output = Result<Answers<R>, CallError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let mut answers = Answers {
+                given: Vec::new(),
+                missing: Vec::new(),
+            };
+            self.each(|who, answer| match answer {
+                Ok(answer) => answers.given.push((who.into(), answer)),
+                Err(error) => answers.missing.push((who.into(), error)),
+            })
+            .await?;
+            Ok(answers)
+        })
+    }
+}
+
+impl<R> fmt::Debug for Calls<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A round that is going on; it is closed by its drop.
+pub(crate) struct Asked<R> {
+    round: Arc<Round<R>>,
+    of: Option<(Arc<Place>, u64)>,
+}
+
+impl<R> Asked<R> {
+    /// A round of nobody.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            round: Arc::new(Round::new(std::iter::empty())),
+            of: None,
+        }
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> Asked<R> {
+    /// Opens a round for `sockets` and returns its ack id with it. What is told of them from now on
+    /// is heard.
+    pub(crate) fn open(
+        place: &Arc<Place>,
+        sockets: impl Iterator<Item = SocketId>,
+    ) -> Result<(Self, u64), CallError> {
+        let round = Arc::new(Round::new(sockets));
+        let number = place
+            .rounds()
+            .open(Arc::clone(&round) as Arc<dyn AnyRound>)?;
+        let asked = Self {
+            round,
+            of: Some((Arc::clone(place), number)),
+        };
+        Ok((asked, number * 2 + 1))
+    }
+
+    /// A socket was not reached, or is gone.
+    pub(crate) fn gone(&self, who: SocketId) {
+        self.round.gone(who);
+    }
+}
+
+impl<R> Drop for Asked<R> {
+    fn drop(&mut self) {
+        if let Some((place, number)) = &self.of {
+            place.rounds().close(*number);
+        }
+    }
+}
+
+/// The rounds that are open in one namespace.
+#[derive(Default)]
+pub(crate) struct Rounds {
+    /// How many are in the table: a socket that leaves looks at this only, nearly always.
+    count: AtomicUsize,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Arc<dyn AnyRound>, RandomState>,
+}
+
+impl Rounds {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, round: Arc<dyn AnyRound>) -> Result<u64, CallError> {
+        let mut table = self.table();
+        if table.open.len() >= MAX_OPEN {
+            return Err(CallError::TooManyAcks);
+        }
+        let number = table.next;
+        table.next += 1;
+        table.open.insert(number, round);
+        // Before the caller looks whether a socket has gone: one that goes either finds the round or
+        // is found gone.
+        self.count.store(table.open.len(), Ordering::SeqCst);
+        Ok(number)
+    }
+
+    fn close(&self, number: u64) {
+        let mut table = self.table();
+        let closed = table.open.remove(&number);
+        self.count.store(table.open.len(), Ordering::SeqCst);
+        if table.open.is_empty() {
+            table.open = HashMap::default();
+        }
+        drop(table);
+        drop(closed);
+    }
+
+    /// An ack of this (odd) id came from a socket. One that nobody waits for is still checked.
+    pub(crate) fn answer(&self, id: u64, who: SocketId, args: Args<'_>) -> Result<(), ReadError> {
+        let round = self.table().open.get(&(id / 2)).cloned();
+        match round {
+            Some(round) => round.answer(who, args),
+            None => args.validate(),
+        }
+    }
+
+    /// A socket has left.
+    pub(crate) fn gone(&self, who: SocketId) {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let open: Vec<_> = self.table().open.values().cloned().collect();
+        for round in open {
+            round.gone(who);
+        }
+    }
+}
+
+/// A round whose answers' type is not known here.
+trait AnyRound: Send + Sync {
+    fn answer(&self, who: SocketId, args: Args<'_>) -> Result<(), ReadError>;
+    fn gone(&self, who: SocketId);
+}
+
+/// Who has been asked, and what has been heard of them.
+struct Round<R>(Mutex<State<R>>);
+
+struct State<R> {
+    silent: HashSet<SocketId, RandomState>,
+    /// Answers that are being read at the moment.
+    reading: usize,
+    heard: VecDeque<(SocketId, Result<R, CallError>)>,
+    waker: Option<Waker>,
+}
+
+impl<R> Round<R> {
+    fn new(sockets: impl Iterator<Item = SocketId>) -> Self {
+        Self(Mutex::new(State {
+            silent: sockets.collect(),
+            reading: 0,
+            heard: VecDeque::new(),
+            waker: None,
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was heard next; `None` when nothing is to be heard any more.
+    async fn next(&self) -> Option<(SocketId, Result<R, CallError>)> {
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            if let Some(heard) = state.heard.pop_front() {
+                return Poll::Ready(Some(heard));
+            }
+            if state.silent.is_empty() && state.reading == 0 {
+                return Poll::Ready(None);
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Those who are silent, to whom nobody listens from now on.
+    fn give_up(&self) -> Vec<SocketId> {
+        self.lock().silent.drain().collect()
+    }
+
+    fn tell(&self, who: SocketId, answer: Result<R, CallError>) {
+        let mut state = self.lock();
+        state.heard.push_back((who, answer));
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<R: DeserializeOwned + Send> AnyRound for Round<R> {
+    fn answer(&self, who: SocketId, args: Args<'_>) -> Result<(), ReadError> {
+        {
+            let mut state = self.lock();
+            if !state.silent.remove(&who) {
+                drop(state);
+                return args.validate();
+            }
+            state.reading += 1;
+        }
+        // Reading is the application's code: not under the lock, and whatever becomes of it is told.
+        let mut report = Report {
+            round: self,
+            who,
+            answer: Some(Err(CallError::Disconnected)),
+        };
+        match args.read() {
+            Err(error) if error.is_malformed() => return Err(error),
+            answer => report.answer = Some(answer.map_err(CallError::Answer)),
+        }
+        Ok(())
+    }
+
+    fn gone(&self, who: SocketId) {
+        let waited = self.lock().silent.remove(&who);
+        if waited {
+            self.tell(who, Err(CallError::Disconnected));
+        }
+    }
+}
+
+/// Tells what was read, also if reading panicked.
+struct Report<'a, R> {
+    round: &'a Round<R>,
+    who: SocketId,
+    answer: Option<Result<R, CallError>>,
+}
+
+impl<R> Drop for Report<'_, R> {
+    fn drop(&mut self) {
+        self.round.lock().reading -= 1;
+        if let Some(answer) = self.answer.take() {
+            self.round.tell(self.who, answer);
+        }
+    }
+}
