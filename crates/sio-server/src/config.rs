@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::{cors::Cors, proxies::Proxies};
+
 /// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
 ///
 /// ```
@@ -20,8 +22,11 @@ pub struct Config {
     pub engine: eio_transport::Config,
     /// The Socket.IO layer: attachments, lengths of names.
     pub packet: sio_packet::Limits,
-    /// Who may read our answers from a page of another origin. Default nobody.
+    /// Whose pages may connect and read our answers, on every transport. Default our own: a page that
+    /// is served from elsewhere, be it another port, has to be named here.
     pub cors: Cors,
+    /// The proxies whose word about the client is taken. Default nobody's.
+    pub proxies: Proxies,
     /// The folder of the browser client (`dist` of the npm package `socket.io-client`), served at
     /// `{path}socket.io.js` and its siblings. Default none: those paths answer 404.
     pub client_files: Option<PathBuf>,
@@ -65,6 +70,7 @@ impl Default for Config {
             engine: eio_transport::Config::default(),
             packet: sio_packet::Limits::default(),
             cors: Cors::default(),
+            proxies: Proxies::default(),
             client_files: None,
             cookie: None,
             max_queued_bytes: 4 << 20,
@@ -80,22 +86,6 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
         }
     }
-}
-
-/// The `Access-Control-*` headers of our answers.
-///
-/// They tell a browser whose pages may read an answer; they do not keep anybody from sending a
-/// request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cors {
-    /// Any page, without credentials: `Access-Control-Allow-Origin: *`.
-    Any,
-    /// Pages of these origins, with credentials.
-    Origins(Vec<String>),
-    /// No header: only pages of our own origin.
-    #[default]
-    SameOrigin,
 }
 
 /// `Set-Cookie: {name}={sid}; Path=/; HttpOnly; SameSite=Lax` on the handshake answer.

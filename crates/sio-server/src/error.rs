@@ -104,6 +104,14 @@ pub enum StartError {
     /// two namespaces are called {0}
     #[error("two namespaces are called {0}")]
     DuplicateNamespace(String),
+    /// {origin:?} is no origin to allow: {error}
+    #[error("{origin:?} is no origin to allow: {error}")]
+    Origin {
+        /// What was given.
+        origin: String,
+        /// What is wrong with it.
+        error: ws_handshake::PatternError,
+    },
     /// the path {0:?} does not begin and end with a slash
     #[error("the path {0:?} does not begin and end with a slash")]
     Path(String),

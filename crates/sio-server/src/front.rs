@@ -125,6 +125,10 @@ impl Head {
             return self.hand_over(stream, bytes);
         };
         let fields = Fields(request.headers);
+        let gate = &self.hub.gate;
+        if gate.check_page(&fields, Some(self.peer), None).is_err() {
+            return self.hand_over(stream, bytes);
+        }
         let Ok(upgrade) = Upgrade::check("GET", Version::HTTP_11, &fields) else {
             return self.hand_over(stream, bytes);
         };

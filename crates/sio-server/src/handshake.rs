@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -79,14 +79,36 @@ impl Handshake {
         self.conn.facts.peer
     }
 
+    /// The address of the client itself, as far as it is known: the peer's, or what the proxies that
+    /// are trusted ([`Config::proxies`](crate::Config::proxies)) say in `X-Forwarded-For`.
+    pub fn client_address(&self) -> Option<IpAddr> {
+        let forwarded: Vec<_> = self.forwarded("x-forwarded-for").collect();
+        let proxies = &self.conn.hub.config.proxies;
+        proxies.client(self.address(), forwarded.into_iter())
+    }
+
     /// When the connection was opened.
     pub fn time(&self) -> SystemTime {
         self.conn.facts.time
     }
 
-    /// Whether the request came over TLS, as far as this server can tell.
+    /// Whether the request came over TLS, as far as this server can tell, or a proxy that is trusted
+    /// says so in `X-Forwarded-Proto`.
     pub fn is_secure(&self) -> bool {
-        self.conn.facts.secure
+        let peer = self.address().map(|peer| peer.ip());
+        let told = || {
+            let mut protocols = self.forwarded("x-forwarded-proto");
+            let first = protocols.next().and_then(|list| list.split(',').next());
+            first.is_some_and(|protocol| protocol.trim().eq_ignore_ascii_case("https"))
+        };
+        self.conn.facts.secure || self.conn.hub.config.proxies.trusts(peer) && told()
+    }
+
+    /// The values of a header of which there may be several.
+    fn forwarded(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers()
+            .filter(move |(header, _)| header.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// The handle of the server.

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     conn::Conn,
     entropy,
+    gate::Gate,
     namespace::{Mounted, Realm},
     panic::contain,
     place::{Place, Stay, Visit},
@@ -55,6 +56,7 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     /// The same as `config.engine`, shared by the sessions.
     pub(crate) engine: Arc<eio_transport::Config>,
+    pub(crate) gate: Gate,
     pub(crate) shards: Box<[Shard]>,
     sessions: [Mutex<HashMap<Sid, Arc<Conn>, RandomState>>; SPREAD],
     mounted: Box<[Box<dyn Mounted>]>,
@@ -70,6 +72,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(
         config: Config,
+        gate: Gate,
         shards: usize,
         mounted: Vec<Box<dyn Mounted>>,
         fallback: Option<Fallback>,
@@ -78,6 +81,7 @@ impl Hub {
         let hub = Arc::new(Self {
             engine: Arc::new(config.engine.clone()),
             config,
+            gate,
             shards: (0..shards).map(|_| Shard::new(now)).collect(),
             sessions: std::array::from_fn(|_| Mutex::default()),
             mounted: mounted.into(),

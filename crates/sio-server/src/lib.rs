@@ -140,16 +140,19 @@ mod facts;
 mod files;
 mod frames;
 mod front;
+mod gate;
 mod handshake;
 mod hub;
 mod io;
 mod lane;
 mod listen;
 mod namespace;
+mod notice;
 mod outbox;
 mod panic;
 mod place;
 mod polling;
+mod proxies;
 mod server;
 mod service;
 mod session;
@@ -162,7 +165,8 @@ mod wire;
 
 pub use call::Call;
 pub use calls::{Answers, Calls};
-pub use config::{Config, Cookie, Cors};
+pub use config::{Config, Cookie};
+pub use cors::Cors;
 pub use eio_transport::Reason;
 pub use error::{CallError, DisconnectReason, Refuse, StartError};
 pub use event::{Ack, Answer, Any, Event, EventName, Reply};
@@ -170,6 +174,7 @@ pub use handshake::Handshake;
 pub use io::Io;
 pub use listen::Bound;
 pub use namespace::Namespace;
+pub use proxies::{Network, NetworkError, Proxies};
 pub use server::{Runtime, Server};
 pub use service::{Layer, Layered, PeerAddr, Service};
 pub use sio_packet::{Arguments, Limits as PacketLimits, Value};
@@ -177,6 +182,7 @@ pub use sio_packet::{Arguments, Limits as PacketLimits, Value};
 pub use socket::Responder;
 pub use socket::Socket;
 pub use target::{RoomNames, Sent, Target};
+pub use ws_handshake::PatternError;
 
 /// The examples of the READMEs are tests, too.
 #[cfg(doctest)]

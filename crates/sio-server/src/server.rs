@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     error::{DisconnectReason, StartError},
     event::{Any, EventName, Reply},
+    gate::Gate,
     hub::Hub,
     io::Io,
     listen::{Bound, Threads},
@@ -261,7 +262,8 @@ impl Server {
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(StartError::DuplicateNamespace(pair[0].into()));
         }
-        let hub = Hub::new(self.config, shards, mounted, self.fallback);
+        let gate = Gate::new(&self.config)?;
+        let hub = Hub::new(self.config, gate, shards, mounted, self.fallback);
         let _ = self.hub.set(Arc::clone(&hub));
         Ok(hub)
     }

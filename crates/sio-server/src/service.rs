@@ -14,7 +14,10 @@ use bytes::Bytes;
 use eio_transport::{
     Claim, ErrorCode, Form, Known, Opening, Origin, Query, Route, Transport, route, write_open,
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+    uri::Authority,
+};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -79,17 +82,33 @@ impl Service {
         }
         self.ensure_running();
         let (parts, body) = request.into_parts();
-        let cors = self.hub.config.cors.clone();
-        let origin = parts.headers.get(header::ORIGIN).cloned();
-        let mut answer = if cors.is_preflight(&parts.method) {
+        let name = &parts.uri.path()[self.hub.config.path.len()..];
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        // A page of anybody may bring in a script, and no more than that is served.
+        let client_file = is_read && files::is_client_file(name);
+        let gate = &self.hub.gate;
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+        let authority = parts.uri.authority().map(Authority::as_str);
+        let checked = gate.check_page(&parts.headers, peer, authority);
+        if let (Err(error), false) = (checked, client_file) {
+            gate.log_refused_page(error, &parts.headers, peer, authority);
+            return refuse(ErrorCode::Forbidden, form(&parts));
+        }
+        let hub = Arc::clone(&self.hub);
+        let origin = parts.headers.get(header::ORIGIN);
+        let origin = origin.filter(|_| checked.is_ok()).cloned();
+        let mut answer = if client_file {
+            let folder = self.hub.config.client_files.as_deref();
+            files::serve(folder.map(AsRef::<Path>::as_ref), name, &parts.headers).await
+        } else if gate.pages.is_preflight(&parts.method) {
             let mut answer = status(StatusCode::NO_CONTENT);
             let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-            cors.apply_preflight(asked, answer.headers_mut());
+            gate.pages.apply_preflight(asked, answer.headers_mut());
             answer
         } else {
             self.dispatch(parts, body).await
         };
-        cors.apply(origin.as_ref(), answer.headers_mut());
+        hub.gate.pages.apply(origin.as_ref(), answer.headers_mut());
         answer
     }
 
@@ -104,11 +123,6 @@ impl Service {
     }
 
     async fn dispatch<B: Body>(self, mut parts: Parts, body: B) -> Answer {
-        let name = &parts.uri.path()[self.hub.config.path.len()..];
-        if parts.method == Method::GET && files::is_client_file(name) {
-            let folder = self.hub.config.client_files.as_deref();
-            return files::serve(folder.map(AsRef::<Path>::as_ref), name, &parts.headers).await;
-        }
         let form = form(&parts);
         let uri = parts.uri.clone();
         let query = Query::parse(uri.query());
@@ -354,25 +368,20 @@ fn text_answer(kind: &'static str, body: Bytes) -> Answer {
 /// An error of the protocol: JSON for a plain request, text and the end of the connection for one
 /// that asked to leave HTTP.
 fn refuse(code: ErrorCode, form: Form) -> Answer {
-    match form {
-        Form::Plain => {
-            let mut answer = text_answer(
-                "application/json",
-                Bytes::from_static(code.json().as_bytes()),
-            );
-            *answer.status_mut() =
-                StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-            answer
-        }
-        Form::Upgrade => {
-            let mut answer =
-                text_answer("text/html", Bytes::from_static(code.message().as_bytes()));
-            *answer.status_mut() = StatusCode::BAD_REQUEST;
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(header::CONNECTION, close);
-            answer
-        }
+    let json = "application/json";
+    let (status, kind, body) = match (form, code) {
+        (Form::Plain, _) => (code.status(), json, code.json()),
+        // RFC 6455 §4.2.2: who may not is told so by 403.
+        (Form::Upgrade, ErrorCode::Forbidden) => (code.status(), json, code.json()),
+        (Form::Upgrade, _) => (400, "text/html", code.message()),
+    };
+    let mut answer = text_answer(kind, Bytes::from_static(body.as_bytes()));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    if form == Form::Upgrade {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
     }
+    answer
 }
 
 /// A handshake that is malformed: its own status, and a sentence about it.

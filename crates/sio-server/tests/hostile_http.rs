@@ -116,7 +116,7 @@ on_every_road! {
             ],
             [
                 ("Sec-WebSocket-Extensions", Some("constructor, __proto__")),
-                ("Origin", Some("null")),
+                ("Origin", Some("http://localhost")),
             ],
         ] {
             let answer = ask(&house, handshake(&target, &changes)).await;

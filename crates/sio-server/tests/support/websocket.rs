@@ -47,6 +47,18 @@ impl Ws {
         ws
     }
 
+    /// The same, with more fields in the request.
+    pub(crate) async fn upgrade_with(address: SocketAddr, query: &str, fields: &str) -> Self {
+        let mut request = request(query);
+        request.truncate(request.len() - 2);
+        request.extend_from_slice(format!("{fields}\r\n").as_bytes());
+        let mut peer = Peer::connect(address).await;
+        peer.send(&request).await;
+        let mut ws = Self::over(peer);
+        ws.accepted(query).await;
+        ws
+    }
+
     /// One whose handshake has been sent, with `glued` in the same write.
     pub(crate) async fn ask(address: SocketAddr, query: &str, glued: &[u8]) -> Self {
         let mut request = request(query);
