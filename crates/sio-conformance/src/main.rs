@@ -8,6 +8,8 @@
 //! `server-side-ask` and the namespace `/guarded` (clients see an unknown event or namespace; what the matrix skips for it is in `clients/missing.json`); the settings `EIO3`,
 //! `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`, `EIO_ECHO`, and `PMD` for Socket.IO.
 
+#[cfg(feature = "ws-echo")]
+mod echo;
 mod handlers;
 mod roads;
 mod settings;

@@ -1,10 +1,11 @@
-"""Autobahn's cases, by kosoku, against the server argv[1]; the report into the folder argv[2]; the
-cases that fit one of the globs argv[3:]."""
+"""Autobahn's cases, by kosoku: against the server argv[2] (argv[1] is `server`), or as the server that the
+program argv[2] connects to (`client`). The report goes into the folder argv[3]; the cases are those that
+fit one of the globs argv[4:]."""
 
 import asyncio
 import sys
 
-from kosoku import FailureError, run_fuzzingclient
+from kosoku import FailureError, run_fuzzingclient, run_fuzzingserver
 from kosoku._report import write_reports
 from kosoku.cases import CASES
 
@@ -21,12 +22,28 @@ def mended(on_message):
     return receive
 
 
-async def main(server, folder, *globs):
+async def against_server(url, globs):
+    return await run_fuzzingclient(url, globs, None, concurrency=2)
+
+
+async def against_client(program, globs):
+    async with run_fuzzingserver(globs, port=0) as server:
+        client = await asyncio.create_subprocess_exec(program, f"{server.address}:{server.port}")
+        results = asyncio.ensure_future(server.get_result())
+        # A client that fails never asks for the verdicts.
+        if await client.wait() != 0:
+            results.cancel()
+            sys.exit(f"{program} failed")
+        return await results
+
+
+async def main(peer, address, folder, *globs):
     for name, case in CASES.items():
         if name.startswith(("12.", "13.")):
             case.onMessage = mended(case.onMessage)
+    run = {"client": against_client, "server": against_server}[peer]
     try:
-        results = await run_fuzzingclient(server, list(globs), None, concurrency=1)
+        results = await run(address, list(globs))
     except FailureError as failure:
         results = failure.results
     write_reports(results, folder, produce_html=False)
@@ -40,7 +57,11 @@ async def main(server, folder, *globs):
     ]
     for result in failed:
         print(f"{result.case_id}: {result.behavior.value}, close {result.behavior_close.value}")
-    print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    informational = sum(result.behavior.value == "INFORMATIONAL" for result in results)
+    print(
+        f"{len(results) - len(failed)} passed, {informational} of them informational, "
+        f"{len(failed)} failed"
+    )
     return not results or bool(failed)
 
 

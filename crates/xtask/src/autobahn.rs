@@ -1,9 +1,9 @@
-//! `cargo xtask autobahn`: the Autobahn suite against the WebSocket layer, as the conformance server
-//! serves it with `WS_ECHO=1`.
+//! `cargo xtask autobahn`: the Autobahn suite against the WebSocket layer, on both sides of it: the
+//! conformance server with `WS_ECHO=1`, and the program `autobahn-client`.
 //!
 //! Autobahn's own program is Python 2; the package `kosoku` drives its case files on Python 3.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use crate::{
     install, place,
@@ -19,18 +19,58 @@ const GROUPS: &str = "1-7,9,10,12,13";
 /// All groups, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(3600);
 
+/// Which side of ours is looked at.
+#[derive(Clone, Copy, PartialEq)]
+enum Peer {
+    Client,
+    Server,
+}
+
+impl Peer {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
 pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
     use lexopt::prelude::*;
 
     let mut chosen = GROUPS.to_owned();
+    let mut only = None;
     while let Some(arg) = args.next()? {
         match arg {
             Long("groups") => chosen = args.value()?.string()?,
+            Long("only") => {
+                only = Some(match args.value()?.string()?.as_str() {
+                    "client" => Peer::Client,
+                    "server" => Peer::Server,
+                    other => return Err(Failure::new(format!("{other}: client or server"))),
+                });
+            }
             arg => return Err(arg.unexpected().into()),
         }
     }
-    let groups = groups(&chosen)?;
+    prepare()?;
+    for peer in [Peer::Server, Peer::Client] {
+        if only.is_none_or(|only| only == peer) {
+            against(peer, &chosen)?;
+        }
+    }
+    Ok(())
+}
 
+/// Every case, on both sides.
+pub(crate) fn all() -> Result<(), Failure> {
+    prepare()?;
+    // One slow side does not hide what the other would say.
+    let server = against(Peer::Server, GROUPS);
+    against(Peer::Client, GROUPS).and(server)
+}
+
+fn prepare() -> Result<(), Failure> {
     install::python()?;
     say(format!("pip: {KOSOKU}"));
     succeed(
@@ -38,37 +78,46 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
             .args(["-m", "pip", "install", "--disable-pip-version-check"])
             .args(["--no-input", "--progress-bar=off", "--quiet", KOSOKU]),
     )?;
-    say("cargo: building the conformance server with its WebSocket echo");
+    say("cargo: building the conformance server with its WebSocket echo, and the client");
     succeed(
         Command::new("cargo")
             .current_dir(place::root())
             .args(["build", "--quiet", "--package", "sio-conformance"])
             .args(["--features", "ws-echo"]),
-    )?;
-
-    say(format!("autobahn: groups {chosen}"));
-    let mut command = Command::new(place::program("conformance-server"));
-    command.env("WS_ECHO", "1").env_remove("ROAD");
-    let server = Server::start(&mut command, place::logs().join("server-for-autobahn.log"))?;
-    let log = place::logs().join("autobahn.log");
-    let result = succeed_within(
-        Command::new(place::python())
-            .arg("-B")
-            .arg(place::root().join("crates/xtask/src/autobahn.py"))
-            .arg(server.url().replace("http:", "ws:") + "/ws-echo")
-            .arg(reports())
-            .args(groups.iter().map(|group| format!("{group}.*"))),
-        LIMIT,
-        &log,
-    );
-    print!("{}", fs::read_to_string(&log)?);
-    println!("reports: {}", reports().display());
-    result?;
-    server.stop()
+    )
 }
 
-fn reports() -> PathBuf {
-    place::xtask().join("autobahn")
+fn against(peer: Peer, chosen: &str) -> Result<(), Failure> {
+    let groups = groups(chosen)?;
+    say(format!("autobahn: our {}, groups {chosen}", peer.name()));
+    let reports = place::xtask().join("autobahn").join(peer.name());
+    let log = place::logs().join(format!("autobahn-{}.log", peer.name()));
+    let mut suite = Command::new(place::python());
+    suite
+        .arg("-B")
+        .arg(place::root().join("crates/xtask/src/autobahn.py"))
+        .arg(peer.name());
+    let server = match peer {
+        Peer::Client => {
+            suite.arg(place::program("autobahn-client"));
+            None
+        }
+        Peer::Server => {
+            let mut command = Command::new(place::program("conformance-server"));
+            command.env("WS_ECHO", "1").env_remove("ROAD");
+            let server =
+                Server::start(&mut command, place::logs().join("server-for-autobahn.log"))?;
+            suite.arg(server.url().replace("http:", "ws:") + "/ws-echo");
+            Some(server)
+        }
+    };
+    suite.arg(&reports);
+    suite.args(groups.iter().map(|group| format!("{group}.*")));
+    let result = succeed_within(&mut suite, LIMIT, &log);
+    print!("{}", fs::read_to_string(&log)?);
+    println!("reports: {}", reports.display());
+    result?;
+    server.map_or(Ok(()), Server::stop)
 }
 
 /// The numbers in a list such as `1-7,9`.

@@ -33,15 +33,17 @@ cargo xtask test [--only PART]...
       fuzz      every fuzz target builds
       clients   the Node and Python clients against the server on every road
       browser   the chat in Chromium
+      autobahn  Autobahn's 517 cases against the WebSocket layer, server and client
 
 cargo xtask conformance [--road ROAD]... [--client CLIENT]... [--match REGEX]
     The clients alone. ROAD: listen, service, axum. CLIENT: node, python.
     --match runs the tests whose name it fits (Node) or whose name contains it (Python).
     --reference runs them against Node's own server instead: a test that fails there is wrong.
 
-cargo xtask autobahn [--groups GROUPS]
-    Autobahn's cases against the WebSocket layer. GROUPS: a list such as 1-7,9,10, which are the cases
-    without compression and take seconds; all with 12 and 13, minutes. NON-STRICT is a failure.
+cargo xtask autobahn [--groups GROUPS] [--only client|server]
+    Autobahn's cases against the WebSocket layer, our server and our client. GROUPS: a list such as
+    1-7,9,10, which are the cases without compression and take seconds; all with 12 and 13, minutes.
+    NON-STRICT is a failure.
 
 cargo xtask fuzz TARGET [--seconds N]
     Runs a fuzz target on the stable toolchain, for 60 seconds unless told otherwise.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    browser, clients, place,
+    autobahn, browser, clients, place,
     run::{Failure, say, succeed},
 };
 
@@ -15,7 +15,7 @@ struct Part {
     run: fn() -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part {
         name: "fmt",
         run: || cargo(&["fmt", "--all", "--check"], &[]),
@@ -62,6 +62,10 @@ const PARTS: [Part; 7] = [
     Part {
         name: "browser",
         run: browser::run,
+    },
+    Part {
+        name: "autobahn",
+        run: autobahn::all,
     },
 ];
 
