@@ -54,6 +54,17 @@ pub enum ParseError {
     /// the packet type is unknown
     #[error("the packet type is unknown")]
     Kind,
+    /// malformed msgpack
+    #[error("malformed msgpack at byte {offset}: {problem}")]
+    Msgpack {
+        /// Bytes from the beginning of the message.
+        offset: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// the namespace does not begin with a slash, or holds a comma
+    #[error("the namespace does not begin with a slash, or holds a comma")]
+    Namespace,
     /// the namespace is too long
     #[error("the namespace is {len} bytes long, more than {limit}")]
     NamespaceTooLong {
@@ -65,6 +76,9 @@ pub enum ParseError {
     /// a binary packet declares no attachments
     #[error("a binary packet declares no attachments")]
     NoAttachments,
+    /// a parser refused the message
+    #[error("a parser refused the message: {0}")]
+    Parser(&'static str),
     /// the payload does not have the shape that the packet type asks for
     #[error("the payload does not have the shape that {kind:?} asks for")]
     Payload {

@@ -1,4 +1,4 @@
-//! Socket.IO packets, protocol revision 5: events, acks and attachments, to text and back.
+//! Socket.IO packets, protocol revision 5: events, acks and attachments, to text (or msgpack) and back.
 //!
 //! # The packet
 //!
@@ -59,6 +59,12 @@
 //! # Ok::<(), sio_packet::WriteError>(())
 //! ```
 //!
+//! # Other encodings
+//!
+//! A client may be built with another *parser*: [`Msgpack`] speaks with those of the npm package
+//! `socket.io-msgpack-parser`, and a [`Parser`] of one's own with others. What they read is the same
+//! [`Packet`].
+//!
 //! # Arguments and types
 //!
 //! | Rust | arguments |
@@ -92,7 +98,9 @@ mod error;
 mod fault;
 mod key;
 mod limits;
+mod msgpack;
 mod packet;
+mod parser;
 mod placeholder;
 mod reader;
 mod reassembler;
@@ -109,7 +117,9 @@ pub use encode::{
 };
 pub use error::{ParseError, ReadError, WriteError};
 pub use limits::Limits;
+pub use msgpack::Msgpack;
 pub use packet::{Kind, Packet};
+pub use parser::{Form, Head, Message, Parser, Scratch};
 pub use reassembler::{Complete, Reassembler};
 pub use value::{Arguments, Object, Value};
 

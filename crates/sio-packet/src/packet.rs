@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use crate::parser::Head;
 use crate::reader::Reader;
 use crate::scanner::Scanner;
 use crate::string::plain_len;
@@ -103,6 +104,47 @@ impl<'a> Packet<'a> {
             data,
         };
         packet.check(limits)?;
+        Ok(packet)
+    }
+
+    /// A packet that came in another encoding, checked as if it had come as text. A packet of an
+    /// ordinary kind with attachments becomes one of the binary kind.
+    pub(crate) fn of_parts(
+        head: Head<'a>,
+        attachments: usize,
+        data: &'a str,
+        limits: &Limits,
+    ) -> Result<Self, ParseError> {
+        let Head {
+            kind,
+            namespace,
+            id,
+        } = head;
+        if namespace.len() > limits.max_namespace {
+            let (len, limit) = (namespace.len(), limits.max_namespace);
+            return Err(ParseError::NamespaceTooLong { len, limit });
+        }
+        // Neither could be said in text.
+        if !namespace.starts_with('/') || memchr(b',', namespace.as_bytes()).is_some() {
+            return Err(ParseError::Namespace);
+        }
+        let kind = match (kind, attachments) {
+            (kind, 0) => kind,
+            (Kind::Event, _) => Kind::BinaryEvent,
+            (Kind::Ack, _) => Kind::BinaryAck,
+            (kind, _) => return Err(ParseError::Payload { kind }),
+        };
+        let packet = Self {
+            kind,
+            attachments,
+            namespace,
+            id,
+            data,
+        };
+        packet.check(limits)?;
+        if id.is_some_and(|id| id > MAX_ID) {
+            return Err(ParseError::AckId);
+        }
         Ok(packet)
     }
 
@@ -294,7 +336,7 @@ fn trim(data: &str) -> &str {
 }
 
 /// JavaScript counts no further.
-const MAX_ID: u64 = (1 << 53) - 1;
+pub(crate) const MAX_ID: u64 = (1 << 53) - 1;
 const MAX_ID_DIGITS: usize = 16;
 
 #[cfg(test)]

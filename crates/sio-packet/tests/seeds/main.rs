@@ -6,6 +6,11 @@ use std::fs;
 use std::path::Path;
 
 #[test]
+fn sio_msgpack() {
+    run("sio_msgpack", oracle::sio_msgpack);
+}
+
+#[test]
 fn sio_parse() {
     run("sio_parse", oracle::sio_parse);
 }

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use sio_packet::{
-    Args, Arguments, Attachments, Kind, Limits, Packet, Reassembler, Value, read_auth, write_event,
+    Args, Arguments, Attachments, Kind, Limits, Message, Msgpack, Packet, Parser, Reassembler,
+    Scratch, Value, read_auth, write_event,
 };
 
 /// A packet is accepted only if serde_json accepts its data, and says the same; what was read of it
@@ -167,5 +168,39 @@ pub(crate) fn sio_reassemble(mut data: &[u8]) {
         }
         assert_eq!(reassembler.is_waiting(), due > 0);
         assert!(due <= limits.max_attachments);
+    }
+}
+
+/// A msgpack packet that is accepted is bounded in memory, has data that is JSON, and is the same
+/// packet when it has been written and read again.
+pub(crate) fn sio_msgpack(data: &[u8]) {
+    let limits = Limits::default();
+    let (mut scratch, mut another) = (Scratch::default(), Scratch::default());
+    let decoded = Msgpack.decode(Message::Binary(data), &limits, &mut scratch);
+    let Ok((packet, attachments)) = decoded else {
+        assert!(scratch.data.len() <= 6 * data.len() + 40 * scratch.attachments.len());
+        return;
+    };
+    assert!(packet.data.len() <= 6 * data.len() + 40 * attachments.len());
+    assert!(Msgpack.recognizes(Message::Binary(data)));
+    assert_eq!(packet.attachments, attachments.len());
+    if packet.data.is_empty() {
+        assert!(matches!(packet.kind, Kind::Connect | Kind::Disconnect));
+    } else {
+        serde_json::from_str::<IgnoredAny>(packet.data).expect("the data is JSON");
+    }
+    let mut out = Vec::new();
+    let slices: Vec<&[u8]> = attachments.iter().map(|bytes| &**bytes).collect();
+    Msgpack
+        .encode(&packet, &slices, &mut out)
+        .expect("what was read can be written");
+    let (again, read) = Msgpack
+        .decode(Message::Binary(&out), &limits, &mut another)
+        .expect("we wrote it");
+    assert_eq!(again, packet);
+    assert_eq!(read, attachments);
+    if matches!(packet.kind, Kind::Ack | Kind::BinaryAck) {
+        let args = Args::ack(packet.data, attachments);
+        args.read::<Arguments>().expect("nothing is malformed");
     }
 }
