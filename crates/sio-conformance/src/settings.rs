@@ -87,7 +87,7 @@ impl Settings {
         config.engine.upgrade_timeout = self.upgrade_timeout;
         config.engine.max_payload = self.max_payload;
         config.cors = Cors::Any;
-        config.cookie = self.cookie.then(|| Cookie { name: "io".into() });
+        config.cookie = self.cookie.then(|| Cookie::new("io"));
         config.client_files = env::var_os("SIO_CLIENT_DIR").map(Into::into);
         config
     }

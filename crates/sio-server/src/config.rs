@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{cors::Cors, proxies::Proxies};
+use crate::{cookie::Cookie, cors::Cors, proxies::Proxies};
 
 /// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
 ///
@@ -30,9 +30,16 @@ pub struct Config {
     /// The folder of the browser client (`dist` of the npm package `socket.io-client`), served at
     /// `{path}socket.io.js` and its siblings. Default none: those paths answer 404.
     pub client_files: Option<PathBuf>,
-    /// A cookie with the session id on the handshake answer, for sticky load balancers.
+    /// A cookie with the session id on the answer to the handshake of a client that polls, for sticky
+    /// load balancers.
     /// Default none.
     pub cookie: Option<Cookie>,
+    /// Answers to polls of at least so many bytes are compressed, where the client takes gzip or
+    /// deflate. `None` for never. Default 1024, as in Node: below it there is little to win.
+    ///
+    /// What compresses a secret next to something that an attacker chose tells its length (BREACH);
+    /// do not put both into one event.
+    pub compress_above: Option<usize>,
     /// Bytes that may wait for one connection. Above it the connection is closed: a stream with a
     /// hole in it would be worse. Default 4 MiB: four times the largest inbound message.
     pub max_queued_bytes: usize,
@@ -48,6 +55,9 @@ pub struct Config {
     /// CONNECT packets that one connection may send. Default 128: a client that is refused may
     /// try again, but not for ever.
     pub max_connect_attempts: u32,
+    /// Connections at the same time, by whatever transport. Above it a handshake is answered with 503.
+    /// Default none of its own: as many as the process may have descriptors, less 128.
+    pub max_connections: Option<usize>,
     /// Rooms that one socket may be in, its own not counted. Default 4096.
     pub max_rooms: usize,
     /// How long handlers that are still running may finish after their socket has gone.
@@ -73,11 +83,13 @@ impl Default for Config {
             proxies: Proxies::default(),
             client_files: None,
             cookie: None,
+            compress_above: Some(1024),
             max_queued_bytes: 4 << 20,
             max_pending_bytes: 1 << 20,
             ack_timeout: Duration::from_secs(60),
             max_namespaces: 32,
             max_connect_attempts: 128,
+            max_connections: None,
             max_rooms: 4096,
             linger: Duration::from_secs(30),
             shards: None,
@@ -86,11 +98,4 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
         }
     }
-}
-
-/// `Set-Cookie: {name}={sid}; Path=/; HttpOnly; SameSite=Lax` on the handshake answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cookie {
-    /// The cookie's name; Node's default is `io`.
-    pub name: String,
 }

@@ -80,9 +80,9 @@ enum Read {
 }
 
 impl Driver {
-    /// The task of a connection that is on a WebSocket already, or of one that polls.
+    /// The task of a connection that is on a WebSocket already, or of one that polls. It was counted
+    /// when it was admitted.
     pub(crate) fn new(conn: Arc<Conn>, wire: Option<Wire>) -> Self {
-        conn.hub.drivers.fetch_add(1, Ordering::Relaxed);
         Self {
             desk: Desk::new(conn),
             wire,
@@ -260,7 +260,7 @@ impl Driver {
             "a connection ended"
         );
         self.stage = Stage::Closing(None);
-        self.desk.conn.hub.remove_session(&self.desk.conn.sid);
+        self.desk.conn.hub.remove_session(&self.desk.conn);
         self.desk.end(reason, cx);
         self.desk.conn.pause_turn();
         if !self.is_closing() {
@@ -462,7 +462,7 @@ impl Drop for Driver {
     /// alive.
     fn drop(&mut self) {
         let conn = Arc::clone(&self.desk.conn);
-        conn.hub.remove_session(&conn.sid);
+        conn.hub.remove_session(&conn);
         self.desk.abandon();
         conn.retire();
         conn.hub.drivers.fetch_sub(1, Ordering::Release);

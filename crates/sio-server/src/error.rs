@@ -101,6 +101,9 @@ impl fmt::Display for DisconnectReason {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// no cookie can be made of {0:?} and its attributes
+    #[error("no cookie can be made of {0:?} and its attributes")]
+    Cookie(String),
     /// two namespaces are called {0}
     #[error("two namespaces are called {0}")]
     DuplicateNamespace(String),

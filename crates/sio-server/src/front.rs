@@ -27,6 +27,7 @@ use crate::{
     driver::Driver,
     entropy,
     facts::Facts,
+    gate::Admission,
     hub::Hub,
     listen::Replay,
     service::{PeerAddr, Service},
@@ -132,13 +133,16 @@ impl Head {
         let Ok(upgrade) = Upgrade::check("GET", Version::HTTP_11, &fields) else {
             return self.hand_over(stream, bytes);
         };
+        let Some(admission) = Admission::ask(&self.hub) else {
+            return self.hand_over(stream, bytes);
+        };
         let sid = entropy::id();
         let headers = fields.0.iter().map(|field| (field.name, field.value));
         let facts = Facts::new(Some(self.peer), false, request.path.unwrap_or("/"), headers);
         let unread = bytes[len..].to_vec();
         let io = WireIo::Tcp(Arc::new(stream));
         let (conn, driver) =
-            session::open_websocket(&self.hub, self.shard, sid, opening, facts, io, unread);
+            session::open_websocket(admission, self.shard, sid, opening, facts, io, unread);
         turn::with_encoder(|encoder| {
             let policy = Policy::default();
             upgrade
@@ -177,6 +181,9 @@ impl Head {
 fn opening(request: &httparse::Request<'_, '_>, hub: &Hub) -> Option<Opening> {
     if request.method != Some("GET") || request.version != Some(1) {
         return None;
+    }
+    if !hub.gate.hooks.is_empty() {
+        return None; // They want the request in another form.
     }
     let target = request.path?;
     let rest = target.strip_prefix(hub.config.path.as_str())?;

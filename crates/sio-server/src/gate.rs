@@ -1,28 +1,42 @@
 //! What stands in front of every request, whatever its transport and whichever road it came by.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
+use http::HeaderMap;
 use ws_handshake::Headers;
 
 use crate::{
     config::Config,
+    cookie::SetCookie,
     cors::{PageError, Pages},
     error::StartError,
+    hooks::Hooks,
+    hub::Hub,
     notice::{Notice, quoted},
     proxies::Proxies,
 };
 
 pub(crate) struct Gate {
     pub(crate) pages: Pages,
+    pub(crate) hooks: Hooks,
+    pub(crate) cookie: Option<SetCookie>,
     proxies: Proxies,
+    max_connections: usize,
     /// Pages that were refused.
     refused: Notice,
 }
 
 impl Gate {
-    pub(crate) fn new(config: &Config) -> Result<Self, StartError> {
+    pub(crate) fn new(config: &Config, hooks: Hooks) -> Result<Self, StartError> {
         Ok(Self {
             pages: Pages::new(&config.cors)?,
+            hooks,
+            cookie: config.cookie.as_ref().map(SetCookie::new).transpose()?,
+            max_connections: config.max_connections.unwrap_or_else(descriptors),
             proxies: config.proxies.clone(),
             refused: Notice::new(Instant::now()),
         })
@@ -66,6 +80,16 @@ impl Gate {
         );
     }
 
+    /// The address of the client that makes a request.
+    pub(crate) fn client(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
+        let forwarded: Vec<_> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        self.proxies.client(peer, forwarded.into_iter())
+    }
+
     /// Whom the request is for, where that is not what `Host` says.
     fn host<'h, H: Headers + ?Sized>(
         &self,
@@ -83,4 +107,52 @@ impl Gate {
         let named = named.and_then(first).map(<[u8]>::trim_ascii);
         named.filter(|name| !name.is_empty()).or(authority)
     }
+}
+
+/// Room for one connection, kept until it has gone.
+///
+/// [`Config::max_connections`] is what there is room for.
+pub(crate) struct Admission(Option<Arc<Hub>>);
+
+impl Admission {
+    /// `None` if the server is full.
+    pub(crate) fn ask(hub: &Arc<Hub>) -> Option<Self> {
+        let before = hub.drivers.fetch_add(1, Ordering::Relaxed);
+        let admission = Self(Some(Arc::clone(hub)));
+        // If not, the drop takes it back.
+        (before < hub.gate.max_connections).then_some(admission)
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        self.0
+            .as_ref()
+            .expect("because it is there until it is passed on")
+    }
+
+    /// Leaves it to the connection's task to give the room back.
+    pub(crate) fn pass_on(mut self) -> Arc<Hub> {
+        self.0
+            .take()
+            .expect("because it is there until it is passed on")
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(hub) = &self.0 {
+            hub.drivers.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+/// How many connections there may be by the number of descriptors that the process may have.
+fn descriptors() -> usize {
+    /// For listeners, files, and requests that have no session.
+    const OTHERS: usize = 128;
+    #[cfg(unix)]
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let limit = None::<u64>;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.map_or(usize::MAX, |limit| limit.saturating_sub(OTHERS).max(1))
 }

@@ -8,6 +8,7 @@ use std::{
 
 use eio_transport::Sid;
 use foldhash::fast::RandomState;
+use http::Request;
 
 use crate::{
     config::Config,
@@ -113,20 +114,35 @@ impl Hub {
         map.get(sid).cloned()
     }
 
+    /// An id for a new session; `None` if the application made one that is taken.
+    pub(crate) fn new_sid(&self, request: Option<&Request<()>>) -> Option<Sid> {
+        let (Some(generate), Some(request)) = (&self.gate.hooks.id, request) else {
+            return Some(entropy::id());
+        };
+        let sid = contain("the making of an id", || generate(request))?;
+        self.session(&sid).is_none().then_some(sid)
+    }
+
     pub(crate) fn add_session(&self, conn: &Arc<Conn>) {
         let mut map = self
             .session_map(&conn.sid)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        map.insert(conn.sid, Arc::clone(conn));
+        map.entry(conn.sid).or_insert_with(|| Arc::clone(conn));
     }
 
-    pub(crate) fn remove_session(&self, sid: &Sid) {
+    pub(crate) fn remove_session(&self, conn: &Arc<Conn>) {
         let mut map = self
-            .session_map(sid)
+            .session_map(&conn.sid)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        map.remove(sid);
+        // Ids that the application makes may meet.
+        if map
+            .get(&conn.sid)
+            .is_some_and(|held| Arc::ptr_eq(held, conn))
+        {
+            map.remove(&conn.sid);
+        }
         if map.is_empty() && map.capacity() > 1024 {
             map.shrink_to_fit();
         }

@@ -128,8 +128,10 @@
 
 mod call;
 mod calls;
+mod compress;
 mod config;
 mod conn;
+mod cookie;
 mod cors;
 mod desk;
 mod driver;
@@ -142,6 +144,7 @@ mod frames;
 mod front;
 mod gate;
 mod handshake;
+mod hooks;
 mod hub;
 mod io;
 mod lane;
@@ -165,12 +168,14 @@ mod wire;
 
 pub use call::Call;
 pub use calls::{Answers, Calls};
-pub use config::{Config, Cookie};
+pub use config::Config;
+pub use cookie::{Cookie, SameSite};
 pub use cors::Cors;
-pub use eio_transport::Reason;
+pub use eio_transport::{Reason, Sid};
 pub use error::{CallError, DisconnectReason, Refuse, StartError};
 pub use event::{Ack, Answer, Any, Event, EventName, Reply};
 pub use handshake::Handshake;
+pub use hooks::ClientAddr;
 pub use io::Io;
 pub use listen::Bound;
 pub use namespace::Namespace;

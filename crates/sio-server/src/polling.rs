@@ -20,6 +20,8 @@ pub(crate) enum Posted {
     Lost,
     /// The body is of a kind that is not taken; the session has ended.
     Unacceptable,
+    /// The body is compressed; it is not inflated, and the session has ended.
+    Encoded,
     Refused(ErrorCode),
 }
 
@@ -61,8 +63,11 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, headers: &HeaderMap, body: B)
     let kind = headers
         .get(header::CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes);
-    let encoded = headers.get(header::CONTENT_ENCODING);
-    if kind.is_some_and(|kind| kind.starts_with(b"application/octet-stream")) || encoded.is_some() {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Posted::Encoded; // The guard ends the session.
+    }
+    if kind.is_some_and(|kind| kind.starts_with(b"application/octet-stream")) {
         return Posted::Unacceptable; // The guard ends the session.
     }
     let config = &conn.hub.config;
@@ -148,6 +153,7 @@ impl Posted {
             Self::Ok => StatusCode::OK,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Lost => StatusCode::REQUEST_TIMEOUT,
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unacceptable | Self::Refused(_) => StatusCode::BAD_REQUEST,
         }
     }

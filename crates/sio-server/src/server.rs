@@ -17,6 +17,7 @@ use crate::{
     error::{DisconnectReason, StartError},
     event::{Any, EventName, Reply},
     gate::Gate,
+    hooks::Hooks,
     hub::Hub,
     io::Io,
     listen::{Bound, Threads},
@@ -54,6 +55,7 @@ pub struct Server {
     mounted: Vec<Box<dyn Mounted>>,
     runtime: Runtime,
     fallback: Option<Fallback>,
+    pub(crate) hooks: Hooks,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
@@ -89,6 +91,7 @@ impl Server {
             mounted: Vec::new(),
             runtime: Runtime::default(),
             fallback: None,
+            hooks: Hooks::default(),
             hub: Arc::new(OnceLock::new()),
         }
     }
@@ -262,7 +265,7 @@ impl Server {
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(StartError::DuplicateNamespace(pair[0].into()));
         }
-        let gate = Gate::new(&self.config)?;
+        let gate = Gate::new(&self.config, self.hooks)?;
         let hub = Hub::new(self.config, gate, shards, mounted, self.fallback);
         let _ = self.hub.set(Arc::clone(&hub));
         Ok(hub)

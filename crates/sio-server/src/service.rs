@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::{
-    Claim, ErrorCode, Form, Known, Opening, Origin, Query, Route, Transport, route, write_open,
+    Claim, ErrorCode, Form, Known, Opening, Origin, Query, Route, Sid, Transport, route, write_open,
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
@@ -27,10 +27,14 @@ use ws_frame::CloseFrame;
 use ws_handshake::{HandshakeError, Policy, Upgrade};
 
 use crate::{
+    compress::Coding,
     conn::{Command, Conn},
     entropy,
+    error::Refuse,
     facts::Facts,
     files,
+    gate::Admission,
+    hooks::{add_headers, decide},
     hub::Hub,
     listen::Replay,
     polling::{self, Posted},
@@ -94,6 +98,11 @@ impl Service {
             gate.log_refused_page(error, &parts.headers, peer, authority);
             return refuse(ErrorCode::Forbidden, form(&parts));
         }
+        let view = gate.hooks.headers.as_ref();
+        let view = view.and_then(|_| {
+            gate.hooks
+                .view(&parts, || gate.client(&parts.headers, peer))
+        });
         let hub = Arc::clone(&self.hub);
         let origin = parts.headers.get(header::ORIGIN);
         let origin = origin.filter(|_| checked.is_ok()).cloned();
@@ -109,6 +118,8 @@ impl Service {
             self.dispatch(parts, body).await
         };
         hub.gate.pages.apply(origin.as_ref(), answer.headers_mut());
+        let hook = hub.gate.hooks.headers.as_ref();
+        add_headers(hook, answer.headers_mut(), view.as_ref());
         answer
     }
 
@@ -153,16 +164,37 @@ impl Service {
         };
         match (route, conn) {
             (Route::Open(opening), _) => {
+                let view = match self.may_open(&parts).await {
+                    Ok(view) => view,
+                    Err(refusal) => return refuse_with(&refusal, form),
+                };
                 if let Err(refusal) = opening.check_revision(&self.hub.engine) {
                     return refuse(refusal.code, form);
                 }
-                match opening.transport {
-                    Transport::Polling => self.open_polling(opening, &parts),
-                    Transport::WebSocket => self.open_websocket(opening, &mut parts),
-                }
+                let Some(admission) = Admission::ask(&self.hub) else {
+                    return full();
+                };
+                let Some(sid) = self.hub.new_sid(view.as_ref()) else {
+                    return refuse(ErrorCode::BadRequest, form);
+                };
+                let hub = Arc::clone(&self.hub);
+                let mut answer = match opening.transport {
+                    Transport::Polling => self.open_polling(opening, admission, sid, &parts),
+                    Transport::WebSocket => {
+                        self.open_websocket(opening, admission, sid, &mut parts)
+                    }
+                };
+                let hook = hub.gate.hooks.initial_headers.as_ref();
+                add_headers(hook, answer.headers_mut(), view.as_ref());
+                answer
             }
             (Route::Poll, Some(conn)) => match polling::get(conn).await {
-                Ok(payload) => text_answer("text/plain; charset=UTF-8", payload),
+                Ok(payload) => {
+                    let threshold = self.hub.config.compress_above;
+                    let large = threshold.is_some_and(|threshold| payload.len() >= threshold);
+                    let coding = large.then(|| Coding::accepted(&parts.headers)).flatten();
+                    payload_answer("text/plain; charset=UTF-8", payload, coding).await
+                }
                 Err(code) => refuse(code, form),
             },
             (Route::Post, Some(conn)) => match polling::post(conn, &parts.headers, body).await {
@@ -176,27 +208,46 @@ impl Service {
         }
     }
 
-    fn open_polling(self, opening: Opening, parts: &Parts) -> Answer {
-        let (conn, driver) = session::open_polling(&self.hub, self.shard, opening, facts(parts));
+    /// Asks the application whether a request may open a connection, and returns it as hooks see it.
+    async fn may_open(&self, parts: &Parts) -> Result<Option<Request<()>>, Refuse> {
+        let gate = &self.hub.gate;
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+        let view = gate.hooks.view(parts, || gate.client(&parts.headers, peer));
+        if let (Some(allow), Some(view)) = (&gate.hooks.allow, &view) {
+            let patience = self.hub.engine.connect_timeout;
+            decide(&**allow, view.clone(), patience).await?;
+        }
+        Ok(view)
+    }
+
+    fn open_polling(
+        self,
+        opening: Opening,
+        admission: Admission,
+        sid: Sid,
+        parts: &Parts,
+    ) -> Answer {
+        let facts = facts(parts);
+        let (conn, driver) = session::open_polling(admission, self.shard, sid, opening, facts);
         tokio::spawn(driver);
         let mut packet = Vec::new();
         let upgrades = self.hub.engine.upgrades(Transport::Polling);
         write_open(&mut packet, &conn.sid, upgrades, &self.hub.engine);
         let mut answer = text_answer("text/plain; charset=UTF-8", packet.into());
-        if let Some(cookie) = &self.hub.config.cookie {
-            let cookie = format!(
-                "{}={}; Path=/; HttpOnly; SameSite=Lax",
-                cookie.name,
-                conn.sid.as_str()
-            );
-            if let Ok(cookie) = HeaderValue::try_from(cookie) {
-                answer.headers_mut().insert(header::SET_COOKIE, cookie);
-            }
+        if let Some(cookie) = &self.hub.gate.cookie {
+            let cookie = cookie.value(&conn.sid);
+            answer.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         answer
     }
 
-    fn open_websocket(self, opening: Opening, parts: &mut Parts) -> Answer {
+    fn open_websocket(
+        self,
+        opening: Opening,
+        admission: Admission,
+        sid: Sid,
+        parts: &mut Parts,
+    ) -> Answer {
         let (answer, upgrade) = match accept(parts) {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
@@ -205,9 +256,8 @@ impl Service {
         tokio::spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
             let (io, unread) = take_apart(upgraded);
-            let sid = entropy::id();
             let (conn, driver) =
-                session::open_websocket(&self.hub, self.shard, sid, opening, facts, io, unread);
+                session::open_websocket(admission, self.shard, sid, opening, facts, io, unread);
             let mut open = Vec::new();
             session::write_open_frame(&mut open, &self.hub, &sid);
             conn.say_raw(&open);
@@ -365,6 +415,19 @@ fn text_answer(kind: &'static str, body: Bytes) -> Answer {
     answer
 }
 
+/// The answer to a poll, compressed if the client takes that and it is worth it.
+async fn payload_answer(kind: &'static str, payload: Bytes, coding: Option<Coding>) -> Answer {
+    if let Some(coding) = coding
+        && let Some(encoded) = coding.encode(&payload).await
+    {
+        let mut answer = text_answer(kind, encoded);
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_ENCODING, coding.name());
+        return answer;
+    }
+    text_answer(kind, payload)
+}
+
 /// An error of the protocol: JSON for a plain request, text and the end of the connection for one
 /// that asked to leave HTTP.
 fn refuse(code: ErrorCode, form: Form) -> Answer {
@@ -381,6 +444,28 @@ fn refuse(code: ErrorCode, form: Form) -> Answer {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
     }
+    answer
+}
+
+/// What the application had against a request.
+fn refuse_with(refusal: &Refuse, form: Form) -> Answer {
+    let mut answer = refuse(ErrorCode::Forbidden, form);
+    let error = serde_json::json!({ "code": 4, "message": refusal.message });
+    *answer.body_mut() = Full::new(error.to_string().into());
+    answer
+}
+
+/// There is no room for another connection.
+fn full() -> Answer {
+    let body = r#"{"code":3,"message":"Too many connections"}"#;
+    let mut answer = text_answer("application/json", Bytes::from_static(body.as_bytes()));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    // Not all at once.
+    let [dice] = entropy::bytes();
+    let later = HeaderValue::from(1 + u16::from(dice % 10));
+    answer.headers_mut().insert(header::RETRY_AFTER, later);
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
     answer
 }
 

@@ -8,8 +8,8 @@ use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
 use crate::{
     conn::{Conn, Writer},
     driver::Driver,
-    entropy,
     facts::Facts,
+    gate::Admission,
     hub::Hub,
     wire::{Wire, WireIo},
 };
@@ -25,12 +25,13 @@ pub(crate) fn frames(hub: &Hub) -> Connection {
 
 /// A session that polls, and its task.
 pub(crate) fn open_polling(
-    hub: &Arc<Hub>,
+    admission: Admission,
     shard: u16,
+    sid: Sid,
     opening: Opening,
     facts: Facts,
 ) -> (Arc<Conn>, Driver) {
-    let conn = open(hub, shard, entropy::id(), opening, facts, Writer::None);
+    let conn = open(admission, shard, sid, opening, facts, Writer::None);
     let driver = Driver::new(Arc::clone(&conn), None);
     (conn, driver)
 }
@@ -38,7 +39,7 @@ pub(crate) fn open_polling(
 /// A session on a WebSocket, and its task. `sid` has been promised by the open packet, which is
 /// sent by the caller.
 pub(crate) fn open_websocket(
-    hub: &Arc<Hub>,
+    admission: Admission,
     shard: u16,
     sid: Sid,
     opening: Opening,
@@ -46,24 +47,25 @@ pub(crate) fn open_websocket(
     io: WireIo,
     unread: Vec<u8>,
 ) -> (Arc<Conn>, Driver) {
-    let wire = Wire::new(io, frames(hub), unread);
-    let conn = open(hub, shard, sid, opening, facts, wire.writer());
+    let wire = Wire::new(io, frames(admission.hub()), unread);
+    let conn = open(admission, shard, sid, opening, facts, wire.writer());
     let driver = Driver::new(Arc::clone(&conn), Some(wire));
     (conn, driver)
 }
 
 fn open(
-    hub: &Arc<Hub>,
+    admission: Admission,
     shard: u16,
     sid: Sid,
     opening: Opening,
     facts: Facts,
     writer: Writer,
 ) -> Arc<Conn> {
+    let hub = admission.pass_on();
     let engine = Arc::clone(&hub.engine);
     let session = Session::open(opening.revision, opening.transport, engine, Instant::now());
-    let conn = Conn::new(sid, shard, Arc::clone(hub), facts, session, writer);
-    hub.add_session(&conn);
+    let conn = Conn::new(sid, shard, hub, facts, session, writer);
+    conn.hub.add_session(&conn);
     // The first deadline is armed here.
     conn.drive(|_| ());
     conn

@@ -67,6 +67,22 @@ impl Peer {
 
     /// One answer, or `None` at the end of the connection.
     pub(crate) async fn try_answer(&mut self) -> Option<Answer> {
+        let (status, headers, body) = self.try_answer_bytes().await?;
+        let body = String::from_utf8(body).expect("text");
+        Some(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// The headers and the body of an answer whose body is no text.
+    pub(crate) async fn answer_bytes(&mut self) -> (HeaderMap, Vec<u8>) {
+        let (_, headers, body) = self.try_answer_bytes().await.expect("an answer");
+        (headers, body)
+    }
+
+    async fn try_answer_bytes(&mut self) -> Option<(u16, HeaderMap, Vec<u8>)> {
         loop {
             let mut fields = [httparse::EMPTY_HEADER; 64];
             let mut head = httparse::Response::new(&mut fields);
@@ -88,12 +104,7 @@ impl Peer {
                 if self.unread.len() >= len + body {
                     let rest = self.unread.split_off(len + body);
                     let whole = std::mem::replace(&mut self.unread, rest);
-                    let body = String::from_utf8(whole[len..].to_vec()).expect("text");
-                    return Some(Answer {
-                        status,
-                        headers,
-                        body,
-                    });
+                    return Some((status, headers, whole[len..].to_vec()));
                 }
             }
             if !self.read().await {
