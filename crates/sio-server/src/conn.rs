@@ -16,20 +16,24 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
     task::Waker,
     time::Instant,
 };
 
 use bytes::Bytes;
 use eio_transport::{Action, Parcel, PollId, Reason, Road, Session, Sid, Source};
-use sio_packet::Attachments;
+use sio_packet::{Attachments, WriteError};
 use tokio::{net::TcpStream, sync::oneshot};
 
 use crate::{
     facts::Facts,
     hub::Hub,
     outbox::{MAX_SLICES, Outbox},
+    parsers::{Speech, translate},
     shard::{Dirty, Shard},
     socket::AnySocket,
     turn,
@@ -49,6 +53,8 @@ pub(crate) struct Conn {
     pub(crate) hub: Arc<Hub>,
     /// What the handshake request said.
     pub(crate) facts: Facts,
+    /// How the client speaks ([`Speech`]); settled before it is in any namespace.
+    speech: AtomicU8,
     link: Mutex<Link>,
 }
 
@@ -149,6 +155,7 @@ impl Conn {
             shard,
             hub,
             facts,
+            speech: AtomicU8::new(Speech::OWN.bits()),
             link: Mutex::new(Link {
                 session,
                 outbox: Outbox::default(),
@@ -173,6 +180,20 @@ impl Conn {
 
     pub(crate) fn shard(&self) -> &Shard {
         &self.hub.shards[usize::from(self.shard)]
+    }
+
+    /// Which part of a namespace's index its sockets are in.
+    pub(crate) fn part_index(&self) -> usize {
+        self.speech()
+            .part(usize::from(self.shard), self.hub.shards.len())
+    }
+
+    pub(crate) fn speech(&self) -> Speech {
+        Speech::from_bits(self.speech.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_speech(&self, speech: Speech) {
+        self.speech.store(speech.bits(), Ordering::Relaxed);
     }
 
     /// This connection's address: what a turn is known by.
@@ -216,7 +237,27 @@ impl Conn {
     /// Says something to this client in its own turn, or queues it. Returns whether it was taken.
     ///
     /// `encode` appends complete frames; it runs without any lock, since it runs user code.
-    pub(crate) fn say<E>(
+    pub(crate) fn say<E: From<WriteError>>(
+        self: &Arc<Self>,
+        mode: Mode,
+        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        if let Some(parser) = self.speech().parser(&self.hub.parsers) {
+            let own = turn::with_encoder(|encoder| {
+                encode(&mut encoder.frames, &mut encoder.attachments)?;
+                Ok::<_, E>(Parcel::from_frames(encoder.frames.as_slice()))
+            })?;
+            let parcel = translate(parser, &own)?;
+            return self.say_frames(mode, |out, _| {
+                out.extend_from_slice(parcel.wire());
+                Ok::<_, E>(())
+            });
+        }
+        self.say_frames(mode, encode)
+    }
+
+    /// Like [`say`](Self::say), for frames that need no translation.
+    fn say_frames<E>(
         self: &Arc<Self>,
         mode: Mode,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,

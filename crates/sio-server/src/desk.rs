@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::Reason;
-use sio_packet::{Args, Kind, Packet, ParseError, ReadError, Reassembler};
+use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler};
 use smallvec::SmallVec;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     lane::Lane,
     namespace::Joining,
     panic::contain,
+    parsers::{self, Speech},
     place::{Outlet, Visit},
     socket::{AckText, AnySocket},
 };
@@ -32,6 +33,8 @@ pub(crate) struct Desk {
     /// Namespaces that this connection was put out of: what was under way to them is dropped.
     left: Vec<Box<str>>,
     reassembler: Reassembler,
+    /// How the client speaks, once it has said something; at once, where only one way is known.
+    speech: Option<Speech>,
     /// Bytes of events that wait for handlers.
     pending: usize,
     attempts: u32,
@@ -58,6 +61,8 @@ enum Fault {
     Parse(#[from] ParseError),
     #[error("{0}")]
     Read(#[from] ReadError),
+    #[error("the first message is one of no parser that is known here")]
+    Speech,
     #[error("a packet for {0:?}, which was not joined")]
     NotJoined(String),
     #[error("a second CONNECT for {0:?}")]
@@ -71,6 +76,7 @@ enum Fault {
 impl Desk {
     pub(crate) fn new(conn: Arc<Conn>) -> Self {
         Self {
+            speech: conn.hub.parsers.is_empty().then_some(Speech::OWN),
             conn,
             seats: SmallVec::new(),
             joining: Vec::new(),
@@ -108,7 +114,12 @@ impl Desk {
         if self.closed {
             return;
         }
-        if let Err(fault) = self.try_text(text, cx) {
+        let result = if self.speech == Some(Speech::OWN) {
+            self.try_text(text, cx)
+        } else {
+            self.try_message(Message::Text(text), cx)
+        };
+        if let Err(fault) = result {
             self.fail(&fault);
         }
     }
@@ -118,24 +129,56 @@ impl Desk {
         if self.closed {
             return;
         }
+        let result = if self.speech == Some(Speech::OWN) {
+            self.try_binary(data, cx)
+        } else {
+            self.try_message(Message::Binary(&data), cx)
+        };
+        if let Err(fault) = result {
+            self.fail(&fault);
+        }
+    }
+
+    fn try_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>) -> Result<(), Fault> {
         let data = match data {
             Cow::Borrowed(data) => Bytes::copy_from_slice(data),
             Cow::Owned(data) => Bytes::from(data),
         };
         let complete = self
             .reassembler
-            .push_binary(data, &self.conn.hub.config.packet);
-        let result = match complete {
-            Ok(None) => Ok(()),
-            Ok(Some(mut complete)) => {
-                let (packet, attachments) = complete.parts();
-                self.handle_packet(&packet, attachments, cx)
-            }
-            Err(error) => Err(error.into()),
+            .push_binary(data, &self.conn.hub.config.packet)?;
+        let Some(mut complete) = complete else {
+            return Ok(());
         };
-        if let Err(fault) = result {
-            self.fail(&fault);
-        }
+        let (packet, attachments) = complete.parts();
+        self.handle_packet(&packet, attachments, cx)
+    }
+
+    /// A message of a client that may speak another parser than the protocol's own.
+    #[cold]
+    fn try_message(&mut self, message: Message<'_>, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let hub = Arc::clone(&self.conn.hub);
+        let speech = match self.speech {
+            Some(speech) => speech,
+            None => {
+                let speech = Speech::of(message, &hub.parsers).ok_or(Fault::Speech)?;
+                self.conn.set_speech(speech);
+                *self.speech.insert(speech)
+            }
+        };
+        let Some(parser) = speech.parser(&hub.parsers) else {
+            return match message {
+                Message::Binary(data) => self.try_binary(Cow::Borrowed(data), cx),
+                Message::Text(text) => self.try_text(text, cx),
+            };
+        };
+        parsers::with_scratch(|scratch| {
+            let limits = &hub.config.packet;
+            let decoded = contain("a parser", || parser.decode(message, limits, scratch));
+            let (packet, attachments) =
+                decoded.unwrap_or(Err(ParseError::Parser("it panicked")))?;
+            self.handle_packet(&packet, attachments, cx)
+        })
     }
 
     fn try_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
@@ -320,7 +363,7 @@ impl Desk {
             conn: Arc::clone(&self.conn),
             socket: Arc::clone(&socket),
         };
-        core.set_member(place.part(self.conn.shard_index()).enter(id, outlet));
+        core.set_member(place.part(self.conn.part_index()).enter(id, outlet));
         self.left.retain(|left| **left != *place.name());
         let mut lane = Lane::default();
         if let Some(task) = Arc::clone(&socket).connected() {

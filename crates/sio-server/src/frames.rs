@@ -8,7 +8,7 @@ use sio_packet::{Attachments, WriteError};
 use ws_frame::{OpCode, write_frame};
 
 /// The Engine.IO packet type that stands in front of every Socket.IO packet.
-const MESSAGE: u8 = b'4';
+pub(crate) const MESSAGE: u8 = b'4';
 
 /// The payload length guessed for a text frame: most are short, and a wrong guess costs one move.
 const EXPECT: usize = 64;

@@ -17,6 +17,7 @@ use crate::{
     gate::Gate,
     namespace::{Mounted, Realm},
     panic::contain,
+    parsers::Parsers,
     place::{Place, Stay, Visit},
     service::Fallback,
     shard::Shard,
@@ -61,6 +62,8 @@ pub(crate) struct Hub {
     pub(crate) shards: Box<[Shard]>,
     sessions: [Mutex<HashMap<Sid, Arc<Conn>, RandomState>>; SPREAD],
     mounted: Box<[Box<dyn Mounted>]>,
+    /// Parsers besides the protocol's own.
+    pub(crate) parsers: Parsers,
     /// Who answers requests that are not ours.
     pub(crate) fallback: Option<Fallback>,
     realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
@@ -76,6 +79,7 @@ impl Hub {
         gate: Gate,
         shards: usize,
         mounted: Vec<Box<dyn Mounted>>,
+        parsers: Parsers,
         fallback: Option<Fallback>,
     ) -> Arc<Self> {
         let now = Instant::now();
@@ -86,6 +90,7 @@ impl Hub {
             shards: (0..shards).map(|_| Shard::new(now)).collect(),
             sessions: std::array::from_fn(|_| Mutex::default()),
             mounted: mounted.into(),
+            parsers,
             fallback,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
@@ -194,10 +199,8 @@ impl Hub {
     fn open(self: &Arc<Self>, name: &str, stay: Stay, mounted: &dyn Mounted) -> Visit {
         let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
         let realm = realms.entry(name.into()).or_insert_with(|| {
-            let seeds = self
-                .shards
-                .iter()
-                .map(|_| u64::from_ne_bytes(entropy::bytes()));
+            let parts = self.shards.len() * (1 + self.parsers.len());
+            let seeds = (0..parts).map(|_| u64::from_ne_bytes(entropy::bytes()));
             let max_rooms = self.config.max_rooms;
             let place = Place::new(name, Arc::downgrade(self), stay, max_rooms, seeds);
             mounted.open(Arc::new(place))

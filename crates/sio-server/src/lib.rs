@@ -153,6 +153,7 @@ mod namespace;
 mod notice;
 mod outbox;
 mod panic;
+mod parsers;
 mod place;
 mod polling;
 mod proxies;
@@ -182,7 +183,9 @@ pub use namespace::Namespace;
 pub use proxies::{Network, NetworkError, Proxies};
 pub use server::{Runtime, Server};
 pub use service::{Layer, Layered, PeerAddr, Service};
-pub use sio_packet::{Arguments, Limits as PacketLimits, Value};
+/// For a [`Parser`] of one's own.
+pub use sio_packet;
+pub use sio_packet::{Arguments, Limits as PacketLimits, Msgpack, Parser, Value};
 #[doc(hidden)]
 pub use socket::Responder;
 pub use socket::Socket;

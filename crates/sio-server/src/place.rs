@@ -19,6 +19,7 @@ use crate::{
     error::CallError,
     hub::Hub,
     namespace::Realm,
+    parsers::{Speech, Spoken},
     socket::{AnySocket, SocketId},
     turn,
 };
@@ -32,7 +33,7 @@ pub(crate) enum Stay {
     WhileInhabited,
 }
 
-/// One namespace's index, a part for each shard: a socket lives in its connection's part.
+/// One namespace's index, a part for each shard and parser: a socket lives in its connection's part.
 pub(crate) struct Place {
     name: Box<str>,
     hub: Weak<Hub>,
@@ -132,15 +133,15 @@ impl Place {
         self.hub.upgrade()
     }
 
-    /// The part of one shard. Locks one at a time, never under a connection's lock.
-    pub(crate) fn part(&self, shard: usize) -> MutexGuard<'_, Part> {
-        self.parts[shard]
+    /// One part. Locks one at a time, never under a connection's lock.
+    pub(crate) fn part(&self, index: usize) -> MutexGuard<'_, Part> {
+        self.parts[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn parts(&self) -> impl Iterator<Item = MutexGuard<'_, Part>> {
-        (0..self.parts.len()).map(|shard| self.part(shard))
+        (0..self.parts.len()).map(|index| self.part(index))
     }
 
     /// Sockets in the namespace.
@@ -180,14 +181,24 @@ impl Place {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
             Ok(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
         })?;
+        let mut spoken = Spoken::new(parcel, &hub.parsers);
         let mut reached = 0;
-        for (shard, part) in self.parts().enumerate() {
+        for index in 0..self.parts.len() {
+            let (speech, shard) = Speech::of_part(index, hub.shards.len());
+            if speech != Speech::OWN && self.part(index).is_empty() {
+                continue; // Whoever enters from now on comes too late to hear this.
+            }
+            // A parser is not ours: it runs before the locks are taken.
+            let Some(parcel) = spoken.to(speech) else {
+                continue;
+            };
+            let part = self.part(index);
             if part.is_empty() {
                 continue;
             }
             let mut dirty = hub.shards[shard].dirty();
             part.for_each(who, |_, outlet| {
-                reached += usize::from(outlet.conn.offer(&parcel, mode, &mut dirty));
+                reached += usize::from(outlet.conn.offer(parcel, mode, &mut dirty));
             });
         }
         Ok(reached)
@@ -209,10 +220,15 @@ impl Place {
             encode(&mut encoder.frames, &mut encoder.attachments, ack)?;
             Ok::<_, WriteError>(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
         })?;
+        let mut spoken = Spoken::new(parcel, &hub.parsers);
         for socket in sockets {
             let core = socket.core();
+            let Some(parcel) = spoken.to(core.conn.speech()) else {
+                asked.gone(core.id);
+                continue;
+            };
             let mut dirty = hub.shards[core.conn.shard_index()].dirty();
-            if core.is_gone() || !core.conn.offer(&parcel, Mode::Reliable, &mut dirty) {
+            if core.is_gone() || !core.conn.offer(parcel, Mode::Reliable, &mut dirty) {
                 drop(dirty);
                 asked.gone(core.id);
             }
@@ -245,10 +261,10 @@ impl Place {
     }
 
     /// Takes a member out of all its rooms.
-    pub(crate) fn exit(&self, shard: usize, member: MemberId) {
+    pub(crate) fn exit(&self, part: usize, member: MemberId) {
         // The socket may be the last owner of its connection: it must not be dropped under the
         // lock.
-        let gone = self.part(shard).exit(member);
+        let gone = self.part(part).exit(member);
         drop(gone);
         self.close_if_deserted();
     }

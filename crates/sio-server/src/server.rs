@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use serde::de::DeserializeOwned;
+use sio_packet::Parser;
 use tokio::net::ToSocketAddrs;
 
 use crate::{
@@ -53,6 +54,7 @@ pub struct Server {
     /// Whether `root` has been touched, so that another `/` would be a second one.
     root_used: bool,
     mounted: Vec<Box<dyn Mounted>>,
+    parsers: Vec<Box<dyn Parser>>,
     runtime: Runtime,
     fallback: Option<Fallback>,
     pub(crate) hooks: Hooks,
@@ -89,6 +91,7 @@ impl Server {
             root: Namespace::open("/"),
             root_used: false,
             mounted: Vec::new(),
+            parsers: Vec::new(),
             runtime: Runtime::default(),
             fallback: None,
             hooks: Hooks::default(),
@@ -169,6 +172,18 @@ impl Server {
     /// Adds a namespace.
     pub fn mount<D: Send + Sync + 'static>(mut self, namespace: Namespace<D>) -> Self {
         self.mounted.push(namespace.mount());
+        self
+    }
+
+    /// Speaks this parser, too: with clients whose first message it recognizes. Others go on as
+    /// before, and handlers see no difference. At most 255.
+    ///
+    /// ```
+    /// // For clients with `io(url, { parser: require("socket.io-msgpack-parser") })`.
+    /// let server = sio_server::Server::new().parser(sio_server::Msgpack);
+    /// ```
+    pub fn parser(mut self, parser: impl Parser + 'static) -> Self {
+        self.parsers.push(Box::new(parser));
         self
     }
 
@@ -266,7 +281,14 @@ impl Server {
             return Err(StartError::DuplicateNamespace(pair[0].into()));
         }
         let gate = Gate::new(&self.config, self.hooks)?;
-        let hub = Hub::new(self.config, gate, shards, mounted, self.fallback);
+        let hub = Hub::new(
+            self.config,
+            gate,
+            shards,
+            mounted,
+            self.parsers.into(),
+            self.fallback,
+        );
         let _ = self.hub.set(Arc::clone(&hub));
         Ok(hub)
     }

@@ -372,7 +372,7 @@ impl Core {
         }
         if let Some(member) = self.member.get() {
             let _ = self.last_rooms.set(self.rooms_of(*member));
-            self.place.exit(self.conn.shard_index(), *member);
+            self.place.exit(self.conn.part_index(), *member);
         }
         // Whoever waits for an answer learns at once that none will come.
         self.place.rounds().gone(self.id);
@@ -395,7 +395,7 @@ impl Core {
 
     fn rooms_of(&self, member: MemberId) -> Vec<String> {
         let own = std::iter::once(self.id.as_ref().to_owned());
-        let part = self.place.part(self.conn.shard_index());
+        let part = self.place.part(self.conn.part_index());
         own.chain(part.rooms_of(member).map(str::to_owned))
             .collect()
     }
@@ -404,7 +404,7 @@ impl Core {
         let Some(member) = self.member.get() else {
             return false;
         };
-        let joined = self.place.part(self.conn.shard_index()).join(*member, room);
+        let joined = self.place.part(self.conn.part_index()).join(*member, room);
         if let Err(error) = &joined {
             tracing::warn!(socket = self.id.as_ref(), %error, "a room was not joined");
         }
@@ -413,9 +413,7 @@ impl Core {
 
     pub(crate) fn leave_room(&self, room: &str) {
         if let Some(member) = self.member.get() {
-            self.place
-                .part(self.conn.shard_index())
-                .leave(*member, room);
+            self.place.part(self.conn.part_index()).leave(*member, room);
         }
     }
 
