@@ -1,0 +1,44 @@
+//! A Socket.IO node among nodes, without I/O: what nodes say to one another.
+//!
+//! Clusters exist already, and a node that joins one has to speak as the others do. Each format is a
+//! pair of pure functions between bytes and one vocabulary, [`Message`]:
+//!
+//! | | whose | questions and answers |
+//! |---|---|---|
+//! | [`Classic`] | `@socket.io/redis-adapter` 8, `@socket.io/redis-emitter` 5 | all |
+//! | [`Python`] | python-socketio, Flask-SocketIO with a message queue | acks of clients |
+//!
+//! ```
+//! use sio_cluster::{Classic, Emit, Message};
+//! use sio_rooms::Selection;
+//!
+//! let classic = Classic::default();
+//! let news = Message::Emit(Emit {
+//!     to: Selection::everyone().to("lobby"),
+//!     data: vec!["news".into(), 1.into()],
+//!     ..Emit::default()
+//! });
+//! let published = classic.encode("/", "h3Jk9Q", news.clone()).expect("the format has packets");
+//! assert_eq!(published.channel, "socket.io#/#lobby#");
+//! assert_eq!(classic.decode_packet(&published.body)?.message, news);
+//! # Ok::<(), sio_cluster::DecodeError>(())
+//! ```
+//!
+//! What comes from a broker may be anything: whoever can reach it can write to it. A message that
+//! does not read is a [`DecodeError`], and the next one is read as if it had not been.
+
+#![forbid(unsafe_code)]
+
+mod classic;
+mod date;
+mod error;
+mod fields;
+mod message;
+pub mod msgpack;
+mod pickle;
+mod python;
+
+pub use classic::{Asked, Classic};
+pub use error::DecodeError;
+pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, RemoteSocket};
+pub use python::{Data, Python};

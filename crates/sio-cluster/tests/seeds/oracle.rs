@@ -1,0 +1,82 @@
+//! What must hold of any bytes from the broker: they are read or refused, and what was read, written
+//! again, reads the same.
+
+use sio_cluster::{Asked, Classic, Message, Python, msgpack};
+
+/// How many readers there are; the first byte chooses one.
+#[allow(dead_code, reason = "the fuzz target has no use for it")]
+pub(crate) const READERS: u8 = 8;
+
+pub(crate) fn cluster_decode(data: &[u8]) {
+    let Some((&reader, body)) = data.split_first() else {
+        return;
+    };
+    match reader % 8 {
+        0 => {
+            if let Ok(value) = msgpack::decode(body) {
+                let mut written = Vec::new();
+                msgpack::encode(&value, &mut written);
+                assert_eq!(msgpack::decode(&written), Ok(value));
+            }
+        }
+        1 => {
+            let classic = Classic::default();
+            if let Ok(envelope) = classic.decode_packet(body) {
+                let namespace = envelope.namespace.as_deref().expect("a namespace");
+                let uid = envelope.from.as_deref().expect("an id");
+                let published = classic.encode(namespace, uid, envelope.message.clone());
+                let published = published.expect("a packet can be written");
+                assert_eq!(classic.decode_packet(&published.body), Ok(envelope));
+            }
+        }
+        2 => {
+            let classic = Classic::default();
+            let Ok(envelope) = classic.decode_request("/", body) else {
+                return;
+            };
+            let Some(uid) = envelope.from.as_deref() else {
+                return;
+            };
+            // Bytes in JSON would be lists of numbers; they are not looked for here.
+            if let Some(published) = classic.encode("/", uid, envelope.message.clone()) {
+                assert_eq!(classic.decode_request("/", &published.body), Ok(envelope));
+            }
+        }
+        3 | 4 => {
+            let asked = [
+                Asked::Emit,
+                Asked::Fetch,
+                Asked::Rooms,
+                Asked::ServerEmit,
+                Asked::SocketIds,
+            ];
+            for asked in asked {
+                let classic = Classic::default();
+                let Ok(Some(envelope)) = classic.decode_response(body, |_| Some(asked)) else {
+                    continue;
+                };
+                let Message::Answer { request, answer } = envelope.message.clone() else {
+                    panic!("an answer");
+                };
+                let uid = envelope.from.as_deref().unwrap_or("someone");
+                let published = classic.encode_answer("/", uid, request, answer);
+                let read = classic.decode_response(&published.body, |_| Some(asked));
+                let read = read.expect("what was written can be read");
+                assert_eq!(read.expect("it was asked").message, envelope.message);
+            }
+        }
+        _ => {
+            let python = Python::default();
+            let Ok(envelope) = python.decode(body) else {
+                return;
+            };
+            let host = envelope.from.as_deref().expect("an id");
+            let namespace = envelope.namespace.as_deref().expect("a namespace");
+            for published in python.encode(namespace, host, envelope.message.clone()) {
+                python
+                    .decode(&published.body)
+                    .expect("what was written can be read");
+            }
+        }
+    }
+}
