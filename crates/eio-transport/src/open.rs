@@ -13,7 +13,7 @@ use crate::sid::Sid;
 pub fn write_open(out: &mut Vec<u8>, sid: &Sid, upgrades: &[Transport], config: &Config) {
     out.reserve(128);
     out.extend_from_slice(b"0{\"sid\":\"");
-    out.extend_from_slice(sid.as_str().as_bytes());
+    out.extend_from_slice(sid.as_bytes());
     out.extend_from_slice(b"\",\"upgrades\":[");
     for (index, upgrade) in upgrades.iter().enumerate() {
         if index > 0 {

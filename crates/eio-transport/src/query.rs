@@ -45,8 +45,20 @@ impl<'a> Query<'a> {
             b64: false,
             jsonp: None,
         };
-        for pair in raw.unwrap_or("").split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let mut rest = raw.unwrap_or("");
+        // One look at all of it: hardly any query has something to decode.
+        let plain = !rest.bytes().fold(false, |any, byte| any | is_encoded(byte));
+        let decode = |text| {
+            if plain {
+                Cow::Borrowed(text)
+            } else {
+                decode(text)
+            }
+        };
+        while !rest.is_empty() {
+            let pair = cut(&mut rest, b'&');
+            let mut value = pair;
+            let name = cut(&mut value, b'=');
             match &*decode(name) {
                 "EIO" if decode(value) == "4" => query.revision = Revision::V4,
                 "EIO" => query.revision = Revision::V3,
@@ -87,9 +99,23 @@ fn digits(text: &str) -> u64 {
         })
 }
 
+/// Takes the text up to the first `end` from `rest`, and `end` with it; all of it if there is none.
+#[inline]
+fn cut<'a>(rest: &mut &'a str, end: u8) -> &'a str {
+    let len = memchr::memchr(end, rest.as_bytes());
+    let (cut, after) = rest.split_at(len.unwrap_or(rest.len()));
+    *rest = after.get(1..).unwrap_or("");
+    cut
+}
+
+#[inline]
+fn is_encoded(byte: u8) -> bool {
+    (byte == b'%') | (byte == b'+')
+}
+
 /// Undoes `application/x-www-form-urlencoded`; what is not UTF-8 then is replaced.
 fn decode(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+    if !text.bytes().any(is_encoded) {
         return Cow::Borrowed(text);
     }
     let mut bytes = Vec::with_capacity(text.len());

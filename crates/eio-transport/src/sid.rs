@@ -29,9 +29,17 @@ impl Sid {
     #[inline]
     pub fn parse(text: &str) -> Option<Self> {
         let id: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
+        let known = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'_');
+        // No early end: all at once is less work than one after the other.
         id.iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            .fold(true, |all, byte| all & known(*byte))
             .then_some(Self(id))
+    }
+
+    /// The characters of the id.
+    #[inline]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
     }
 
     /// The id as it stands on the wire.

@@ -107,7 +107,7 @@ impl Hub {
     // ---- sessions -----------------------------------------------------------------------------
 
     fn session_map(&self, sid: &Sid) -> &Mutex<HashMap<Sid, Arc<Conn>, RandomState>> {
-        let first = sid.as_str().as_bytes()[0];
+        let first = sid.as_bytes()[0];
         &self.sessions[usize::from(first) % SPREAD]
     }
 
