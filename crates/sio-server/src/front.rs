@@ -6,6 +6,7 @@
 //! bytes read so far, so both roads answer it alike.
 
 use std::{
+    convert::Infallible,
     future::Future,
     net::SocketAddr,
     pin::Pin,
@@ -19,7 +20,7 @@ use eio_transport::{
 };
 use http::{Request, Version};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Sleep};
 use ws_handshake::{Headers, Policy, Upgrade};
 
@@ -30,7 +31,8 @@ use crate::{
     gate::Admission,
     hub::Hub,
     listen::Replay,
-    service::{PeerAddr, Service},
+    patience::Patience,
+    service::Service,
     session, turn,
     wire::{WireIo, poll_recv},
 };
@@ -156,17 +158,17 @@ impl Head {
 
     /// Lets hyper serve the connection, beginning with what was read.
     fn hand_over(&self, stream: TcpStream, bytes: &[u8]) -> Front {
-        let service = Service::new(Arc::clone(&self.hub), self.shard);
-        let peer = PeerAddr(self.peer);
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            hyper::service::Service::call(&service, request)
+        let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let answer = service.answer(request);
+            async move { Ok::<_, Infallible>(answer.await) }
         });
         let stream = TokioIo::new(Replay::new(Bytes::copy_from_slice(bytes), stream));
         let http = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(Patience::new())
             .header_read_timeout(self.hub.config.header_timeout)
             .max_buf_size(MAX_HEAD)
+            .writev(false)
             .serve_connection(stream, service)
             .with_upgrades();
         Front::Http(Box::pin(async move {

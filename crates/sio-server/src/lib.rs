@@ -154,6 +154,7 @@ mod notice;
 mod outbox;
 mod panic;
 mod parsers;
+mod patience;
 mod place;
 mod polling;
 mod proxies;

@@ -1,10 +1,16 @@
 //! The two requests of polling: the GET that waits and the POST that brings.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Instant,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 use eio_transport::{ErrorCode, PollId};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
@@ -51,8 +57,34 @@ impl Drop for Parked {
     }
 }
 
+/// What the head of a POST says of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Compressed: it is not inflated.
+    Encoded,
+    Text,
+    /// Binary of revision 3.
+    Unacceptable,
+}
+
+impl Kind {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let encoding = headers.get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Self::Encoded;
+        }
+        let kind = headers.get(header::CONTENT_TYPE);
+        let kind = kind.map_or(&b""[..], HeaderValue::as_bytes);
+        if kind.starts_with(b"application/octet-stream") {
+            Self::Unacceptable
+        } else {
+            Self::Text
+        }
+    }
+}
+
 /// Takes a body to the connection's task, and waits until it has been read there.
-pub(crate) async fn post<B: Body>(conn: Arc<Conn>, headers: &HeaderMap, body: B) -> Posted {
+pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Posted {
     if let Err(code) = conn.drive(|session| session.handle_post(Instant::now())) {
         return Posted::Refused(code);
     }
@@ -60,22 +92,20 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, headers: &HeaderMap, body: B)
         conn: Arc::clone(&conn),
         reading: true,
     };
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Posted::Encoded; // The guard ends the session.
-    }
-    if kind.is_some_and(|kind| kind.starts_with(b"application/octet-stream")) {
-        return Posted::Unacceptable; // The guard ends the session.
+    match kind {
+        Kind::Text => {}
+        // The guard ends the session.
+        Kind::Encoded => return Posted::Encoded,
+        Kind::Unacceptable => return Posted::Unacceptable,
     }
     let config = &conn.hub.config;
-    let read = tokio::time::timeout(
-        config.body_timeout,
-        collect(body, config.engine.max_payload),
-    );
-    match read.await {
+    let mut body = pin!(collect(body, config.engine.max_payload));
+    // A body that came with its head, as nearly all do, needs no timer.
+    let read = match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => tokio::time::timeout(config.body_timeout, body).await,
+    };
+    match read {
         Ok(Ok(body)) => {
             guard.reading = false;
             let (done, read) = oneshot::channel();
@@ -113,6 +143,9 @@ enum Unread {
     TooLarge,
 }
 
+/// Bytes of a body that is copied out of the buffer it was read into.
+const SMALL: usize = 4 << 10;
+
 /// Reads a body of at most `limit` bytes. One that is announced as longer is not read at all.
 async fn collect<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
     if body.size_hint().lower() > limit as u64 {
@@ -134,8 +167,14 @@ async fn collect<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
             return Err(Unread::TooLarge);
         }
         match first.take() {
-            // A body in one piece, as nearly all are, is not copied.
-            None if all.is_empty() => first = Some(data),
+            // A body in one piece, as nearly all are, is not copied unless it is small: a small one
+            // would keep a whole buffer of hyper's from being used again.
+            None if all.is_empty() => {
+                first = Some(match data.len() {
+                    ..=SMALL => Bytes::copy_from_slice(&data),
+                    _ => data,
+                });
+            }
             None => all.extend_from_slice(&data),
             Some(first) => {
                 all.extend_from_slice(&first);

@@ -250,7 +250,7 @@ impl Server {
     ///
     /// If the namespaces or settings do not go together.
     pub fn into_service(self) -> Result<Service, StartError> {
-        Ok(Service::new(self.start(1)?, 0))
+        Ok(Service::new(self.start(1)?, 0, None))
     }
 
     /// The server as a layer around a router of axum, or any other tower service.

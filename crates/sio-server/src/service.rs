@@ -15,7 +15,7 @@ use eio_transport::{
     Claim, ErrorCode, Form, Known, Opening, Origin, Query, Route, Sid, Transport, route, write_open,
 };
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
     uri::Authority,
 };
 use http_body::Body;
@@ -37,7 +37,7 @@ use crate::{
     hooks::{add_headers, decide},
     hub::Hub,
     listen::Replay,
-    polling::{self, Posted},
+    polling::{self, Kind, Posted},
     session,
     shard::Shard,
     wire::{Incoming, IncomingIo, WireIo},
@@ -58,6 +58,8 @@ pub struct PeerAddr(pub SocketAddr);
 pub struct Service {
     hub: Arc<Hub>,
     shard: u16,
+    /// Whose requests these are, where that is known without a [`PeerAddr`].
+    peer: Option<SocketAddr>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -66,9 +68,36 @@ type Answer = Response<Full<Bytes>>;
 pub(crate) type Fallback =
     Box<dyn Fn(Request<()>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync>;
 
+/// What a request has come to when it has been looked at, which never waits.
+///
+/// The two requests that a client repeats, and that wait, have a variant each: they are what a
+/// connection of hyper's keeps meanwhile, so they hold no part of the request's head but the empty
+/// map of its fields: its buffer is hyper's to be used again. The others are boxed to keep this
+/// small.
+enum Begun<B> {
+    Answered(Answer),
+    Get(Arc<Conn>, HeaderMap, Option<(Coding, usize)>),
+    Post(Arc<Conn>, HeaderMap, Kind, B),
+    Other(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+/// The page that a request came from, for the answer's header fields.
+struct Page {
+    hub: Arc<Hub>,
+    origin: Option<HeaderValue>,
+    /// The request as hooks see it.
+    view: Option<Box<Request<()>>>,
+}
+
+impl<B> From<Answer> for Begun<B> {
+    fn from(answer: Answer) -> Self {
+        Self::Answered(answer)
+    }
+}
+
 impl Service {
-    pub(crate) fn new(hub: Arc<Hub>, shard: u16) -> Self {
-        Self { hub, shard }
+    pub(crate) fn new(hub: Arc<Hub>, shard: u16, peer: Option<SocketAddr>) -> Self {
+        Self { hub, shard, peer }
     }
 
     /// Whether a request of this path is ours.
@@ -76,14 +105,45 @@ impl Service {
         path.starts_with(self.hub.config.path.as_str())
     }
 
-    /// Answers one request.
-    pub(crate) async fn answer<B: Body>(self, request: Request<B>) -> Answer {
-        if !self.owns(request.uri().path()) {
-            return match &self.hub.fallback {
-                Some(fallback) => fallback(request.map(|_| ())).await.map(Full::new),
-                None => status(StatusCode::NOT_FOUND),
+    /// Answers one request. It is looked at in this call; the future only waits.
+    pub(crate) fn answer<B: Body>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Answer> + use<B> {
+        let mut page = None;
+        let begun = if self.owns(request.uri().path()) {
+            self.begin(request, &mut page)
+        } else {
+            self.fall_back(request)
+        };
+        async move {
+            let mut answer = match begun {
+                Begun::Answered(answer) => answer,
+                Begun::Get(conn, fields, coding) => match polling::get(conn).await {
+                    Ok(payload) => payload_answer(fields, payload, coding).await,
+                    Err(code) => refuse(code, Form::Plain),
+                },
+                Begun::Post(conn, fields, kind, body) => {
+                    match polling::post(conn, kind, body).await {
+                        Posted::Ok => text_answer(fields, HTML, Bytes::from_static(b"ok")),
+                        Posted::Refused(code) => refuse(code, Form::Plain),
+                        posted => status(posted.status()),
+                    }
+                }
+                Begun::Other(answer) => answer.await,
             };
+            if let Some(Page { hub, origin, view }) = page {
+                let pages = &hub.gate.pages;
+                pages.apply(origin.as_ref(), answer.headers_mut());
+                let hook = hub.gate.hooks.headers.as_ref();
+                add_headers(hook, answer.headers_mut(), view.as_deref());
+            }
+            answer
         }
+    }
+
+    /// A request that is ours. `page` is what the answer's header fields are to say about it.
+    fn begin<B: Body>(&self, request: Request<B>, page: &mut Option<Page>) -> Begun<B> {
         self.ensure_running();
         let (parts, body) = request.into_parts();
         let name = &parts.uri.path()[self.hub.config.path.len()..];
@@ -91,36 +151,56 @@ impl Service {
         // A page of anybody may bring in a script, and no more than that is served.
         let client_file = is_read && files::is_client_file(name);
         let gate = &self.hub.gate;
-        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+        let peer = self.peer(&parts);
         let authority = parts.uri.authority().map(Authority::as_str);
         let checked = gate.check_page(&parts.headers, peer, authority);
         if let (Err(error), false) = (checked, client_file) {
             gate.log_refused_page(error, &parts.headers, peer, authority);
-            return refuse(ErrorCode::Forbidden, form(&parts));
+            return refuse(ErrorCode::Forbidden, form(&parts)).into();
         }
-        let view = gate.hooks.headers.as_ref();
-        let view = view.and_then(|_| {
-            gate.hooks
-                .view(&parts, || gate.client(&parts.headers, peer))
-        });
-        let hub = Arc::clone(&self.hub);
         let origin = parts.headers.get(header::ORIGIN);
-        let origin = origin.filter(|_| checked.is_ok()).cloned();
-        let mut answer = if client_file {
-            let folder = self.hub.config.client_files.as_deref();
-            files::serve(folder.map(AsRef::<Path>::as_ref), name, &parts.headers).await
+        let origin = origin.filter(|_| checked.is_ok());
+        let hooks = &gate.hooks;
+        let view = hooks.headers.as_ref();
+        let view = view.and_then(|_| hooks.view(&parts, || gate.client(&parts.headers, peer)));
+        *page = Some(Page {
+            hub: Arc::clone(&self.hub),
+            view: view.map(Box::new),
+            // A copy: one that shares hyper's buffer would keep it from being used again.
+            origin: origin.and_then(|origin| HeaderValue::from_bytes(origin.as_bytes()).ok()),
+        });
+        if client_file {
+            let (hub, name) = (Arc::clone(&self.hub), name.to_owned());
+            Begun::Other(Box::pin(async move {
+                let folder = hub.config.client_files.as_deref();
+                files::serve(folder.map(AsRef::<Path>::as_ref), &name, &parts.headers).await
+            }))
         } else if gate.pages.is_preflight(&parts.method) {
             let mut answer = status(StatusCode::NO_CONTENT);
             let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
             gate.pages.apply_preflight(asked, answer.headers_mut());
-            answer
+            answer.into()
         } else {
-            self.dispatch(parts, body).await
+            self.dispatch(parts, body)
+        }
+    }
+
+    /// A request that is not ours.
+    fn fall_back<B>(&self, mut request: Request<B>) -> Begun<B> {
+        let Some(fallback) = &self.hub.fallback else {
+            return status(StatusCode::NOT_FOUND).into();
         };
-        hub.gate.pages.apply(origin.as_ref(), answer.headers_mut());
-        let hook = hub.gate.hooks.headers.as_ref();
-        add_headers(hook, answer.headers_mut(), view.as_ref());
-        answer
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(PeerAddr(peer));
+        }
+        let answer = fallback(request.map(|_| ()));
+        Begun::Other(Box::pin(async move { answer.await.map(Full::new) }))
+    }
+
+    /// Whose request this is.
+    fn peer(&self, parts: &Parts) -> Option<SocketAddr> {
+        let told = || parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+        self.peer.or_else(told)
     }
 
     /// Spawns the shard's tasks on the runtime of the first request. On our own listener they run
@@ -133,10 +213,9 @@ impl Service {
         });
     }
 
-    async fn dispatch<B: Body>(self, mut parts: Parts, body: B) -> Answer {
+    fn dispatch<B: Body>(&self, mut parts: Parts, body: B) -> Begun<B> {
         let form = form(&parts);
-        let uri = parts.uri.clone();
-        let query = Query::parse(uri.query());
+        let query = Query::parse(parts.uri.query());
         let conn = match query.session {
             Claim::Session(sid) => self.hub.session(&sid),
             _ => None,
@@ -160,58 +239,56 @@ impl Service {
         };
         let route = match route(asked, &query, known, &self.hub.engine) {
             Ok(route) => route,
-            Err(refusal) => return refuse(refusal.code, form),
+            Err(refusal) => return refuse(refusal.code, form).into(),
         };
         match (route, conn) {
             (Route::Open(opening), _) => {
-                let view = match self.may_open(&parts).await {
-                    Ok(view) => view,
-                    Err(refusal) => return refuse_with(&refusal, form),
-                };
-                if let Err(refusal) = opening.check_revision(&self.hub.engine) {
-                    return refuse(refusal.code, form);
-                }
-                let Some(admission) = Admission::ask(&self.hub) else {
-                    return full();
-                };
-                let Some(sid) = self.hub.new_sid(view.as_ref()) else {
-                    return refuse(ErrorCode::BadRequest, form);
-                };
-                let hub = Arc::clone(&self.hub);
-                let mut answer = match opening.transport {
-                    Transport::Polling => self.open_polling(opening, admission, sid, &parts),
-                    Transport::WebSocket => {
-                        self.open_websocket(opening, admission, sid, &mut parts)
-                    }
-                };
-                let hook = hub.gate.hooks.initial_headers.as_ref();
-                add_headers(hook, answer.headers_mut(), view.as_ref());
-                answer
+                let service = self.clone();
+                Begun::Other(Box::pin(service.open(opening, form, parts)))
             }
-            (Route::Poll, Some(conn)) => match polling::get(conn).await {
-                Ok(payload) => {
-                    let threshold = self.hub.config.compress_above;
-                    let large = threshold.is_some_and(|threshold| payload.len() >= threshold);
-                    let coding = large.then(|| Coding::accepted(&parts.headers)).flatten();
-                    payload_answer("text/plain; charset=UTF-8", payload, coding).await
-                }
-                Err(code) => refuse(code, form),
-            },
-            (Route::Post, Some(conn)) => match polling::post(conn, &parts.headers, body).await {
-                Posted::Ok => text_answer("text/html", Bytes::from_static(b"ok")),
-                Posted::Refused(code) => refuse(code, form),
-                posted => status(posted.status()),
-            },
-            (Route::Probe, Some(conn)) => self.probe(conn, &mut parts),
-            (Route::Hang, _) => self.hang(&mut parts),
-            _ => status(StatusCode::INTERNAL_SERVER_ERROR),
+            (Route::Poll, Some(conn)) => {
+                let threshold = self.hub.config.compress_above;
+                let coding = threshold
+                    .and_then(|threshold| Some((Coding::accepted(&parts.headers)?, threshold)));
+                Begun::Get(conn, emptied(parts.headers), coding)
+            }
+            (Route::Post, Some(conn)) => {
+                let kind = Kind::of(&parts.headers);
+                Begun::Post(conn, emptied(parts.headers), kind, body)
+            }
+            (Route::Probe, Some(conn)) => self.probe(conn, &mut parts).into(),
+            (Route::Hang, _) => self.hang(&mut parts).into(),
+            _ => status(StatusCode::INTERNAL_SERVER_ERROR).into(),
         }
+    }
+
+    async fn open(self, opening: Opening, form: Form, mut parts: Parts) -> Answer {
+        let view = match self.may_open(&parts).await {
+            Ok(view) => view,
+            Err(refusal) => return refuse_with(&refusal, form),
+        };
+        if let Err(refusal) = opening.check_revision(&self.hub.engine) {
+            return refuse(refusal.code, form);
+        }
+        let Some(admission) = Admission::ask(&self.hub) else {
+            return full();
+        };
+        let Some(sid) = self.hub.new_sid(view.as_ref()) else {
+            return refuse(ErrorCode::BadRequest, form);
+        };
+        let mut answer = match opening.transport {
+            Transport::Polling => self.open_polling(opening, admission, sid, &parts),
+            Transport::WebSocket => self.open_websocket(opening, admission, sid, &mut parts),
+        };
+        let hook = self.hub.gate.hooks.initial_headers.as_ref();
+        add_headers(hook, answer.headers_mut(), view.as_ref());
+        answer
     }
 
     /// Asks the application whether a request may open a connection, and returns it as hooks see it.
     async fn may_open(&self, parts: &Parts) -> Result<Option<Request<()>>, Refuse> {
         let gate = &self.hub.gate;
-        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+        let peer = self.peer(parts);
         let view = gate.hooks.view(parts, || gate.client(&parts.headers, peer));
         if let (Some(allow), Some(view)) = (&gate.hooks.allow, &view) {
             let patience = self.hub.engine.connect_timeout;
@@ -221,19 +298,19 @@ impl Service {
     }
 
     fn open_polling(
-        self,
+        &self,
         opening: Opening,
         admission: Admission,
         sid: Sid,
         parts: &Parts,
     ) -> Answer {
-        let facts = facts(parts);
+        let facts = self.facts(parts);
         let (conn, driver) = session::open_polling(admission, self.shard, sid, opening, facts);
         tokio::spawn(driver);
         let mut packet = Vec::new();
         let upgrades = self.hub.engine.upgrades(Transport::Polling);
         write_open(&mut packet, &conn.sid, upgrades, &self.hub.engine);
-        let mut answer = text_answer("text/plain; charset=UTF-8", packet.into());
+        let mut answer = text_answer(HeaderMap::new(), PAYLOAD, packet.into());
         if let Some(cookie) = &self.hub.gate.cookie {
             let cookie = cookie.value(&conn.sid);
             answer.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -242,7 +319,7 @@ impl Service {
     }
 
     fn open_websocket(
-        self,
+        &self,
         opening: Opening,
         admission: Admission,
         sid: Sid,
@@ -252,14 +329,15 @@ impl Service {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
         };
-        let facts = facts(parts);
+        let facts = self.facts(parts);
+        let (hub, shard) = (Arc::clone(&self.hub), self.shard);
         tokio::spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
             let (io, unread) = take_apart(upgraded);
             let (conn, driver) =
-                session::open_websocket(admission, self.shard, sid, opening, facts, io, unread);
+                session::open_websocket(admission, shard, sid, opening, facts, io, unread);
             let mut open = Vec::new();
-            session::write_open_frame(&mut open, &self.hub, &sid);
+            session::write_open_frame(&mut open, &hub, &sid);
             conn.say_raw(&open);
             driver.await;
         });
@@ -267,7 +345,7 @@ impl Service {
     }
 
     /// A WebSocket for a session that polls.
-    fn probe(self, conn: Arc<Conn>, parts: &mut Parts) -> Answer {
+    fn probe(&self, conn: Arc<Conn>, parts: &mut Parts) -> Answer {
         let (answer, upgrade) = match accept(parts) {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
@@ -295,18 +373,18 @@ impl Service {
     }
 
     /// An Upgrade request that names polling: accepted and closed, as Node does.
-    fn hang(self, parts: &mut Parts) -> Answer {
+    fn hang(&self, parts: &mut Parts) -> Answer {
         match accept(parts) {
             Ok((answer, upgrade)) => self.hang_up(answer, upgrade),
             Err(error) => refuse_upgrade(&error),
         }
     }
 
-    fn hang_up(self, answer: Answer, upgrade: OnUpgrade) -> Answer {
+    fn hang_up(&self, answer: Answer, upgrade: OnUpgrade) -> Answer {
+        let mut frames = session::frames(&self.hub);
         tokio::spawn(async move {
             use tokio::io::AsyncWriteExt;
             let Ok(upgraded) = upgrade.await else { return };
-            let mut frames = session::frames(&self.hub);
             frames.close(None::<CloseFrame<'_>>);
             let mut bytes = Vec::new();
             frames.poll_transmit(&mut bytes);
@@ -315,6 +393,19 @@ impl Service {
             let _ = stream.shutdown().await;
         });
         answer
+    }
+
+    fn facts(&self, parts: &Parts) -> Facts {
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let secure = parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let headers = parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()));
+        Facts::new(self.peer(parts), secure, target, headers)
     }
 }
 
@@ -387,58 +478,65 @@ fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
     }
 }
 
-fn facts(parts: &Parts) -> Facts {
-    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let secure = parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
-    let headers = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()));
-    Facts::new(peer, secure, target, headers)
-}
-
 fn status(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
     answer
 }
 
-fn text_answer(kind: &'static str, body: Bytes) -> Answer {
+const PAYLOAD: &str = "text/plain; charset=UTF-8";
+const HTML: &str = "text/html";
+const JSON: &str = "application/json";
+
+/// The map of a request's fields, to be used again for the answer's; hyper takes it from there for
+/// the next request's. One that has grown large goes.
+fn emptied(mut fields: HeaderMap) -> HeaderMap {
+    const KEEP: usize = 32;
+    if fields.capacity() > KEEP {
+        return HeaderMap::new();
+    }
+    fields.clear();
+    fields
+}
+
+/// An answer with a body. `fields` is empty.
+fn text_answer(mut fields: HeaderMap, kind: &'static str, body: Bytes) -> Answer {
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let no_store = HeaderValue::from_static("no-store");
+    fields.insert(header::CACHE_CONTROL, no_store);
     let mut answer = Response::new(Full::new(body));
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    *answer.headers_mut() = fields;
     answer
 }
 
-/// The answer to a poll, compressed if the client takes that and it is worth it.
-async fn payload_answer(kind: &'static str, payload: Bytes, coding: Option<Coding>) -> Answer {
-    if let Some(coding) = coding
+/// The answer to a poll, compressed if the client takes that and it is long enough to be worth it.
+async fn payload_answer(
+    fields: HeaderMap,
+    payload: Bytes,
+    coding: Option<(Coding, usize)>,
+) -> Answer {
+    if let Some((coding, threshold)) = coding
+        && payload.len() >= threshold
         && let Some(encoded) = coding.encode(&payload).await
     {
-        let mut answer = text_answer(kind, encoded);
+        let mut answer = text_answer(fields, PAYLOAD, encoded);
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_ENCODING, coding.name());
         return answer;
     }
-    text_answer(kind, payload)
+    text_answer(fields, PAYLOAD, payload)
 }
 
 /// An error of the protocol: JSON for a plain request, text and the end of the connection for one
 /// that asked to leave HTTP.
 fn refuse(code: ErrorCode, form: Form) -> Answer {
-    let json = "application/json";
     let (status, kind, body) = match (form, code) {
-        (Form::Plain, _) => (code.status(), json, code.json()),
+        (Form::Plain, _) => (code.status(), JSON, code.json()),
         // RFC 6455 §4.2.2: who may not is told so by 403.
-        (Form::Upgrade, ErrorCode::Forbidden) => (code.status(), json, code.json()),
-        (Form::Upgrade, _) => (400, "text/html", code.message()),
+        (Form::Upgrade, ErrorCode::Forbidden) => (code.status(), JSON, code.json()),
+        (Form::Upgrade, _) => (400, HTML, code.message()),
     };
-    let mut answer = text_answer(kind, Bytes::from_static(body.as_bytes()));
+    let mut answer = text_answer(HeaderMap::new(), kind, Bytes::from_static(body.as_bytes()));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     if form == Form::Upgrade {
         let close = HeaderValue::from_static("close");
@@ -458,7 +556,7 @@ fn refuse_with(refusal: &Refuse, form: Form) -> Answer {
 /// There is no room for another connection.
 fn full() -> Answer {
     let body = r#"{"code":3,"message":"Too many connections"}"#;
-    let mut answer = text_answer("application/json", Bytes::from_static(body.as_bytes()));
+    let mut answer = text_answer(HeaderMap::new(), JSON, Bytes::from_static(body.as_bytes()));
     *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     // Not all at once.
     let [dice] = entropy::bytes();
@@ -486,7 +584,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        let answer = self.clone().answer(request);
+        let answer = self.answer(request);
         Box::pin(async move { Ok(answer.await) })
     }
 }
@@ -505,7 +603,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let answer = self.clone().answer(request);
+        let answer = self.answer(request);
         Box::pin(async move { Ok(answer.await) })
     }
 }
