@@ -4,9 +4,10 @@
 //! contract of the client matrix in `clients/`; it is configured by environment variables, listed
 //! at [`Settings`].
 //!
-//! What is not here yet, because the server cannot do it: the events `server-side-emit`,
-//! `server-side-ask` and the namespace `/guarded` (clients see an unknown event or namespace; what the matrix skips for it is in `clients/missing.json`); the settings `EIO3`,
-//! `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`, `EIO_ECHO`, and `PMD` for Socket.IO.
+//! What is not here yet, because the server cannot do it: the events `server-side-emit` and
+//! `server-side-ask` (clients see an unknown event; what the matrix skips for what is missing is in
+//! `clients/missing.json`); the settings `EIO3`, `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`,
+//! `EIO_ECHO`, and `PMD` for Socket.IO.
 
 #[cfg(feature = "ws-echo")]
 mod echo;
@@ -22,7 +23,7 @@ use handlers::{Reasons, handlers};
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use settings::{Settings, open};
-use sio_server::{Handshake, Namespace, Refuse, Server};
+use sio_server::{Handshake, Incoming, Namespace, Refuse, Server};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -62,7 +63,17 @@ async fn main() -> io::Result<()> {
         .mount(with(Namespace::new("/slow", async |hello: Handshake| {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             open(hello).await
-        })));
+        })))
+        .mount(
+            with(Namespace::new("/guarded", open))
+                .filter(async |_, incoming: Incoming| match incoming.event() {
+                    "forbidden" => Err(Refuse::new("forbidden event")),
+                    _ => Ok(()),
+                })
+                .on_error(async |socket, failure| {
+                    socket.emit("refused", &failure.to_string());
+                }),
+        );
     roads::serve(server, &settings).await
 }
 

@@ -41,6 +41,17 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The same arguments once more, for several who read them. `attachments` keeps what is handed
+    /// out; the bytes themselves are shared.
+    pub fn copy<'b>(&'b self, attachments: &'b mut Vec<Bytes>) -> Args<'b> {
+        attachments.clear();
+        attachments.extend_from_slice(self.attachments);
+        Args {
+            text: self.text,
+            attachments,
+        }
+    }
+
     /// Checks that the arguments are well-formed, without reading them.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ pub use encode::{
 pub use error::{ParseError, ReadError, WriteError};
 pub use limits::Limits;
 pub use msgpack::Msgpack;
-pub use packet::{Kind, Packet};
+pub use packet::{Kind, Packet, is_reserved};
 pub use parser::{Form, Head, Message, Parser, Scratch};
 pub use reassembler::{Complete, Reassembler};
 pub use value::{Arguments, Object, Value};

@@ -248,15 +248,16 @@ fn is_well_formed(data: &str) -> bool {
 
 /// Whether Socket.IO reserves this event name for itself.
 #[inline]
-pub(crate) fn is_reserved(event: &str) -> bool {
+pub const fn is_reserved(event: &str) -> bool {
+    // As bytes: strings cannot be compared in a constant yet.
     matches!(
-        event,
-        "connect"
-            | "connect_error"
-            | "disconnect"
-            | "disconnecting"
-            | "newListener"
-            | "removeListener"
+        event.as_bytes(),
+        b"connect"
+            | b"connect_error"
+            | b"disconnect"
+            | b"disconnecting"
+            | b"newListener"
+            | b"removeListener"
     )
 }
 

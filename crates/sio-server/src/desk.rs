@@ -17,10 +17,10 @@ use crate::{
     error::{DisconnectReason, Refuse},
     frames,
     lane::Lane,
-    namespace::Joining,
     panic::contain,
     parsers::{self, Speech},
     place::{Outlet, Visit},
+    realm::Joining,
     socket::{AckText, AnySocket},
 };
 
@@ -216,21 +216,8 @@ impl Desk {
                 let read = contain("the reading of a payload", || {
                     socket.event(&name, args, packet.id)
                 });
-                let task = match read.unwrap_or(Ok(None)) {
-                    Ok(task) => task,
-                    Err(error) if error.is_malformed() => return Err(error.into()),
-                    Err(error) => {
-                        tracing::warn!(
-                            event = &*name,
-                            namespace = packet.namespace,
-                            %error,
-                            "an event does not suit its handler"
-                        );
-                        None
-                    }
-                };
-                if let Some(task) = task {
-                    self.pending += seat.lane.offer(task, bytes, cx);
+                if let Some(job) = read.unwrap_or(Ok(None))? {
+                    self.pending += seat.lane.offer(job, bytes, cx);
                 }
                 Ok(())
             }
@@ -310,7 +297,8 @@ impl Desk {
             self.refuse(namespace, &Refuse::new("Invalid namespace"));
             return Ok(());
         };
-        let mut decision = visit.realm().admit(Arc::clone(&self.conn), auth.into());
+        let auth = (!auth.is_empty()).then(|| auth.into());
+        let mut decision = visit.realm().admit(Arc::clone(&self.conn), auth);
         match ask(&mut decision, cx) {
             Poll::Ready(decision) => self.decide(&visit, decision, cx),
             Poll::Pending => self.joining.push(Candidate { visit, decision }),
@@ -366,8 +354,8 @@ impl Desk {
         core.set_member(place.part(self.conn.part_index()).enter(id, outlet));
         self.left.retain(|left| **left != *place.name());
         let mut lane = Lane::default();
-        if let Some(task) = Arc::clone(&socket).connected() {
-            self.pending += lane.offer(task, 0, cx);
+        if let Some(job) = Arc::clone(&socket).connected() {
+            self.pending += lane.offer(job, 0, cx);
         }
         self.seats.push(Seat { socket, lane });
     }
@@ -435,6 +423,7 @@ impl Desk {
         self.joining.clear();
         for seat in self.seats.drain(..) {
             seat.socket.core().leave();
+            seat.socket.let_go();
         }
     }
 
@@ -445,9 +434,10 @@ impl Desk {
         if !lane.is_idle() {
             self.parting.push(lane);
         }
-        if let Some(task) = socket.disconnected(reason) {
+        socket.let_go();
+        if let Some(job) = socket.disconnected(reason) {
             let mut lane = Lane::default();
-            self.pending += lane.offer(task, 0, cx);
+            self.pending += lane.offer(job, 0, cx);
             if !lane.is_idle() {
                 self.parting.push(lane);
             }

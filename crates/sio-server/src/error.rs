@@ -3,7 +3,7 @@
 use std::fmt;
 
 use eio_transport::Reason;
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 /// Why a call got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,8 @@ pub enum CallError {
     TooManyAcks,
 }
 
-/// Why a client may not join a namespace; it gets this as `connect_error`.
+/// Why a client may not join a namespace, or an event is not taken. The client gets it as
+/// `connect_error`, or as the event's ack.
 ///
 /// Any error can be turned into one with `?`; its text becomes the message.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +37,7 @@ pub struct Refuse {
 }
 
 impl Refuse {
-    /// A refusal that the client sees as `error.message`.
+    /// A refusal that the client sees as `error.message` of its `connect_error`.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -50,6 +51,25 @@ impl Refuse {
     pub fn with_data(mut self, data: &impl Serialize) -> Self {
         self.data = serde_json::to_value(data).ok();
         self
+    }
+}
+
+impl fmt::Display for Refuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// As the client gets it: `{ message, data }`, without `data` if there is none.
+impl Serialize for Refuse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Refuse", 2)?;
+        object.serialize_field("message", &self.message)?;
+        match &self.data {
+            Some(data) => object.serialize_field("data", data)?,
+            None => object.skip_field("data")?,
+        }
+        object.end()
     }
 }
 
@@ -115,9 +135,22 @@ pub enum StartError {
         /// What is wrong with it.
         error: ws_handshake::PatternError,
     },
+    /// an event cannot be called {0:?}, the protocol reserves it: use on_connect, on_disconnecting or on_disconnect
+    #[error(
+        "an event cannot be called {0:?}, the protocol reserves it: use on_connect, on_disconnecting or on_disconnect"
+    )]
+    EventName(String),
     /// the path {0:?} does not begin and end with a slash
     #[error("the path {0:?} does not begin and end with a slash")]
     Path(String),
+    /// the pattern {pattern:?} of a namespace cannot be read: {problem}
+    #[error("the pattern {pattern:?} of a namespace cannot be read: {problem}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
 }
 
 impl From<StartError> for std::io::Error {

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::socket::Responder;
+use crate::{failure::Problem, socket::Responder};
 
 /// The ack type of an event that does not fix one: every answer will do.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,16 @@ pub struct Event<T: ?Sized, A = Any> {
 
 impl<T: ?Sized, A> Event<T, A> {
     /// The event called `name`.
+    ///
+    /// # Panics
+    ///
+    /// If the protocol reserves the name: `connect`, `connect_error`, `disconnect`, `disconnecting`,
+    /// `newListener`, `removeListener`. For a constant this is an error of the compiler's.
     pub const fn new(name: &'static str) -> Self {
+        assert!(
+            !sio_packet::is_reserved(name),
+            "this name is reserved; there are on_connect, on_disconnect and on_disconnecting"
+        );
         Self {
             name,
             types: PhantomData,
@@ -101,7 +110,10 @@ pub struct Ack<T>(pub T);
 ///
 /// - `()` acknowledges with no arguments, if the event does not fix an ack type;
 /// - [`Ack(value)`](Ack) acknowledges with `value`;
-/// - a `Result` of either: an error is logged with the event's name, and nothing is acknowledged.
+/// - a `Result` of either: an error is a failure, see
+///   [`Namespace::on_error`](crate::Namespace::on_error); where nobody looks at failures it is logged,
+///   and nothing is acknowledged. A [`Refuse`](crate::Refuse) is for the client: it becomes the ack,
+///   `{ message, data }`.
 ///
 /// A client that did not ask for an ack gets none.
 #[diagnostic::on_unimplemented(
@@ -111,32 +123,39 @@ pub struct Ack<T>(pub T);
 )]
 pub trait Reply<A>: sealed::Reply + Send {
     #[doc(hidden)]
-    fn answer(self, to: Responder<'_>);
+    fn answer(self, to: Responder<'_>) -> Result<(), Failed>;
 }
 
+/// An error of a handler, on its way to `on_error`.
+#[doc(hidden)]
+pub struct Failed(pub(crate) Problem);
+
 impl Reply<Any> for () {
-    fn answer(self, to: Responder<'_>) {
+    fn answer(self, to: Responder<'_>) -> Result<(), Failed> {
         to.send(&());
+        Ok(())
     }
 }
 
 impl<T: Serialize + Send> Reply<Any> for Ack<T> {
-    fn answer(self, to: Responder<'_>) {
+    fn answer(self, to: Responder<'_>) -> Result<(), Failed> {
         to.send(&self.0);
+        Ok(())
     }
 }
 
 impl<A: Serialize + Send> Reply<A> for Ack<A> {
-    fn answer(self, to: Responder<'_>) {
+    fn answer(self, to: Responder<'_>) -> Result<(), Failed> {
         to.send(&self.0);
+        Ok(())
     }
 }
 
-impl<A, R: Reply<A>, E: fmt::Display + Send> Reply<A> for Result<R, E> {
-    fn answer(self, to: Responder<'_>) {
+impl<A, R: Reply<A>, E: fmt::Display + Send + 'static> Reply<A> for Result<R, E> {
+    fn answer(self, to: Responder<'_>) -> Result<(), Failed> {
         match self {
             Ok(reply) => reply.answer(to),
-            Err(error) => to.fail(&error),
+            Err(error) => Err(Failed(Problem::from_error(error))),
         }
     }
 }

@@ -17,11 +17,12 @@ use crate::{conn::Conn, error::Refuse, io::Io, place::Place};
 pub struct Handshake {
     conn: Arc<Conn>,
     place: Arc<Place>,
-    auth: Box<str>,
+    /// None is kept of a client that sent none.
+    auth: Option<Arc<str>>,
 }
 
 impl Handshake {
-    pub(crate) fn new(conn: Arc<Conn>, place: Arc<Place>, auth: Box<str>) -> Self {
+    pub(crate) fn new(conn: Arc<Conn>, place: Arc<Place>, auth: Option<Arc<str>>) -> Self {
         Self { conn, place, auth }
     }
 
@@ -31,7 +32,7 @@ impl Handshake {
     ///
     /// A [`Refuse`] that names what is wrong with the payload, to be passed on with `?`.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, Refuse> {
-        sio_packet::read_auth(&self.auth)
+        sio_packet::read_auth(self.auth.as_deref().unwrap_or_default())
             .map_err(|error| Refuse::new(format!("the auth payload cannot be read: {error}")))
     }
 

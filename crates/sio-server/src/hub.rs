@@ -15,12 +15,13 @@ use crate::{
     conn::Conn,
     entropy,
     gate::Gate,
-    namespace::{Mounted, Realm},
     panic::contain,
     parsers::Parsers,
     place::{Place, Stay, Visit},
+    realm::{Mounted, Realm},
     service::Fallback,
     shard::Shard,
+    table::OnErrorDefault,
 };
 
 /// Maps that the sessions are spread over, so that threads rarely meet.
@@ -66,6 +67,8 @@ pub(crate) struct Hub {
     pub(crate) parsers: Parsers,
     /// Who answers requests that are not ours.
     pub(crate) fallback: Option<Fallback>,
+    /// Who sees failures that no namespace sees itself.
+    pub(crate) on_error: Option<OnErrorDefault>,
     realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
     /// Connections whose task has not ended, the last handlers included.
     pub(crate) drivers: AtomicUsize,
@@ -81,6 +84,7 @@ impl Hub {
         mounted: Vec<Box<dyn Mounted>>,
         parsers: Parsers,
         fallback: Option<Fallback>,
+        on_error: Option<OnErrorDefault>,
     ) -> Arc<Self> {
         let now = Instant::now();
         let hub = Arc::new(Self {
@@ -92,6 +96,7 @@ impl Hub {
             mounted: mounted.into(),
             parsers,
             fallback,
+            on_error,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),

@@ -1,13 +1,50 @@
-//! The handlers of one socket: one at a time, in the order of their events.
+//! The handlers of one socket: one at a time, in the order of their events, unless told otherwise.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
+    future::Future,
+    pin::Pin,
     task::{Context, Poll},
 };
 
-use crate::{panic::contain, socket::Task};
+use foldhash::fast::RandomState;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 
-/// A handler at work, and those whose turn has not come.
+use crate::panic::contain;
+
+/// A handler at work.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A handler that is about to work, and its place among others.
+pub(crate) struct Job {
+    pub(crate) task: Task,
+    pub(crate) order: Order,
+}
+
+/// When a handler may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Beside all others, as soon as its event has come.
+    Concurrent,
+    /// When the serial ones before it are done; nothing at all begins until it is done itself.
+    First,
+    /// When those with the same key before it are done. That two keys may share a number does no harm:
+    /// they wait for each other.
+    Keyed(u32),
+    /// When the serial ones before it are done.
+    Serial,
+}
+
+impl Job {
+    pub(crate) fn serial(task: Task) -> Self {
+        Self {
+            task,
+            order: Order::Serial,
+        }
+    }
+}
+
+/// Handlers at work, and those whose turn has not come.
 ///
 /// A handler is polled where its event was read, inside the connection's task: nothing is spawned,
 /// and one that never waits is never stored.
@@ -15,38 +52,60 @@ use crate::{panic::contain, socket::Task};
 pub(crate) struct Lane {
     running: Option<Waiting>,
     waiting: VecDeque<Waiting>,
+    /// Those that are not of the row.
+    beside: Option<Box<Beside>>,
 }
 
 struct Waiting {
-    task: Task,
+    job: Job,
     /// What it weighs against the limit of pending bytes: its event, as it came, and itself. An event
     /// of ten bytes keeps a handler of a few hundred waiting.
     weight: usize,
 }
 
 impl Waiting {
-    fn new(task: Task, bytes: usize) -> Self {
-        let weight = bytes + size_of_val(&*task) + size_of::<Self>();
-        Self { task, weight }
+    fn new(job: Job, bytes: usize) -> Self {
+        let weight = bytes + size_of_val(&*job.task) + size_of::<Self>();
+        Self { job, weight }
     }
 }
 
 impl Lane {
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_none()
+        self.running.is_none() && self.beside.is_none()
     }
 
-    /// Runs `task` if nothing is running, else lets it wait. Returns the bytes that are pending
-    /// now because of it.
-    pub(crate) fn offer(&mut self, mut task: Task, bytes: usize, cx: &mut Context<'_>) -> usize {
-        if self.running.is_none() && run(&mut task, cx).is_ready() {
+    /// Runs a handler if it may run, else lets it wait. Returns the bytes that are pending now because
+    /// of it.
+    pub(crate) fn offer(&mut self, mut job: Job, bytes: usize, cx: &mut Context<'_>) -> usize {
+        let first = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.job.order == Order::First);
+        let busy = match job.order {
+            Order::Serial | Order::First => self.running.is_some(),
+            Order::Concurrent => first,
+            Order::Keyed(key) => {
+                first
+                    || self
+                        .beside
+                        .as_ref()
+                        .is_some_and(|beside| beside.is_busy(key))
+            }
+        };
+        if !busy && run(&mut job.task, cx).is_ready() {
             return 0;
         }
-        let waiting = Waiting::new(task, bytes);
+        let waiting = Waiting::new(job, bytes);
         let weight = waiting.weight;
-        match self.running {
-            None => self.running = Some(waiting),
-            Some(_) => self.waiting.push_back(waiting),
+        match waiting.job.order {
+            Order::Serial | Order::First if !busy => self.running = Some(waiting),
+            Order::Concurrent | Order::Keyed(_) if !first => {
+                self.beside.get_or_insert_default().push(waiting);
+                // It has been polled with this task's waker; from now on it has one of its own.
+                cx.waker().wake_by_ref();
+            }
+            _ => self.waiting.push_back(waiting),
         }
         weight
     }
@@ -55,14 +114,92 @@ impl Lane {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> usize {
         let mut done = 0;
         while let Some(running) = &mut self.running {
-            if run(&mut running.task, cx).is_pending() {
+            if run(&mut running.job.task, cx).is_pending() {
                 break;
             }
             done += running.weight;
+            if running.job.order == Order::First {
+                self.set_free();
+            }
             self.running = self.waiting.pop_front();
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
+        }
+        if let Some(beside) = &mut self.beside {
+            done += beside.poll(cx);
+            if beside.tasks.is_empty() {
+                self.beside = None;
+            }
+        }
+        done
+    }
+
+    /// The first handler is done: those that need not wait in the row leave it.
+    fn set_free(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for waiting in waiting {
+            match waiting.job.order {
+                Order::Serial | Order::First => self.waiting.push_back(waiting),
+                Order::Concurrent | Order::Keyed(_) => {
+                    self.beside.get_or_insert_default().push(waiting);
+                }
+            }
+        }
+    }
+}
+
+/// Handlers that run beside the row. Each is polled only when it has been woken.
+#[derive(Default)]
+struct Beside {
+    tasks: FuturesUnordered<Aside>,
+    /// Keys that are at work, and who waits for the next turn of each.
+    keys: HashMap<u32, VecDeque<Waiting>, RandomState>,
+}
+
+struct Aside(Option<Waiting>);
+
+impl Future for Aside {
+    type Output = Option<Waiting>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Waiting>> {
+        if let Some(waiting) = &mut self.0
+            && run(&mut waiting.job.task, cx).is_pending()
+        {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.0.take())
+    }
+}
+
+impl Beside {
+    fn is_busy(&self, key: u32) -> bool {
+        self.keys.contains_key(&key)
+    }
+
+    fn push(&mut self, waiting: Waiting) {
+        if let Order::Keyed(key) = waiting.job.order {
+            if let Some(queue) = self.keys.get_mut(&key) {
+                return queue.push_back(waiting);
+            }
+            self.keys.insert(key, VecDeque::new());
+        }
+        self.tasks.push(Aside(Some(waiting)));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> usize {
+        let mut done = 0;
+        while let Poll::Ready(Some(ended)) = self.tasks.poll_next_unpin(cx) {
+            let Some(ended) = ended else { continue };
+            done += ended.weight;
+            if let Order::Keyed(key) = ended.job.order
+                && let Some(queue) = self.keys.get_mut(&key)
+            {
+                match queue.pop_front() {
+                    Some(next) => self.tasks.push(Aside(Some(next))),
+                    None => drop(self.keys.remove(&key)),
+                }
+            }
         }
         done
     }

@@ -4,20 +4,21 @@
 //! and frozen then, so a connection costs no handler memory and an event cannot arrive before its
 //! handler.
 
-use std::{collections::HashMap, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, hash::Hash, sync::Arc};
 
 use foldhash::fast::RandomState;
 use serde::de::DeserializeOwned;
-use sio_packet::{Args, ReadError};
 
 use crate::{
-    conn::Conn,
-    entropy,
-    error::{DisconnectReason, Refuse},
+    error::{DisconnectReason, Refuse, StartError},
     event::{Any, EventName, Reply},
+    failure::Failure,
     handshake::Handshake,
-    place::Place,
-    socket::{AnySocket, Inner, Responder, Socket, SocketId, Task},
+    incoming::Incoming,
+    pattern::Pattern,
+    realm::{Admit, Mount, Mounted, Name, Rules},
+    socket::{Responder, Socket},
+    table::{self, Concurrent, Handler, Keyed, OnEvent, OnUnhandled, Serial, Table},
 };
 
 /// A namespace with data of type `D` for each of its sockets.
@@ -34,40 +35,12 @@ use crate::{
 /// });
 /// let server = Server::new().mount(chat);
 /// ```
+#[must_use = "a namespace does nothing until it is mounted"]
 pub struct Namespace<D = ()> {
     name: Name,
     rules: Rules<D>,
-}
-
-enum Name {
-    Fixed(String),
-    Matching(Box<dyn Fn(&str) -> bool + Send + Sync>),
-}
-
-struct Rules<D> {
-    admit: Box<dyn Fn(Handshake) -> Admission<D> + Send + Sync>,
-    table: Table<D>,
-}
-
-type Admission<D> = Pin<Box<dyn Future<Output = Result<D, Refuse>> + Send>>;
-
-/// The handlers of a namespace.
-pub(crate) struct Table<D> {
-    pub(crate) events: HashMap<Box<str>, Arc<dyn Handler<D>>, RandomState>,
-    pub(crate) connect: Option<Box<dyn Fn(Socket<D>) -> Task + Send + Sync>>,
-    #[expect(clippy::type_complexity, reason = "it is spelled out once, here")]
-    pub(crate) disconnect: Option<Box<dyn Fn(Socket<D>, DisconnectReason) -> Task + Send + Sync>>,
-}
-
-/// What one event leads to.
-pub(crate) trait Handler<D>: Send + Sync {
-    /// Reads the arguments and returns the handler, ready to run.
-    fn call(
-        self: Arc<Self>,
-        socket: Socket<D>,
-        args: Args<'_>,
-        ack: Option<u64>,
-    ) -> Result<Task, ReadError>;
+    /// The first mistake in the way it was put together; the server does not start with it.
+    fault: Option<StartError>,
 }
 
 impl Namespace<()> {
@@ -78,6 +51,8 @@ impl Namespace<()> {
 }
 
 impl<D: Send + Sync + 'static> Namespace<D> {
+    // ---- who may join -------------------------------------------------------------------------
+
     /// A namespace that `admit` decides about: it returns what is to be known of the socket from
     /// then on ([`Socket::data`]), or a [`Refuse`] that the client gets as `connect_error`.
     pub fn new<Fut>(
@@ -87,10 +62,8 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     where
         Fut: Future<Output = Result<D, Refuse>> + Send + 'static,
     {
-        Self {
-            name: Name::Fixed(name.into()),
-            rules: Rules::new(admit),
-        }
+        let admit = Box::new(move |hello| Box::pin(admit.clone()(hello)) as _);
+        Self::with(Name::Fixed(name.into()), admit)
     }
 
     /// Namespaces of all names that `matches` accepts, each opened when its first client comes and
@@ -102,11 +75,98 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     where
         Fut: Future<Output = Result<D, Refuse>> + Send + 'static,
     {
+        let admit = Box::new(move |hello| Box::pin(admit.clone()(hello)) as _);
+        Self::with(Name::Matching(Box::new(matches)), admit)
+    }
+
+    /// Namespaces of all names of a form, opened and closed as those of
+    /// [`matching`](Self::matching): `/orders/{id}` with the places in braces read into `P`, a tuple by
+    /// their order, a struct by their names, anything else the only one.
+    ///
+    /// A place holds one character at least and no slash. A name whose places are not a `P` is nobody's,
+    /// and a client that asks for it gets `Invalid namespace`.
+    ///
+    /// ```
+    /// # use sio_server::{Handshake, Namespace, Server};
+    /// struct Order(u64);
+    ///
+    /// let orders = Namespace::pattern("/orders/{id}", async |_hello: Handshake, id: u64| {
+    ///     Ok(Order(id))
+    /// })
+    /// .on("cancel", async |socket, ()| println!("order {} is cancelled", socket.data().0));
+    /// let server = Server::new().mount(orders);
+    /// ```
+    pub fn pattern<P, Fut>(
+        pattern: &str,
+        admit: impl FnOnce(Handshake, P) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = Result<D, Refuse>> + Send + 'static,
+    {
+        let (parsed, fault) = match Pattern::parse(pattern) {
+            Ok(parsed) => (Some(Arc::new(parsed)), None),
+            Err(problem) => {
+                let pattern = pattern.to_owned();
+                (None, Some(StartError::Pattern { pattern, problem }))
+            }
+        };
+        let read = move |name: &str| parsed.as_ref().and_then(|pattern| pattern.read::<P>(name));
+        let matches = read.clone();
+        let admit = Box::new(move |hello: Handshake| {
+            let (admit, places) = (admit.clone(), read(hello.namespace()));
+            Box::pin(async move {
+                let places = places.ok_or_else(|| Refuse::new("Invalid namespace"))?;
+                admit(hello, places).await
+            }) as _
+        });
+        let name = Name::Matching(Box::new(move |name| matches(name).is_some()));
+        let mut namespace = Self::with(name, admit);
+        namespace.fault = fault;
+        namespace
+    }
+
+    fn with(name: Name, admit: Admit<D>) -> Self {
+        let rules = Rules {
+            guards: Vec::new(),
+            admit,
+            table: Table::new(),
+        };
         Self {
-            name: Name::Matching(Box::new(matches)),
-            rules: Rules::new(admit),
+            name,
+            rules,
+            fault: None,
         }
     }
+
+    /// Asks before the admission whether a client may join at all: what several namespaces share. Those
+    /// that were added first ask first; the first refusal counts.
+    ///
+    /// ```
+    /// # use sio_server::{Handshake, Namespace, Refuse};
+    /// async fn only_browsers(hello: Handshake) -> Result<(), Refuse> {
+    ///     match hello.header("user-agent") {
+    ///         Some(agent) if agent.starts_with("Mozilla") => Ok(()),
+    ///         _ => Err(Refuse::new("browsers only")),
+    ///     }
+    /// }
+    ///
+    /// let news = Namespace::open("/news").guard(only_browsers);
+    /// let chat = Namespace::open("/chat").guard(only_browsers);
+    /// ```
+    pub fn guard<Fut>(
+        mut self,
+        check: impl FnOnce(Handshake) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), Refuse>> + Send + 'static,
+    {
+        let guard = Box::new(move |hello| Box::pin(check.clone()(hello)) as _);
+        self.rules.guards.push(guard);
+        self
+    }
+
+    // ---- events -------------------------------------------------------------------------------
 
     /// Handles an event.
     ///
@@ -114,10 +174,10 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     /// `()` none, anything else the first. What the handler returns is the ack, see [`Reply`].
     ///
     /// Events of one socket are handled one at a time, in the order they came. A second handler
-    /// of the same event replaces the first.
-    #[must_use]
+    /// of the same event replaces the first. A name that the protocol reserves is a
+    /// [`StartError`].
     pub fn on<T, A, R, Fut>(
-        mut self,
+        self,
         event: impl EventName<T, A>,
         handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
@@ -127,18 +187,177 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         R: Reply<A> + 'static,
         A: 'static,
     {
-        let event: Box<str> = event.event_name().into();
-        let read = OnEvent {
-            event: event.clone(),
-            handler,
-            types: PhantomData,
+        let handle: OnEvent<_, _, T, A, R, Fut> =
+            OnEvent::new(event.event_name().into(), handler, Serial);
+        self.handle(event.event_name(), Arc::new(handle))
+    }
+
+    /// Handles an event beside all others of the same socket: it begins as soon as it has come, also
+    /// while earlier ones are still at work, and waits only for the handler of
+    /// [`on_connect`](Self::on_connect). For what takes long, and for what must not wait for it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sio_server::{Ack, Namespace};
+    /// let files = Namespace::open("/files")
+    ///     .on_concurrent("pack", async |_socket, name: String| {
+    ///         tokio::time::sleep(Duration::from_secs(60)).await;
+    ///         Ack(format!("{name}.zip"))
+    ///     });
+    /// ```
+    pub fn on_concurrent<T, A, R, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        let handle: OnEvent<_, _, T, A, R, Fut> =
+            OnEvent::new(event.event_name().into(), handler, Concurrent);
+        self.handle(event.event_name(), Arc::new(handle))
+    }
+
+    /// Handles an event beside others, but in order among those of the same socket whose payloads have
+    /// the same key.
+    ///
+    /// ```
+    /// # use sio_server::Namespace;
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Edit { document: u64 }
+    /// # async fn save(_: Edit) {}
+    /// let documents = Namespace::open("/documents").on_keyed(
+    ///     "edit",
+    ///     |edit: &Edit| edit.document,
+    ///     async |_socket, edit| save(edit).await,
+    /// );
+    /// ```
+    pub fn on_keyed<T, A, K, R, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        key: impl Fn(&T) -> K + Send + Sync + 'static,
+        handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: DeserializeOwned + Send + 'static,
+        K: Hash + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        let policy = Keyed {
+            key,
+            hasher: RandomState::default(),
         };
-        self.rules.table.events.insert(event, Arc::new(read));
+        let handle: OnEvent<_, _, T, A, R, Fut> =
+            OnEvent::new(event.event_name().into(), handler, policy);
+        self.handle(event.event_name(), Arc::new(handle))
+    }
+
+    fn handle(mut self, event: &str, handler: Arc<dyn Handler<D>>) -> Self {
+        if sio_packet::is_reserved(event) {
+            let fault = || StartError::EventName(event.to_owned());
+            self.fault.get_or_insert_with(fault);
+        }
+        self.rules.table.events.insert(event.into(), handler);
         self
     }
 
+    /// Looks at each event before its handler, and may refuse it: a middleware. Those that were added
+    /// first look first, catch-alls among them.
+    ///
+    /// A refusal is a [`Failure`], for [`on_error`](Self::on_error); where nobody looks at failures it
+    /// becomes the ack, `{ message, data }`.
+    ///
+    /// ```
+    /// # use sio_server::{Namespace, Refuse, Socket, Incoming};
+    /// # struct User { admin: bool }
+    /// # fn f(members: Namespace<User>) {
+    /// let members = members.filter(async |socket: Socket<User>, incoming: Incoming| {
+    ///     if incoming.event().starts_with("admin:") && !socket.data().admin {
+    ///         return Err(Refuse::new("not yours"));
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # }
+    /// ```
+    pub fn filter<Fut>(
+        mut self,
+        check: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), Refuse>> + Send + 'static,
+    {
+        self.rules.table.watchers.push(table::filter(check));
+        self
+    }
+
+    /// Sees each event before its handler does: Node's `onAny`.
+    pub fn on_any<R, Fut>(
+        mut self,
+        handler: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.rules.table.watchers.push(table::any(handler));
+        self
+    }
+
+    /// Handles the events that have no handler of their own: Flask-SocketIO's `"*"`. What it returns is
+    /// the ack.
+    pub fn on_unhandled<R, Fut>(
+        mut self,
+        handler: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        let handler: OnUnhandled<_, R, Fut> = OnUnhandled::new(handler);
+        self.rules.table.unhandled = Some(Arc::new(handler));
+        self
+    }
+
+    /// Sees the failures of this namespace: a handler that returned an error or panicked, a payload that
+    /// is not what the handler takes, an event that was refused. What it returns becomes the ack of the
+    /// event, as in Flask-SocketIO.
+    ///
+    /// Without it a failure goes to [`Server::on_error_default`](crate::Server::on_error_default);
+    /// without that one, too, it is logged, and nothing is acknowledged but a refusal.
+    ///
+    /// ```
+    /// # use sio_server::{Ack, Namespace};
+    /// let shop = Namespace::open("/shop")
+    ///     .on("buy", async |_socket, amount: String| amount.parse::<u32>().map(Ack))
+    ///     .on_error(async |_socket, failure| Ack(format!("{}: {failure}", failure.event())));
+    /// ```
+    pub fn on_error<R, Fut>(
+        mut self,
+        handler: impl FnOnce(Socket<D>, Failure) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.rules.table.error = Some(Box::new(move |socket, failure, ack| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let event = failure.event.clone();
+                let reply = handler(socket.clone(), failure).await;
+                table::answer_failure(reply, Responder::new(socket.core(), &event, ack));
+            })
+        }));
+        self
+    }
+
+    // ---- coming and going ---------------------------------------------------------------------
+
     /// Runs when a client has joined, before any of its events is handled.
-    #[must_use]
     pub fn on_connect<R, Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>) -> Fut + Clone + Send + Sync + 'static,
@@ -148,18 +367,13 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         R: Reply<Any> + 'static,
     {
         self.rules.table.connect = Some(Box::new(move |socket| {
-            let handler = handler.clone();
-            Box::pin(async move {
-                let reply = handler(socket.clone()).await;
-                reply.answer(Responder::new(socket.core(), "connect", None));
-            })
+            table::lifecycle(socket, "connect", handler.clone())
         }));
         self
     }
 
     /// Runs when a client has gone, once for each that had joined. Its rooms are still known to
     /// [`Socket::rooms`], but it is no longer a member of any.
-    #[must_use]
     pub fn on_disconnect<R, Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, DisconnectReason) -> Fut + Clone + Send + Sync + 'static,
@@ -170,141 +384,24 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     {
         self.rules.table.disconnect = Some(Box::new(move |socket, reason| {
             let handler = handler.clone();
-            Box::pin(async move {
-                let reply = handler(socket.clone(), reason).await;
-                reply.answer(Responder::new(socket.core(), "disconnect", None));
-            })
+            table::lifecycle(socket, "disconnect", move |socket| handler(socket, reason))
         }));
         self
     }
 
     pub(crate) fn mount(self) -> Box<dyn Mounted> {
-        let Rules { admit, table } = self.rules;
-        Box::new(Mount {
-            name: self.name,
-            admit: Arc::from(admit),
-            table: Arc::new(table),
-        })
+        Box::new(Mount::new(self.name, self.rules, self.fault))
     }
 }
 
-impl<D> Rules<D> {
-    fn new<Fut>(admit: impl FnOnce(Handshake) -> Fut + Clone + Send + Sync + 'static) -> Self
-    where
-        Fut: Future<Output = Result<D, Refuse>> + Send + 'static,
-    {
-        let table = Table {
-            events: HashMap::default(),
-            connect: None,
-            disconnect: None,
+impl<D> fmt::Debug for Namespace<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.name {
+            Name::Fixed(name) => name,
+            Name::Matching(_) => "…",
         };
-        Self {
-            admit: Box::new(move |hello| Box::pin(admit.clone()(hello))),
-            table,
-        }
-    }
-}
-
-/// A handler with the types of its event.
-struct OnEvent<F, T, A, R, Fut> {
-    event: Box<str>,
-    handler: F,
-    types: Types<T, A, R, Fut>,
-}
-
-type Types<T, A, R, Fut> = PhantomData<fn(T) -> (A, R, Fut)>;
-
-impl<D, F, T, A, R, Fut> Handler<D> for OnEvent<F, T, A, R, Fut>
-where
-    D: Send + Sync + 'static,
-    F: FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
-    T: DeserializeOwned + Send + 'static,
-    A: 'static,
-    R: Reply<A> + 'static,
-    Fut: Future<Output = R> + Send + 'static,
-{
-    fn call(
-        self: Arc<Self>,
-        socket: Socket<D>,
-        args: Args<'_>,
-        ack: Option<u64>,
-    ) -> Result<Task, ReadError> {
-        let payload: T = args.read()?;
-        Ok(Box::pin(async move {
-            let handler = self.handler.clone();
-            let reply = handler(socket.clone(), payload).await;
-            reply.answer(Responder::new(socket.core(), &self.event, ack));
-        }))
-    }
-}
-
-/// A namespace, or all that match, ready to be opened; its data's type is not known here.
-pub(crate) trait Mounted: Send + Sync {
-    fn fixed_name(&self) -> Option<&str>;
-    fn matches(&self, name: &str) -> bool;
-    fn open(&self, place: Arc<Place>) -> Arc<dyn Realm>;
-}
-
-/// An open namespace; its data's type is not known here.
-pub(crate) trait Realm: Send + Sync {
-    fn place(&self) -> &Arc<Place>;
-    /// Decides about a client and makes it a socket, which has not entered the place yet.
-    fn admit(&self, conn: Arc<Conn>, auth: Box<str>) -> Joining;
-}
-
-/// The decision about one client.
-pub(crate) type Joining = Pin<Box<dyn Future<Output = Result<Arc<dyn AnySocket>, Refuse>> + Send>>;
-
-struct Mount<D> {
-    name: Name,
-    admit: Arc<dyn Fn(Handshake) -> Admission<D> + Send + Sync>,
-    table: Arc<Table<D>>,
-}
-
-impl<D: Send + Sync + 'static> Mounted for Mount<D> {
-    fn fixed_name(&self) -> Option<&str> {
-        match &self.name {
-            Name::Fixed(name) => Some(name),
-            Name::Matching(_) => None,
-        }
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        match &self.name {
-            Name::Fixed(fixed) => fixed == name,
-            Name::Matching(matches) => matches(name),
-        }
-    }
-
-    fn open(&self, place: Arc<Place>) -> Arc<dyn Realm> {
-        Arc::new(Opened {
-            place,
-            admit: Arc::clone(&self.admit),
-            table: Arc::clone(&self.table),
-        })
-    }
-}
-
-struct Opened<D> {
-    place: Arc<Place>,
-    admit: Arc<dyn Fn(Handshake) -> Admission<D> + Send + Sync>,
-    table: Arc<Table<D>>,
-}
-
-impl<D: Send + Sync + 'static> Realm for Opened<D> {
-    fn place(&self) -> &Arc<Place> {
-        &self.place
-    }
-
-    fn admit(&self, conn: Arc<Conn>, auth: Box<str>) -> Joining {
-        let place = Arc::clone(&self.place);
-        let table = Arc::clone(&self.table);
-        let hello = Handshake::new(Arc::clone(&conn), Arc::clone(&place), auth.clone());
-        let admit = Arc::clone(&self.admit);
-        Box::pin(async move {
-            let data = admit(hello).await?;
-            let id = SocketId(entropy::id());
-            Ok(Inner::new(id, conn, place, auth, table, data) as Arc<dyn AnySocket>)
-        })
+        f.debug_struct("Namespace")
+            .field("name", &name)
+            .finish_non_exhaustive()
     }
 }

@@ -1,20 +1,39 @@
 //! Panics of the application's own code: each is seen in the log, and ends what it happened in, not
 //! the connection, whose other packets and namespaces have nothing to do with it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 /// Runs code of the application's; `None` if it panicked. `what` it was is for the log.
 ///
 /// What `f` works on is its own, or is left as it is: nobody sees it half done.
 pub(crate) fn contain<R>(what: &'static str, f: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(f))
-        .map_err(|panic| {
-            let message = panic
-                .downcast_ref::<&str>()
-                .copied()
-                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-                .unwrap_or("of a type that is not text");
-            tracing::error!(panic = message, "{what} panicked");
-        })
+        .map_err(|panic| tracing::error!(panic = text(&*panic), "{what} panicked"))
         .ok()
+}
+
+/// Polls a future of the application's; what it said if it panicked, and it is over then.
+pub(crate) fn poll<F: Future + ?Sized>(
+    future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, String>> {
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(panic) => Poll::Ready(Err(text(&*panic).to_owned())),
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("of a type that is not text")
 }

@@ -18,8 +18,8 @@ use crate::{
     conn::{Conn, Mode},
     error::CallError,
     hub::Hub,
-    namespace::Realm,
     parsers::{Speech, Spoken},
+    realm::Realm,
     socket::{AnySocket, SocketId},
     turn,
 };

@@ -17,14 +17,18 @@ use crate::{
     config::Config,
     error::{DisconnectReason, StartError},
     event::{Any, EventName, Reply},
+    failure::Failure,
     gate::Gate,
     hooks::Hooks,
     hub::Hub,
+    incoming::Incoming,
     io::Io,
     listen::{Bound, Threads},
-    namespace::{Mounted, Namespace},
+    namespace::Namespace,
+    realm::Mounted,
     service::{Fallback, Layer, Service},
     socket::Socket,
+    table::{self, OnErrorDefault},
 };
 
 /// A Socket.IO server.
@@ -58,6 +62,7 @@ pub struct Server {
     runtime: Runtime,
     fallback: Option<Fallback>,
     pub(crate) hooks: Hooks,
+    on_error: Option<OnErrorDefault>,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
@@ -95,6 +100,7 @@ impl Server {
             runtime: Runtime::default(),
             fallback: None,
             hooks: Hooks::default(),
+            on_error: None,
             hub: Arc::new(OnceLock::new()),
         }
     }
@@ -161,6 +167,63 @@ impl Server {
         R: Reply<Any> + 'static,
     {
         self.with_root(|root| root.on_disconnect(handler))
+    }
+
+    /// Sees each event of the namespace `/` before its handler does, see [`Namespace::on_any`].
+    pub fn on_any<R, Fut>(
+        self,
+        handler: impl FnOnce(Socket, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.with_root(|root| root.on_any(handler))
+    }
+
+    /// Handles the events of the namespace `/` that have no handler of their own, see
+    /// [`Namespace::on_unhandled`].
+    pub fn on_unhandled<R, Fut>(
+        self,
+        handler: impl FnOnce(Socket, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.with_root(|root| root.on_unhandled(handler))
+    }
+
+    /// Sees the failures of the namespace `/`, see [`Namespace::on_error`].
+    pub fn on_error<R, Fut>(
+        self,
+        handler: impl FnOnce(Socket, Failure) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.with_root(|root| root.on_error(handler))
+    }
+
+    /// Sees the failures of all namespaces that do not see them themselves
+    /// ([`Namespace::on_error`]). What it returns becomes the ack of the event.
+    pub fn on_error_default<R, Fut>(
+        mut self,
+        handler: impl FnOnce(Failure) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        self.on_error = Some(Box::new(move |answering, failure| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let reply = handler(failure).await;
+                table::answer_failure(reply, answering.responder());
+            })
+        }));
+        self
     }
 
     fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
@@ -275,6 +338,9 @@ impl Server {
         if self.root_used || !another_root {
             mounted.push(self.root.mount());
         }
+        if let Some(fault) = mounted.iter_mut().find_map(|mounted| mounted.take_fault()) {
+            return Err(fault);
+        }
         let mut names: Vec<_> = mounted.iter().filter_map(|m| m.fixed_name()).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -288,6 +354,7 @@ impl Server {
             mounted,
             self.parsers.into(),
             self.fallback,
+            self.on_error,
         );
         let _ = self.hub.set(Arc::clone(&hub));
         Ok(hub)

@@ -4,7 +4,6 @@ use std::{
     any::Any,
     fmt,
     future::Future,
-    pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::Sid;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use sio_packet::{Args, ReadError};
 use sio_rooms::{Acks, Full, MemberId, Selection};
 use tokio::sync::oneshot;
@@ -24,17 +23,19 @@ use crate::{
     config::Config,
     conn::{Command, Conn, Mode},
     error::{CallError, DisconnectReason},
+    event::Reply,
     event::{Answer, EventName},
     frames,
     handshake::Handshake,
     io::Io,
-    namespace::Table,
+    lane::{Job, Order},
+    listeners::{Hears, ListenerId, Listeners, Which},
     place::Place,
+    store::Session,
+    table::Table,
+    table::{Handler, OnEvent, Serial},
     target::{RoomNames, Sent, Target},
 };
-
-/// A handler at work.
-pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A client that has joined a namespace, with the data `D` that its admission returned.
 ///
@@ -47,7 +48,14 @@ pub struct Socket<D = ()> {
 pub(crate) struct Inner<D> {
     core: Core,
     table: Arc<Table<D>>,
+    extras: OnceLock<Box<Extras<D>>>,
     data: D,
+}
+
+/// What few sockets have: there when it is first used.
+struct Extras<D> {
+    listeners: Listeners<D>,
+    session: Session,
 }
 
 /// What a socket is, whatever its data.
@@ -60,7 +68,7 @@ pub(crate) struct Core {
     gone: AtomicBool,
     /// The rooms it was in when it left, for the disconnect handler.
     last_rooms: OnceLock<Vec<String>>,
-    auth: Box<str>,
+    auth: Option<Arc<str>>,
 }
 
 /// The public id of a socket: 20 characters, never the id of its session.
@@ -84,16 +92,18 @@ pub(crate) trait AnySocket: Send + Sync {
     fn core(&self) -> &Core;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     /// The handler of the connection, if there is one.
-    fn connected(self: Arc<Self>) -> Option<Task>;
+    fn connected(self: Arc<Self>) -> Option<Job>;
     /// The handler of the disconnection, if there is one.
-    fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Task>;
+    fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Job>;
     /// The handler of an event, if there is one, with its arguments read.
     fn event(
         self: Arc<Self>,
         name: &str,
         args: Args<'_>,
         ack: Option<u64>,
-    ) -> Result<Option<Task>, ReadError>;
+    ) -> Result<Option<Job>, ReadError>;
+    /// The socket has gone for good: its listeners, which may own it, are let go.
+    fn let_go(&self);
 }
 
 impl<D: Send + Sync + 'static> Socket<D> {
@@ -230,6 +240,100 @@ impl<D: Send + Sync + 'static> Socket<D> {
         Target::new(Arc::clone(&self.inner.core.place), Selection::everyone())
     }
 
+    // ---- of its own -----------------------------------------------------------------------
+
+    /// Listens to an event of this socket alone, as in Node; beside the namespace's handler, which
+    /// answers if there is one, else the first listener does. Listeners end with the socket.
+    ///
+    /// A handler of the [`Namespace`](crate::Namespace) costs nothing per socket, and is there before
+    /// the first event; an event that comes before its listener is nobody's.
+    ///
+    /// ```
+    /// # use sio_server::{Ack, Server};
+    /// let server = Server::new().on_connect(async |socket| {
+    ///     let mut count = 0;
+    ///     let counter = std::sync::Arc::new(std::sync::Mutex::new(count));
+    ///     socket.on("count", async move |_socket, ()| {
+    ///         let mut count = counter.lock().unwrap();
+    ///         *count += 1;
+    ///         Ack(*count)
+    ///     });
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the protocol reserves the event's name, see [`Event::new`](crate::Event::new).
+    pub fn on<T, A, R, Fut>(
+        &self,
+        event: impl EventName<T, A>,
+        listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> ListenerId
+    where
+        T: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        self.listen(event.event_name(), listener, Hears::Always)
+    }
+
+    /// Like [`on`](Self::on), for the next such event only.
+    ///
+    /// # Panics
+    ///
+    /// As [`on`](Self::on).
+    pub fn once<T, A, R, Fut>(
+        &self,
+        event: impl EventName<T, A>,
+        listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> ListenerId
+    where
+        T: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        self.listen(event.event_name(), listener, Hears::Once)
+    }
+
+    fn listen<T, A, R, Fut>(
+        &self,
+        event: &str,
+        listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
+        hears: Hears,
+    ) -> ListenerId
+    where
+        T: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        assert!(
+            !sio_packet::is_reserved(event),
+            "{event:?} is reserved; there are on_connect, on_disconnect and on_disconnecting"
+        );
+        let handler: OnEvent<_, _, T, A, R, Fut> = OnEvent::new(event.into(), listener, Serial);
+        let listeners = &self.extras().listeners;
+        listeners.add(event, Arc::new(handler), hears, || {
+            self.inner.core.is_gone()
+        })
+    }
+
+    /// Removes this socket's own listeners: all of an event, by its name, or one, by what
+    /// [`on`](Self::on) returned.
+    pub fn off<'a>(&self, which: impl Into<Which<'a>>) {
+        if let Some(extras) = self.inner.extras.get() {
+            extras.listeners.remove(which.into());
+        }
+    }
+
+    /// Values kept for this socket by their type, as Flask-SocketIO keeps a session. Where the type is
+    /// known from the beginning, [`data`](Self::data) is the better place.
+    pub fn session(&self) -> &Session {
+        &self.extras().session
+    }
+
     // ---- the end ------------------------------------------------------------------------------
 
     /// Puts this socket out of the namespace; the connection and its other namespaces stay. The
@@ -253,8 +357,35 @@ impl<D: Send + Sync + 'static> Socket<D> {
         Some(Self { inner })
     }
 
+    pub(crate) fn into_any(self) -> Arc<dyn AnySocket> {
+        self.inner
+    }
+
     pub(crate) fn core(&self) -> &Core {
         &self.inner.core
+    }
+
+    pub(crate) fn table(&self) -> &Table<D> {
+        &self.inner.table
+    }
+
+    fn extras(&self) -> &Extras<D> {
+        self.inner.extras.get_or_init(|| {
+            Box::new(Extras {
+                listeners: Listeners::new(),
+                session: Session::default(),
+            })
+        })
+    }
+
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.inner.extras.get().is_some()
+    }
+
+    /// Its own listeners of an event; those that hear once only are heard from no more.
+    pub(crate) fn listeners(&self, event: &str) -> Vec<Arc<dyn Handler<D>>> {
+        let extras = self.inner.extras.get();
+        extras.map_or_else(Vec::new, |extras| extras.listeners.of(event))
     }
 }
 
@@ -294,7 +425,7 @@ impl<D: Send + Sync + 'static> Inner<D> {
         id: SocketId,
         conn: Arc<Conn>,
         place: Arc<Place>,
-        auth: Box<str>,
+        auth: Option<Arc<str>>,
         table: Arc<Table<D>>,
         data: D,
     ) -> Arc<Self> {
@@ -308,7 +439,12 @@ impl<D: Send + Sync + 'static> Inner<D> {
             last_rooms: OnceLock::new(),
             auth,
         };
-        Arc::new(Self { core, table, data })
+        Arc::new(Self {
+            core,
+            table,
+            extras: OnceLock::new(),
+            data,
+        })
     }
 }
 
@@ -321,20 +457,24 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         self
     }
 
-    fn connected(self: Arc<Self>) -> Option<Task> {
+    fn connected(self: Arc<Self>) -> Option<Job> {
         let table = Arc::clone(&self.table);
-        table
-            .connect
-            .as_ref()
-            .map(|handler| handler(Socket::new(self)))
+        let handler = table.connect.as_ref()?;
+        let task = handler(Socket::new(self));
+        let order = Order::First;
+        Some(Job { task, order })
     }
 
-    fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Task> {
+    fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Job> {
         let table = Arc::clone(&self.table);
-        table
-            .disconnect
-            .as_ref()
-            .map(|handler| handler(Socket::new(self), reason))
+        let handler = table.disconnect.as_ref()?;
+        Some(Job::serial(handler(Socket::new(self), reason)))
+    }
+
+    fn let_go(&self) {
+        if let Some(extras) = self.extras.get() {
+            extras.listeners.clear();
+        }
     }
 
     fn event(
@@ -342,11 +482,17 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         name: &str,
         args: Args<'_>,
         ack: Option<u64>,
-    ) -> Result<Option<Task>, ReadError> {
-        let Some(handler) = self.table.events.get(name).cloned() else {
-            return args.validate().map(|()| None);
-        };
-        handler.call(Socket::new(self), args, ack).map(Some)
+    ) -> Result<Option<Job>, ReadError> {
+        if self.extras.get().is_none()
+            && let Some(handler) = self.table.only_handler(name)
+        {
+            return match handler.call(Socket::new(self), args, ack) {
+                Ok(job) => Ok(Some(job)),
+                Err(unread) => unread.settle(name, ack),
+            };
+        }
+        let socket = Socket::new(self);
+        socket.table().other(&socket, name, args, ack)
     }
 }
 
@@ -524,6 +670,10 @@ impl<'a> Responder<'a> {
         Self { core, event, ack }
     }
 
+    pub(crate) fn event(&self) -> &'a str {
+        self.event
+    }
+
     pub(crate) fn send<T: Serialize + ?Sized>(self, args: &T) {
         let Some(id) = self.ack else { return };
         if self.core.is_gone() {
@@ -535,14 +685,5 @@ impl<'a> Responder<'a> {
         if let Err(error) = said {
             tracing::error!(event = self.event, %error, "an ack could not be written");
         }
-    }
-
-    pub(crate) fn fail(self, error: &dyn fmt::Display) {
-        tracing::error!(
-            event = self.event,
-            namespace = self.core.place.name(),
-            %error,
-            "a handler failed"
-        );
     }
 }

@@ -1,0 +1,130 @@
+//! The listeners of one socket.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use foldhash::fast::RandomState;
+
+use crate::table::Handler;
+
+/// A listener of a socket's own, to be taken away by [`Socket::off`](crate::Socket::off).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(u64);
+
+/// Which listeners: all of an event, or one.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Which<'a> {
+    /// All of the event of this name.
+    Event(&'a str),
+    /// One.
+    One(ListenerId),
+}
+
+impl<'a> From<&'a str> for Which<'a> {
+    fn from(event: &'a str) -> Self {
+        Self::Event(event)
+    }
+}
+
+impl From<ListenerId> for Which<'_> {
+    fn from(id: ListenerId) -> Self {
+        Self::One(id)
+    }
+}
+
+/// How often a listener hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hears {
+    Always,
+    Once,
+}
+
+pub(crate) struct Listeners<D>(Mutex<List<D>>);
+
+struct List<D> {
+    next: u64,
+    events: HashMap<Box<str>, Vec<Listener<D>>, RandomState>,
+}
+
+struct Listener<D> {
+    id: ListenerId,
+    hears: Hears,
+    handler: Arc<dyn Handler<D>>,
+}
+
+impl<D> Listeners<D> {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(List {
+            next: 0,
+            events: HashMap::default(),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List<D>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a listener, unless the socket `is_gone`: what it owns would never be let go.
+    pub(crate) fn add(
+        &self,
+        event: &str,
+        handler: Arc<dyn Handler<D>>,
+        hears: Hears,
+        is_gone: impl FnOnce() -> bool,
+    ) -> ListenerId {
+        let mut list = self.lock();
+        let id = ListenerId(list.next);
+        list.next += 1;
+        if is_gone() {
+            drop(list);
+            drop(handler);
+            return id;
+        }
+        let listener = Listener { id, hears, handler };
+        list.events.entry(event.into()).or_default().push(listener);
+        id
+    }
+
+    /// Those who hear an event that has come; the ones that hear once are taken out.
+    pub(crate) fn of(&self, event: &str) -> Vec<Arc<dyn Handler<D>>> {
+        let mut list = self.lock();
+        let Some(listeners) = list.events.get_mut(event) else {
+            return Vec::new();
+        };
+        let heard = listeners
+            .iter()
+            .map(|listener| Arc::clone(&listener.handler))
+            .collect();
+        listeners.retain(|listener| listener.hears == Hears::Always);
+        if listeners.is_empty() {
+            list.events.remove(event);
+        }
+        heard
+    }
+
+    pub(crate) fn remove(&self, which: Which<'_>) {
+        let mut list = self.lock();
+        // What a listener owns is dropped outside the lock: it may be anything.
+        let mut removed = Vec::new();
+        match which {
+            Which::Event(event) => removed.extend(list.events.remove(event)),
+            Which::One(id) => {
+                for listeners in list.events.values_mut() {
+                    removed.push(listeners.extract_if(.., |one| one.id == id).collect());
+                }
+                list.events.retain(|_, listeners| !listeners.is_empty());
+            }
+        }
+        drop(list);
+        drop(removed);
+    }
+
+    /// Lets go of all.
+    pub(crate) fn clear(&self) {
+        let events = std::mem::take(&mut self.lock().events);
+        drop(events);
+    }
+}

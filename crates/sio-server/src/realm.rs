@@ -1,0 +1,133 @@
+//! Namespaces as the connections see them: who may join, and what a client becomes.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use crate::{
+    conn::Conn,
+    entropy,
+    error::{Refuse, StartError},
+    handshake::Handshake,
+    place::Place,
+    socket::{AnySocket, Inner, SocketId},
+    table::Table,
+};
+
+/// Which names are a namespace's.
+pub(crate) enum Name {
+    Fixed(String),
+    Matching(Box<dyn Fn(&str) -> bool + Send + Sync>),
+}
+
+/// Who may join, and as what.
+pub(crate) struct Rules<D> {
+    /// Asked before the admission, in this order.
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) admit: Admit<D>,
+    pub(crate) table: Table<D>,
+}
+
+pub(crate) type Guard = Box<dyn Fn(Handshake) -> Admission<()> + Send + Sync>;
+pub(crate) type Admit<D> = Box<dyn Fn(Handshake) -> Admission<D> + Send + Sync>;
+pub(crate) type Admission<D> = Pin<Box<dyn Future<Output = Result<D, Refuse>> + Send>>;
+
+/// A namespace, or all that match, ready to be opened; its data's type is not known here.
+pub(crate) trait Mounted: Send + Sync {
+    fn fixed_name(&self) -> Option<&str>;
+    fn matches(&self, name: &str) -> bool;
+    fn open(&self, place: Arc<Place>) -> Arc<dyn Realm>;
+    /// What was wrong with the way it was put together.
+    fn take_fault(&mut self) -> Option<StartError>;
+}
+
+/// An open namespace; its data's type is not known here.
+pub(crate) trait Realm: Send + Sync {
+    fn place(&self) -> &Arc<Place>;
+    /// Decides about a client and makes it a socket, which has not entered the place yet.
+    fn admit(&self, conn: Arc<Conn>, auth: Option<Arc<str>>) -> Joining;
+}
+
+/// The decision about one client.
+pub(crate) type Joining = Admission<Arc<dyn AnySocket>>;
+
+pub(crate) struct Mount<D> {
+    name: Name,
+    laws: Arc<Laws<D>>,
+    fault: Option<StartError>,
+}
+
+/// The rules once they are fixed.
+struct Laws<D> {
+    guards: Vec<Guard>,
+    admit: Admit<D>,
+    table: Arc<Table<D>>,
+}
+
+impl<D> Mount<D> {
+    pub(crate) fn new(name: Name, rules: Rules<D>, fault: Option<StartError>) -> Self {
+        let Rules {
+            guards,
+            admit,
+            table,
+        } = rules;
+        let table = Arc::new(table);
+        let laws = Arc::new(Laws {
+            guards,
+            admit,
+            table,
+        });
+        Self { name, laws, fault }
+    }
+}
+
+impl<D: Send + Sync + 'static> Mounted for Mount<D> {
+    fn fixed_name(&self) -> Option<&str> {
+        match &self.name {
+            Name::Fixed(name) => Some(name),
+            Name::Matching(_) => None,
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match &self.name {
+            Name::Fixed(fixed) => fixed == name,
+            Name::Matching(matches) => matches(name),
+        }
+    }
+
+    fn open(&self, place: Arc<Place>) -> Arc<dyn Realm> {
+        Arc::new(Opened {
+            place,
+            laws: Arc::clone(&self.laws),
+        })
+    }
+
+    fn take_fault(&mut self) -> Option<StartError> {
+        self.fault.take()
+    }
+}
+
+struct Opened<D> {
+    place: Arc<Place>,
+    laws: Arc<Laws<D>>,
+}
+
+impl<D: Send + Sync + 'static> Realm for Opened<D> {
+    fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    fn admit(&self, conn: Arc<Conn>, auth: Option<Arc<str>>) -> Joining {
+        let place = Arc::clone(&self.place);
+        let laws = Arc::clone(&self.laws);
+        let hello = Handshake::new(Arc::clone(&conn), Arc::clone(&place), auth.clone());
+        Box::pin(async move {
+            for guard in &laws.guards {
+                guard(hello.clone()).await?;
+            }
+            let data = (laws.admit)(hello).await?;
+            let id = SocketId(entropy::id());
+            let table = Arc::clone(&laws.table);
+            Ok(Inner::new(id, conn, place, auth, table, data) as Arc<dyn AnySocket>)
+        })
+    }
+}
