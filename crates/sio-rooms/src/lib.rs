@@ -44,16 +44,19 @@
 //! # What is not here
 //!
 //! No lock, no bytes, no task, no clock. A shard can own a [`Rooms`], a lock can stand around it, a
-//! test can drive it. [`Acks`] is the other table that every socket needs, with time as an argument.
+//! test can drive it. [`Acks`] is the other table that every socket needs, with time as an argument;
+//! [`Recovery`] remembers rooms and packets for those whose connection broke.
 //!
 //! [rooms]: https://socket.io/docs/v4/rooms/
 
 mod acks;
 mod change;
 mod error;
+mod history;
 mod index;
 mod member;
 mod names;
+mod recovery;
 mod room;
 mod select;
 mod selection;
@@ -64,4 +67,5 @@ pub use change::Joined;
 pub use error::{Full, JoinError};
 pub use index::Rooms;
 pub use member::MemberId;
+pub use recovery::{Recovery, RecoveryError, RecoveryLimits, Restored};
 pub use selection::Selection;

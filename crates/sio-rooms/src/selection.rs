@@ -19,8 +19,8 @@ use smallvec::SmallVec;
 /// ```
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Selection {
-    rooms: SmallVec<[Arc<str>; 1]>,
-    except: SmallVec<[Arc<str>; 1]>,
+    pub(crate) rooms: SmallVec<[Arc<str>; 1]>,
+    pub(crate) except: SmallVec<[Arc<str>; 1]>,
 }
 
 impl Selection {
