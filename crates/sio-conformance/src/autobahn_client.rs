@@ -1,5 +1,6 @@
 //! The client's side for the Autobahn suite: `autobahn-client HOST:PORT` asks the suite's server how many
-//! cases there are, echoes through each of them, and has the verdicts written.
+//! cases there are, echoes through each of them, and has the verdicts written. With `forgetful` behind it,
+//! it says in its offers that its window does not outlive a message.
 //!
 //! `ws-handshake` opens, the tokio face of `ws-frame` and `ws-deflate` do the rest.
 
@@ -29,20 +30,27 @@ const AGENT: &str = "sio-server";
 async fn main() -> Result<(), Box<dyn Error>> {
     let host = env::args()
         .nth(1)
-        .ok_or("usage: autobahn-client HOST:PORT")?;
+        .ok_or("usage: autobahn-client HOST:PORT [forgetful]")?;
 
-    let (mut socket, _) = open(&host, "/getCaseCount").await?;
+    let offer = DeflateOffer {
+        client_no_context_takeover: env::args().nth(2).as_deref() == Some("forgetful"),
+        ..DeflateOffer::default()
+    };
+
+    let (mut socket, _) = open(&host, "/getCaseCount", offer).await?;
     let count: u32 = match socket.next().await.transpose()? {
         Some(Item::Text(count)) => count.parse()?,
         other => return Err(format!("{other:?} is no number of cases").into()),
     };
     drop(socket);
     for case in 1..=count {
-        let (socket, codec) = open(&host, &format!("/runCase?case={case}&agent={AGENT}")).await?;
+        let target = format!("/runCase?case={case}&agent={AGENT}");
+        let (socket, codec) = open(&host, &target, offer).await?;
         // How a case ends is the suite's to judge, not ours.
         let _ = echo(socket, codec).await;
     }
-    let (mut socket, _) = open(&host, &format!("/updateReports?agent={AGENT}")).await?;
+    let target = format!("/updateReports?agent={AGENT}");
+    let (mut socket, _) = open(&host, &target, offer).await?;
     // Once they are written the suite may go without a close frame.
     while let Some(Ok(_)) = socket.next().await {}
     Ok(())
@@ -52,9 +60,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn open(
     host: &str,
     target: &str,
+    offer: DeflateOffer,
 ) -> Result<(WebSocket<TcpStream>, Option<Codec>), Box<dyn Error>> {
     let mut stream = TcpStream::connect(host).await?;
-    let agreed = shake_hands(&mut stream, host, target).await?;
+    let agreed = shake_hands(&mut stream, host, target, offer).await?;
     let codec = agreed.and_then(|agreed| Codec::new(Role::Client, agreed));
     let mut connection = Connection::new(Role::Client, LIMITS);
     if codec.is_some() {
@@ -72,10 +81,11 @@ async fn shake_hands(
     stream: &mut TcpStream,
     host: &str,
     target: &str,
+    offer: DeflateOffer,
 ) -> Result<Option<DeflateParams>, Box<dyn Error>> {
     let entropy = u128::from(random()) << 64 | u128::from(random());
     let mut request = Request::new(host, target, entropy.to_be_bytes());
-    request.deflate = Some(DeflateOffer::default());
+    request.deflate = Some(offer);
     let mut bytes = Vec::new();
     request.write(&mut bytes, [])?;
     stream.write_all(&bytes).await?;

@@ -26,9 +26,30 @@ async def against_server(url, globs):
     return await run_fuzzingclient(url, globs, None, concurrency=2)
 
 
+# Here the suite's server wants the client to forget its window, and takes only offers which say that it
+# will, where RFC 7692 section 7.1.1.2 would let it ask anybody. Everywhere else the window is kept.
+FORGETFUL = ("13.2.*", "13.5.*", "13.6.*")
+
+
 async def against_client(program, globs):
-    async with run_fuzzingserver(globs, port=0) as server:
-        client = await asyncio.create_subprocess_exec(program, f"{server.address}:{server.port}")
+    results = []
+    for arguments, chosen, excluded in (
+        ([], globs, FORGETFUL),
+        (["forgetful"], [glob for glob in FORGETFUL if "13.*" in globs], ()),
+    ):
+        if not chosen:
+            continue
+        try:
+            results += await served(program, arguments, list(chosen), list(excluded))
+        except FailureError as failure:
+            results += failure.results
+    return results
+
+
+async def served(program, arguments, chosen, excluded):
+    async with run_fuzzingserver(chosen, excluded, port=0) as server:
+        address = f"{server.address}:{server.port}"
+        client = await asyncio.create_subprocess_exec(program, address, *arguments)
         results = asyncio.ensure_future(server.get_result())
         # A client that fails never asks for the verdicts.
         if await client.wait() != 0:
