@@ -9,7 +9,7 @@
 //! them in one write, and polling reads the same memory frame by frame.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ws_frame::{Header, OpCode, write_frame};
 
@@ -26,6 +26,9 @@ pub struct Parcel {
     /// The polling form of a parcel with binary frames, made when the first poller needs it.
     /// Text alone is copied from `wire` as fast as from here.
     polling: OnceLock<Box<[u8]>>,
+    /// The same for WebSockets that compress; none if it would not get smaller.
+    compressed: OnceLock<Option<Arc<Self>>>,
+    is_final: bool,
 }
 
 /// The packets that a session sends of itself.
@@ -57,6 +60,8 @@ impl Parcel {
         let parcel = Self {
             wire: wire.into(),
             polling: OnceLock::new(),
+            compressed: OnceLock::new(),
+            is_final: false,
         };
         debug_assert_eq!(
             parcel
@@ -99,6 +104,27 @@ impl Parcel {
             out.extend_from_slice(control.as_str().as_bytes());
         });
         Self::from_frames(wire)
+    }
+
+    /// The same parcel, never to be [compressed](Self::compressed).
+    #[must_use]
+    pub fn as_it_is(mut self) -> Self {
+        self.is_final = true;
+        self
+    }
+
+    /// Whether the frames go out as they are, on every WebSocket.
+    #[inline]
+    pub fn is_final(&self) -> bool {
+        self.is_final
+    }
+
+    /// The parcel for WebSockets that agreed to compress: what `compress` makes of it, once for all of
+    /// them, or `None` if that is nothing else. It is not for polling.
+    pub fn compressed(&self, compress: impl FnOnce() -> Option<Self>) -> Option<Arc<Self>> {
+        self.compressed
+            .get_or_init(|| compress().map(Arc::new))
+            .clone()
     }
 
     /// The frames, for a WebSocket.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{cookie::Cookie, cors::Cors, proxies::Proxies};
+use crate::{cookie::Cookie, cors::Cors, deflate::PerMessageDeflate, proxies::Proxies};
 
 /// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
 ///
@@ -40,6 +40,9 @@ pub struct Config {
     /// What compresses a secret next to something that an attacker chose tells its length (BREACH);
     /// do not put both into one event.
     pub compress_above: Option<usize>,
+    /// Compression of messages on WebSockets, with clients that offer it. Default none: it costs time,
+    /// and most messages are short.
+    pub per_message_deflate: Option<PerMessageDeflate>,
     /// Bytes that may wait for one connection. Above it the connection is closed: a stream with a
     /// hole in it would be worse. Default 4 MiB: four times the largest inbound message.
     pub max_queued_bytes: usize,
@@ -84,6 +87,7 @@ impl Default for Config {
             client_files: None,
             cookie: None,
             compress_above: Some(1024),
+            per_message_deflate: None,
             max_queued_bytes: 4 << 20,
             max_pending_bytes: 1 << 20,
             ack_timeout: Duration::from_secs(60),

@@ -28,8 +28,10 @@ use bytes::Bytes;
 use eio_transport::{Action, Parcel, PollId, Reason, Road, Session, Sid, Source};
 use sio_packet::{Attachments, WriteError};
 use tokio::{net::TcpStream, sync::oneshot};
+use ws_deflate::InflateError;
 
 use crate::{
+    deflate::{self, Codec},
     facts::Facts,
     hub::Hub,
     outbox::{MAX_SLICES, Outbox},
@@ -63,6 +65,8 @@ pub(crate) struct Link {
     pub(crate) session: Session,
     outbox: Outbox,
     writer: Writer,
+    /// Of a WebSocket on which messages are compressed.
+    pub(crate) codec: Option<Box<Codec>>,
     /// The GET that waits.
     poll: Option<(PollId, oneshot::Sender<Bytes>)>,
     /// What the task has to do.
@@ -101,6 +105,26 @@ pub(crate) enum Mode {
     Reliable,
     /// It is dropped if it cannot be sent now.
     Volatile,
+}
+
+/// How a parcel may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Compressed, where that was agreed to.
+    #[default]
+    Any,
+    /// As it is.
+    AsItIs,
+}
+
+impl Form {
+    pub(crate) fn parcel(self, frames: &[u8]) -> Parcel {
+        let parcel = Parcel::from_frames(frames);
+        match self {
+            Self::Any => parcel,
+            Self::AsItIs => parcel.as_it_is(),
+        }
+    }
 }
 
 /// Who writes to the WebSocket.
@@ -160,6 +184,7 @@ impl Conn {
                 session,
                 outbox: Outbox::default(),
                 writer,
+                codec: None,
                 poll: None,
                 commands: VecDeque::new(),
                 task: None,
@@ -287,6 +312,26 @@ impl Conn {
             Ok(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
         })?;
         Ok(self.offer(&parcel, mode, &mut self.shard().dirty()))
+    }
+
+    /// Like [`say`](Self::say), for what may not be written in any form.
+    pub(crate) fn say_as<E: From<WriteError>>(
+        self: &Arc<Self>,
+        form: Form,
+        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        if self.lock().codec.is_none() {
+            return self.say(Mode::Reliable, encode);
+        }
+        let mut parcel = turn::with_encoder(|encoder| {
+            encode(&mut encoder.frames, &mut encoder.attachments)?;
+            Ok::<_, E>(form.parcel(&encoder.frames))
+        })?;
+        if let Some(parser) = self.speech().parser(&self.hub.parsers) {
+            parcel = translate(parser, &parcel)?;
+        }
+        let parcel = Arc::new(parcel);
+        Ok(self.offer(&parcel, Mode::Reliable, &mut self.shard().dirty()))
     }
 
     /// Runs `f` on the session and does what follows from it. `f` is one event of the session's.
@@ -475,13 +520,21 @@ impl Conn {
         if link.corked || (head.is_empty() && link.outbox.is_empty()) {
             return;
         }
+        let compressed = match &mut link.codec {
+            Some(codec) => self.compress(codec, head),
+            None => None,
+        };
+        let head = compressed.as_deref().unwrap_or(head);
         match &link.writer {
             Writer::None => {
                 if link.session.road() == Some(Road::Polling) {
                     link.answer_poll(self.hub.config.engine.max_payload);
                 }
             }
-            Writer::Direct(_) => link.write(head),
+            Writer::Direct(_) => {
+                link.compress_waiting(self);
+                link.write(head);
+            }
             Writer::Task => {
                 link.keep(head, 0);
                 link.wake();
@@ -494,6 +547,35 @@ impl Conn {
             link.unsettled = true;
             link.wake();
         }
+    }
+}
+
+impl Conn {
+    /// What was said in a turn, as it is to be written, if that is another way.
+    #[cold]
+    fn compress(&self, codec: &mut Codec, head: &[u8]) -> Option<Vec<u8>> {
+        let compression = self.hub.compression.as_ref()?;
+        codec.frames(&mut compression.pool(self.shard_index()), head)
+    }
+
+    /// Inflates a message of the client, which may not be longer than any other, and lends it.
+    pub(crate) fn with_inflated<R>(
+        &self,
+        payload: &[u8],
+        f: impl FnOnce(Result<&[u8], InflateError>) -> R,
+    ) -> Option<R> {
+        let compression = self.hub.compression.as_ref()?;
+        let mut inflate = self.lock().codec.as_mut()?.inflate.take()?;
+        let limit = self.hub.engine.max_payload;
+        let shard = self.shard_index();
+        let mut out = deflate::take_buffer();
+        let inflated = inflate.inflate(&mut compression.pool(shard), payload, limit, &mut out);
+        if let Some(codec) = &mut self.lock().codec {
+            codec.inflate = Some(inflate);
+        }
+        let result = f(inflated.map(|()| out.as_slice()));
+        deflate::give_back(out);
+        Some(result)
     }
 }
 
@@ -544,7 +626,12 @@ impl Link {
 
     /// The first of what waits, for the task that writes itself: the parcel and the bytes of it
     /// that are left.
-    pub(crate) fn front(&self) -> Option<(Arc<Parcel>, usize)> {
+    pub(crate) fn front(&mut self, conn: &Conn) -> Option<(Arc<Parcel>, usize)> {
+        if let (Some(codec), Some(compression)) = (&mut self.codec, &conn.hub.compression) {
+            let shard = conn.shard_index();
+            self.outbox
+                .replace_front(|parcel| codec.parcel(compression, shard, parcel));
+        }
         let parcel = self.outbox.front()?;
         Some((Arc::clone(parcel), self.outbox.front_bytes().len()))
     }
@@ -560,9 +647,23 @@ impl Link {
     fn clear(&mut self) -> VecDeque<Command> {
         self.outbox.clear();
         self.writer = Writer::None;
+        self.codec = None;
         self.poll = None;
         self.task = None;
         std::mem::take(&mut self.commands)
+    }
+
+    /// Compresses all that waits and has not begun to leave.
+    #[inline]
+    fn compress_waiting(&mut self, conn: &Conn) {
+        if self.blocked {
+            return;
+        }
+        if let (Some(codec), Some(compression)) = (&mut self.codec, &conn.hub.compression) {
+            let shard = conn.shard_index();
+            self.outbox
+                .replace(|parcel| codec.parcel(compression, shard, parcel));
+        }
     }
 
     /// Queues `parcel`.
@@ -570,7 +671,8 @@ impl Link {
     fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>) -> Enqueued {
         let wire = parcel.wire();
         if self.corked && self.outbox.is_empty() && turn::is_of(conn.address()) {
-            if wire.len() <= COPY {
+            // What is appended may be compressed at the end of the turn.
+            if wire.len() <= COPY && !(parcel.is_final() && self.codec.is_some()) {
                 turn::append(wire);
                 return Enqueued::Said;
             }

@@ -20,9 +20,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::{Action, Data, Packet, Reason, Source, payload};
+use eio_transport::{Action, Data, Packet, PacketError, Reason, Source, payload};
 use tokio::{sync::oneshot, time::Sleep};
-use ws_frame::{Message, OpCode, State, write_frame};
+use ws_deflate::InflateError;
+use ws_frame::{CloseCode, Kind, Message, OpCode, State, write_frame};
 
 use crate::{
     conn::{Command, Conn},
@@ -181,13 +182,21 @@ impl Driver {
                 self.conn()
                     .drive(|session| session.abort(Reason::SlowConsumer, now));
             }
-            Command::Probe(incoming) => match incoming.adopt() {
-                Ok(mut wire) if !self.conn().lock().session.is_offered() => wire.say_goodbye(cx),
-                Ok(wire) => self.probe = Some(Box::new(wire)),
-                Err(_) => self
-                    .conn()
-                    .drive(|session| session.handle_lost(Source::Probe, now)),
-            },
+            Command::Probe(mut incoming) => {
+                let codec = incoming.codec.take();
+                match incoming.adopt() {
+                    Ok(mut wire) if !self.conn().lock().session.is_offered() => {
+                        wire.say_goodbye(cx)
+                    }
+                    Ok(wire) => {
+                        self.conn().lock().codec = codec;
+                        self.probe = Some(Box::new(wire));
+                    }
+                    Err(_) => self
+                        .conn()
+                        .drive(|session| session.handle_lost(Source::Probe, now)),
+                }
+            }
             Command::Removed(socket) => self.desk.removed(&socket, cx),
             Command::Shutdown => {
                 self.conn().close(Reason::ServerShuttingDown);
@@ -227,6 +236,7 @@ impl Driver {
             }
             Action::DropProbe => {
                 if let Some(mut probe) = self.probe.take() {
+                    self.conn().lock().codec = None;
                     probe.say_goodbye(cx);
                 }
             }
@@ -386,6 +396,7 @@ impl Driver {
                 Read::Nothing | Read::Moved => return,
                 Read::End => {
                     self.probe = None;
+                    self.conn().lock().codec = None;
                     return self
                         .conn()
                         .drive(|session| session.handle_lost(Source::Probe, now));
@@ -482,11 +493,17 @@ fn feed(
     loop {
         match wire.frames.receive_pooled(&mut input, spare) {
             Ok(None) => break,
-            Ok(Some(Message::Text(text))) => match text.strip_prefix('4') {
-                Some(text) => desk.handle_text(text, cx),
-                None => handle_control(desk, text, now, cx),
-            },
+            Ok(Some(Message::Text(text))) => handle_text(desk, text, now, cx),
             Ok(Some(Message::Binary(data))) => desk.handle_binary(Cow::Borrowed(data), cx),
+            Ok(Some(Message::Compressed { kind, payload })) => {
+                if let Err(code) = handle_compressed(desk, kind, payload, now, cx) {
+                    wire.frames.close(Some(code.into()));
+                    transmit(&desk.conn, wire);
+                    desk.conn
+                        .drive(|session| session.abort(Reason::TransportError, now));
+                    return;
+                }
+            }
             Ok(Some(_)) => control = true,
             Err(error) => {
                 tracing::debug!(%error, "a WebSocket broke the protocol");
@@ -516,6 +533,44 @@ fn discard(wire: &mut Wire, conn: &Arc<Conn>, mut input: &mut [u8], spare: &mut 
     transmit(conn, wire);
 }
 
+/// A text message.
+#[inline]
+fn handle_text(desk: &mut Desk, text: &str, now: Instant, cx: &mut Context<'_>) {
+    match text.strip_prefix('4') {
+        Some(text) => desk.handle_text(text, cx),
+        None => handle_control(desk, text, now, cx),
+    }
+}
+
+/// A compressed message, or the code to close with.
+#[cold]
+fn handle_compressed(
+    desk: &mut Desk,
+    kind: Kind,
+    payload: &[u8],
+    now: Instant,
+    cx: &mut Context<'_>,
+) -> Result<(), CloseCode> {
+    let conn = Arc::clone(&desk.conn);
+    let handled = conn.with_inflated(payload, |message| {
+        match (kind, message.map_err(close_code)?) {
+            (Kind::Text, message) => handle_text(desk, text(message)?, now, cx),
+            (Kind::Binary, message) => desk.handle_binary(Cow::Borrowed(message), cx),
+        }
+        Ok(())
+    });
+    handled.unwrap_or(Err(CloseCode::INTERNAL))
+}
+
+fn close_code(error: InflateError) -> CloseCode {
+    tracing::debug!(%error, "a compressed message could not be read");
+    CloseCode::new(error.close_code()).unwrap_or(CloseCode::PROTOCOL)
+}
+
+fn text(message: &[u8]) -> Result<&str, CloseCode> {
+    str::from_utf8(message).map_err(|_| CloseCode::INVALID_PAYLOAD)
+}
+
 /// A text frame that is not plainly a message.
 fn handle_control(desk: &mut Desk, text: &str, now: Instant, cx: &mut Context<'_>) {
     let data = desk.conn.drive(|session| match Packet::parse_text(text) {
@@ -541,24 +596,42 @@ fn feed_probe(
     now: Instant,
 ) -> Read {
     loop {
-        let packet = match probe.frames.receive_pooled(&mut input, spare) {
+        let moved = match probe.frames.receive_pooled(&mut input, spare) {
             Ok(None) => return Read::Some,
-            Ok(Some(Message::Text(text))) => Packet::parse_text(text),
-            Ok(Some(Message::Binary(data))) => Packet::parse_binary(data),
+            Ok(Some(Message::Text(text))) => handle_probe(conn, Packet::parse_text(text), now),
+            Ok(Some(Message::Binary(data))) => handle_probe(conn, Packet::parse_binary(data), now),
+            Ok(Some(Message::Compressed { kind, payload })) => {
+                let moved = conn.with_inflated(payload, |message| {
+                    let packet = match (kind, message.ok()?) {
+                        (Kind::Text, message) => Packet::parse_text(text(message).ok()?),
+                        (Kind::Binary, message) => Packet::parse_binary(message),
+                    };
+                    Some(handle_probe(conn, packet, now))
+                });
+                match moved.flatten() {
+                    Some(moved) => moved,
+                    None => return Read::End,
+                }
+            }
             Ok(Some(Message::Close(_))) | Err(_) => return Read::End,
             Ok(Some(_)) => continue,
         };
-        let moved = matches!(packet, Ok(Packet::Upgrade));
-        conn.drive(|session| match packet {
-            Ok(packet) => drop(session.handle_packet(Source::Probe, packet, now)),
-            Err(_) => session.handle_malformed(Source::Probe, now),
-        });
         if moved {
             // What follows belongs to the session.
             probe.unread = input.to_vec();
             return Read::Moved;
         }
     }
+}
+
+/// A packet from a probing WebSocket. Returns whether that is the session's from now on.
+fn handle_probe(conn: &Arc<Conn>, packet: Result<Packet<'_>, PacketError>, now: Instant) -> bool {
+    let moved = matches!(packet, Ok(Packet::Upgrade));
+    conn.drive(|session| match packet {
+        Ok(packet) => drop(session.handle_packet(Source::Probe, packet, now)),
+        Err(_) => session.handle_malformed(Source::Probe, now),
+    });
+    moved
 }
 
 /// Whether a timer, which is set now if it has not been, has run out.

@@ -22,9 +22,10 @@ use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Sleep};
-use ws_handshake::{Headers, Policy, Upgrade};
+use ws_handshake::{Headers, Upgrade};
 
 use crate::{
+    deflate,
     driver::Driver,
     entropy,
     facts::Facts,
@@ -143,10 +144,12 @@ impl Head {
         let facts = Facts::new(Some(self.peer), false, request.path.unwrap_or("/"), headers);
         let unread = bytes[len..].to_vec();
         let io = WireIo::Tcp(Arc::new(stream));
-        let (conn, driver) =
-            session::open_websocket(admission, self.shard, sid, opening, facts, io, unread);
+        let compression = self.hub.compression.as_ref();
+        let (policy, codec) = deflate::negotiate(compression, &upgrade, self.shard.into());
+        let (conn, driver) = session::open_websocket(
+            admission, self.shard, sid, opening, facts, io, unread, codec,
+        );
         turn::with_encoder(|encoder| {
-            let policy = Policy::default();
             upgrade
                 .agree(&policy)
                 .write_response(&mut encoder.frames, []);

@@ -13,6 +13,7 @@ use http::Request;
 use crate::{
     config::Config,
     conn::Conn,
+    deflate::Compression,
     entropy,
     gate::Gate,
     panic::contain,
@@ -61,6 +62,8 @@ pub(crate) struct Hub {
     pub(crate) engine: Arc<eio_transport::Config>,
     pub(crate) gate: Gate,
     pub(crate) shards: Box<[Shard]>,
+    /// If messages on WebSockets may be compressed.
+    pub(crate) compression: Option<Compression>,
     sessions: [Mutex<HashMap<Sid, Arc<Conn>, RandomState>>; SPREAD],
     mounted: Box<[Box<dyn Mounted>]>,
     /// Parsers besides the protocol's own.
@@ -89,6 +92,10 @@ impl Hub {
         let now = Instant::now();
         let hub = Arc::new(Self {
             engine: Arc::new(config.engine.clone()),
+            compression: config
+                .per_message_deflate
+                .as_ref()
+                .map(|settings| Compression::new(settings, shards)),
             config,
             gate,
             shards: (0..shards).map(|_| Shard::new(now)).collect(),

@@ -60,6 +60,23 @@ impl Outbox {
         }
     }
 
+    /// Puts others in the place of all parcels that have not begun to leave, as far as `f` wants that.
+    pub(crate) fn replace(&mut self, mut f: impl FnMut(&Arc<Parcel>) -> Option<Arc<Parcel>>) {
+        self.replace_front(&mut f);
+        for parcel in &mut self.rest {
+            swap(parcel, &mut self.bytes, &mut f);
+        }
+    }
+
+    /// The same for the front parcel alone.
+    pub(crate) fn replace_front(&mut self, f: impl FnOnce(&Arc<Parcel>) -> Option<Arc<Parcel>>) {
+        if self.written == 0
+            && let Some(parcel) = &mut self.front
+        {
+            swap(parcel, &mut self.bytes, f);
+        }
+    }
+
     pub(crate) fn front(&self) -> Option<&Arc<Parcel>> {
         self.front.as_ref()
     }
@@ -117,5 +134,16 @@ impl Outbox {
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+fn swap(
+    parcel: &mut Arc<Parcel>,
+    bytes: &mut usize,
+    f: impl FnOnce(&Arc<Parcel>) -> Option<Arc<Parcel>>,
+) {
+    if let Some(other) = f(parcel) {
+        *bytes = *bytes - parcel.wire().len() + other.wire().len();
+        *parcel = other;
     }
 }

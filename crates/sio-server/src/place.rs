@@ -15,7 +15,7 @@ use sio_rooms::{MemberId, Rooms, Selection};
 
 use crate::{
     calls::{Asked, Rounds},
-    conn::{Conn, Mode},
+    conn::{Conn, Form, Mode},
     error::CallError,
     hub::Hub,
     parsers::{Speech, Spoken},
@@ -174,12 +174,13 @@ impl Place {
         &self,
         who: &Selection,
         mode: Mode,
+        form: Form,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), WriteError>,
     ) -> Result<usize, WriteError> {
         let Some(hub) = self.hub() else { return Ok(0) };
         let parcel = turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
-            Ok(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
+            Ok(Arc::new(form.parcel(&encoder.frames)))
         })?;
         let mut spoken = Spoken::new(parcel, &hub.parsers);
         let mut reached = 0;

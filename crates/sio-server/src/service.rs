@@ -24,11 +24,12 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use ws_frame::CloseFrame;
-use ws_handshake::{HandshakeError, Policy, Upgrade};
+use ws_handshake::{HandshakeError, Upgrade};
 
 use crate::{
     compress::Coding,
     conn::{Command, Conn},
+    deflate::{self, Codec, Compression},
     entropy,
     error::Refuse,
     facts::Facts,
@@ -325,7 +326,8 @@ impl Service {
         sid: Sid,
         parts: &mut Parts,
     ) -> Answer {
-        let (answer, upgrade) = match accept(parts) {
+        let compression = self.hub.compression.as_ref();
+        let (answer, upgrade, codec) = match accept(parts, compression, self.shard.into()) {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
         };
@@ -335,7 +337,7 @@ impl Service {
             let Ok(upgraded) = upgrade.await else { return };
             let (io, unread) = take_apart(upgraded);
             let (conn, driver) =
-                session::open_websocket(admission, shard, sid, opening, facts, io, unread);
+                session::open_websocket(admission, shard, sid, opening, facts, io, unread, codec);
             let mut open = Vec::new();
             session::write_open_frame(&mut open, &hub, &sid);
             conn.say_raw(&open);
@@ -346,7 +348,8 @@ impl Service {
 
     /// A WebSocket for a session that polls.
     fn probe(&self, conn: Arc<Conn>, parts: &mut Parts) -> Answer {
-        let (answer, upgrade) = match accept(parts) {
+        let compression = self.hub.compression.as_ref();
+        let (answer, upgrade, codec) = match accept(parts, compression, conn.shard_index()) {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
         };
@@ -366,22 +369,27 @@ impl Service {
                 }
                 WireIo::Stream(stream) => IncomingIo::Stream(stream),
             };
-            let frames = session::frames(&conn.hub);
-            conn.command(Command::Probe(Box::new(Incoming { io, frames, unread })));
+            let frames = session::frames(&conn.hub, codec.as_deref());
+            conn.command(Command::Probe(Box::new(Incoming {
+                io,
+                frames,
+                unread,
+                codec,
+            })));
         });
         answer
     }
 
     /// An Upgrade request that names polling: accepted and closed, as Node does.
     fn hang(&self, parts: &mut Parts) -> Answer {
-        match accept(parts) {
-            Ok((answer, upgrade)) => self.hang_up(answer, upgrade),
+        match accept(parts, None, 0) {
+            Ok((answer, upgrade, _)) => self.hang_up(answer, upgrade),
             Err(error) => refuse_upgrade(&error),
         }
     }
 
     fn hang_up(&self, answer: Answer, upgrade: OnUpgrade) -> Answer {
-        let mut frames = session::frames(&self.hub);
+        let mut frames = session::frames(&self.hub, None);
         tokio::spawn(async move {
             use tokio::io::AsyncWriteExt;
             let Ok(upgraded) = upgrade.await else { return };
@@ -430,7 +438,11 @@ fn form(parts: &Parts) -> Form {
 }
 
 /// Checks the opening handshake and answers it.
-fn accept(parts: &mut Parts) -> Result<(Answer, OnUpgrade), HandshakeError> {
+fn accept(
+    parts: &mut Parts,
+    compression: Option<&Compression>,
+    shard: usize,
+) -> Result<(Answer, OnUpgrade, Option<Box<Codec>>), HandshakeError> {
     // The version that hyper parsed; the method is a GET, or the check says so.
     let version = if parts.version == Version::HTTP_10 {
         Version::HTTP_10
@@ -438,15 +450,13 @@ fn accept(parts: &mut Parts) -> Result<(Answer, OnUpgrade), HandshakeError> {
         parts.version
     };
     let upgrade = Upgrade::check(parts.method.as_str(), version, &parts.headers)?;
-    let answer = upgrade
-        .agree(&Policy::default())
-        .response()
-        .map(|()| Full::default());
+    let (policy, codec) = deflate::negotiate(compression, &upgrade, shard);
+    let answer = upgrade.agree(&policy).response().map(|()| Full::default());
     let upgrade = parts
         .extensions
         .remove::<OnUpgrade>()
         .ok_or(HandshakeError::VersionOfHttp)?;
-    Ok((answer, upgrade))
+    Ok((answer, upgrade, codec))
 }
 
 /// The raw socket of an upgraded connection, where there is one, and what was read ahead.

@@ -7,6 +7,7 @@ use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
 
 use crate::{
     conn::{Conn, Writer},
+    deflate::Codec,
     driver::Driver,
     facts::Facts,
     gate::Admission,
@@ -15,12 +16,16 @@ use crate::{
 };
 
 /// The frame machine of a WebSocket that was accepted: `max_payload` holds for it as for polling.
-pub(crate) fn frames(hub: &Hub) -> Connection {
+pub(crate) fn frames(hub: &Hub, codec: Option<&Codec>) -> Connection {
     let limits = Limits {
         max_message: hub.engine.max_payload,
         ..Limits::default()
     };
-    Connection::new(Role::Server, limits)
+    let frames = Connection::new(Role::Server, limits);
+    match codec {
+        Some(_) => frames.with_deflate(),
+        None => frames,
+    }
 }
 
 /// A session that polls, and its task.
@@ -38,6 +43,7 @@ pub(crate) fn open_polling(
 
 /// A session on a WebSocket, and its task. `sid` has been promised by the open packet, which is
 /// sent by the caller.
+#[expect(clippy::too_many_arguments, reason = "all that a WebSocket brings")]
 pub(crate) fn open_websocket(
     admission: Admission,
     shard: u16,
@@ -46,9 +52,11 @@ pub(crate) fn open_websocket(
     facts: Facts,
     io: WireIo,
     unread: Vec<u8>,
+    codec: Option<Box<Codec>>,
 ) -> (Arc<Conn>, Driver) {
-    let wire = Wire::new(io, frames(admission.hub()), unread);
+    let wire = Wire::new(io, frames(admission.hub(), codec.as_deref()), unread);
     let conn = open(admission, shard, sid, opening, facts, wire.writer());
+    conn.lock().codec = codec;
     let driver = Driver::new(Arc::clone(&conn), Some(wire));
     (conn, driver)
 }

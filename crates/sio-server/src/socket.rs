@@ -14,14 +14,14 @@ use std::{
 use bytes::Bytes;
 use eio_transport::Sid;
 use serde::{Serialize, de::DeserializeOwned};
-use sio_packet::{Args, ReadError};
+use sio_packet::{Args, ReadError, WriteError};
 use sio_rooms::{Acks, Full, MemberId, Selection};
 use tokio::sync::oneshot;
 
 use crate::{
     call::Call,
     config::Config,
-    conn::{Command, Conn, Mode},
+    conn::{Command, Conn, Form, Mode},
     error::{CallError, DisconnectReason},
     event::Reply,
     event::{Answer, EventName},
@@ -174,6 +174,18 @@ impl<D: Send + Sync + 'static> Socket<D> {
         self.inner
             .core
             .emit(Mode::Volatile, None, event.event_name(), payload)
+    }
+
+    /// Like [`emit`](Self::emit), but not compressed, whatever was agreed to: for a payload that is
+    /// compressed already, or holds a secret beside what a stranger has chosen. Node's
+    /// `compress(false)`.
+    pub fn emit_uncompressed<T: Serialize + ?Sized, A>(
+        &self,
+        event: impl EventName<T, A>,
+        payload: &T,
+    ) -> Sent {
+        let core = &self.inner.core;
+        core.emit_as(Form::AsItIs, event.event_name(), payload)
     }
 
     /// Sends an event and waits for the client's answer, for [`Config::ack_timeout`] unless told
@@ -576,6 +588,20 @@ impl Core {
         let said = self.conn.say(mode, |out, attachments| {
             frames::event(out, attachments, self.place.name(), ack, event, payload)
         });
+        Self::sent(event, said)
+    }
+
+    fn emit_as<T: Serialize + ?Sized>(&self, form: Form, event: &str, payload: &T) -> Sent {
+        if self.is_gone() {
+            return Sent { reached: 0 };
+        }
+        let said = self.conn.say_as(form, |out, attachments| {
+            frames::event(out, attachments, self.place.name(), None, event, payload)
+        });
+        Self::sent(event, said)
+    }
+
+    fn sent(event: &str, said: Result<bool, WriteError>) -> Sent {
         match said {
             Ok(taken) => Sent {
                 reached: usize::from(taken),

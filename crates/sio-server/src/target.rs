@@ -7,7 +7,7 @@ use sio_rooms::Selection;
 
 use crate::{
     calls::{Asked, Calls},
-    conn::Mode,
+    conn::{Form, Mode},
     event::{Answer, EventName},
     frames,
     hub::Address,
@@ -40,6 +40,7 @@ pub struct Target {
     whence: Whence,
     selection: Selection,
     mode: Mode,
+    form: Form,
 }
 
 /// Where those who are chosen are.
@@ -57,6 +58,7 @@ impl Target {
             whence: Whence::Known(place),
             selection,
             mode: Mode::Reliable,
+            form: Form::Any,
         }
     }
 
@@ -65,6 +67,7 @@ impl Target {
             whence: Whence::Named(address),
             selection,
             mode: Mode::Reliable,
+            form: Form::Any,
         }
     }
 
@@ -86,13 +89,21 @@ impl Target {
         self
     }
 
+    /// From now on, what is sent is not compressed, whatever was agreed to: for a payload that is
+    /// compressed already, or holds a secret beside what a stranger has chosen. Node's
+    /// `compress(false)`.
+    pub fn uncompressed(mut self) -> Self {
+        self.form = Form::AsItIs;
+        self
+    }
+
     /// Sends an event to everybody chosen. Never waits; the packet is encoded once.
     ///
     /// A payload that cannot be written reaches nobody and is logged.
     pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
         let event = event.event_name();
         let emit = |place: &Arc<Place>| {
-            place.emit(&self.selection, self.mode, |out, attachments| {
+            place.emit(&self.selection, self.mode, self.form, |out, attachments| {
                 frames::event(out, attachments, place.name(), None, event, payload)
             })
         };

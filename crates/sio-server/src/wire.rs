@@ -15,7 +15,10 @@ use tokio::{
 };
 use ws_frame::Connection;
 
-use crate::conn::{Conn, Writer};
+use crate::{
+    conn::{Conn, Writer},
+    deflate::Codec,
+};
 
 /// A WebSocket that has been accepted.
 pub(crate) struct Wire {
@@ -35,6 +38,7 @@ pub(crate) struct Incoming {
     pub(crate) io: IncomingIo,
     pub(crate) frames: Connection,
     pub(crate) unread: Vec<u8>,
+    pub(crate) codec: Option<Box<Codec>>,
 }
 
 pub(crate) enum IncomingIo {
@@ -87,7 +91,7 @@ impl Wire {
         };
         let mut stream = Pin::new(stream);
         loop {
-            let Some((parcel, left)) = conn.lock().front() else {
+            let Some((parcel, left)) = conn.lock().front(conn) else {
                 break;
             };
             let wire = parcel.wire();
