@@ -100,6 +100,11 @@ impl Classic {
         format!("{}-response#{namespace}#{uid}#", self.key)
     }
 
+    /// The channel on which nodes of ours say to one another that they live. Nobody else listens.
+    pub fn nodes(&self) -> String {
+        format!("{}-nodes#", self.key)
+    }
+
     /// Reads what came on a channel of packets.
     ///
     /// # Errors

@@ -35,10 +35,15 @@ mod error;
 mod fields;
 mod message;
 pub mod msgpack;
+mod node;
+mod peers;
+mod pending;
 mod pickle;
 mod python;
 
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;
 pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, RemoteSocket};
+pub use node::{Action, Config, Event, Missing, Node, Reply};
+pub use pending::Request;
 pub use python::{Data, Python};

@@ -1,0 +1,687 @@
+//! One node among many, as a machine with explicit time.
+//!
+//! ```text
+//!  the application ── C ──▶ ┌──────┐ ── D: poll_action ──▶ the bus: publish, subscribe, count
+//!                           │ Node │
+//!  the bus ───────── B ──▶  └──────┘ ── D: poll_event ───▶ the server: emit this, answer that
+//! ```
+//!
+//! A node speaks every format it was given, all at once. What came by one of them is for the local
+//! clients alone and is never passed on to another, so nothing goes round: every node of ours holds
+//! the same set of formats. What two of our nodes would hear twice, they hear in the first format
+//! only.
+//!
+//! Local clients are none of its business: whoever drives it does locally what it orders, before or
+//! after, so that no broker's trouble ever reaches them.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    DecodeError,
+    classic::Classic,
+    message::{Answer, Emit, Message, Publish, Question},
+    peers::{self, Peers},
+    pending::{Pending, Request},
+    python::Python,
+};
+
+/// How a node takes part in its cluster.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The format of Node's classic adapter, with which our nodes speak among themselves, too.
+    pub classic: Classic,
+    /// How often a node says that it lives: 5 s, as Node's cluster adapters do.
+    pub heartbeat: Duration,
+    /// How long a node is believed to live that says nothing: 10 s.
+    pub lease: Duration,
+    /// Channels of Python processes: none.
+    pub python: Vec<Python>,
+    /// How long answers of nodes are waited for: 5 s, as with Node.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            classic: Classic::default(),
+            heartbeat: Duration::from_secs(5),
+            lease: Duration::from_secs(10),
+            python: Vec::new(),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A node among nodes.
+///
+/// Methods come in four families: facts; **B**, `handle_*`, what happened; **C**, what the
+/// application wants; **D**, `poll_*`, what to do now. After any B or C, the driver calls both
+/// [`poll_action`](Self::poll_action) and [`poll_event`](Self::poll_event) until they return `None`,
+/// and arranges for [`handle_timeout`](Self::handle_timeout) at
+/// [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    uid: String,
+    /// As Python calls a node; ours begin alike, so that they know one another.
+    host_id: String,
+    /// What each subscription is for, by channel or pattern.
+    routes: HashMap<String, Route>,
+    pending: Pending,
+    next_request: u64,
+    peers: Peers,
+    heartbeat_at: Instant,
+    /// Since when there is no broker.
+    down_since: Option<Instant>,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    refused: u64,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Route {
+    Nodes,
+    Packets(String),
+    Python(usize),
+    Requests(String),
+    Responses,
+}
+
+/// Something for the bus to do, in this order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Say how many subscribe to a channel, by [`Node::handle_count`].
+    Count {
+        /// The channel.
+        channel: String,
+        /// For which request.
+        request: Request,
+    },
+    /// Publish a message.
+    Publish(Publish),
+    /// Subscribe to a channel, from now on and whenever the broker comes back.
+    Subscribe(String),
+    /// Subscribe to a pattern of channels, likewise.
+    SubscribePattern(String),
+    /// End a subscription to a channel.
+    Unsubscribe(String),
+    /// End a subscription to a pattern.
+    UnsubscribePattern(String),
+}
+
+/// Something for the server to do or to know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Another node answered a question of ours.
+    Answered {
+        /// Which question.
+        request: Request,
+        /// Who, if it says so: our own nodes do.
+        from: Option<String>,
+        /// What.
+        answer: Answer,
+    },
+    /// A question to be answered by [`Node::answer`]: at once, but for acks.
+    Asked {
+        /// The namespace.
+        namespace: String,
+        /// What is asked.
+        question: Question,
+        /// To whom the answer goes.
+        reply: Reply,
+    },
+    /// A question of ours has all its answers, or its time is over.
+    Done {
+        /// Which question.
+        request: Request,
+        /// Who has not answered.
+        missing: Missing,
+    },
+    /// The broker was away: what others published meanwhile has been lost.
+    Gap {
+        /// For how long.
+        lasted: Duration,
+    },
+    /// A node of ours has come.
+    PeerJoined(String),
+    /// A node of ours has gone, or has said nothing for too long.
+    PeerLeft(String),
+    /// A message was skipped.
+    Refused {
+        /// Where it came from.
+        channel: String,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// Something to be done for local clients: a packet, rooms to join or leave, a disconnect, an
+    /// event for the node itself.
+    Told {
+        /// The namespace.
+        namespace: String,
+        /// What.
+        message: Message,
+    },
+}
+
+/// To whom an answer goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reply {
+    namespace: String,
+    request: String,
+    by: By,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum By {
+    Classic,
+    Python { format: usize, host_id: String },
+}
+
+/// Who has not answered a question.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Missing {
+    /// Clients of nodes that answered whose acks did not come.
+    pub acks: u64,
+    /// Nodes of ours, by name.
+    pub nodes: Vec<String>,
+    /// How many other nodes: those of other languages have no names.
+    pub unnamed: usize,
+}
+
+impl Missing {
+    /// Whether everybody has answered.
+    pub fn is_nobody(&self) -> bool {
+        self.acks == 0 && self.nodes.is_empty() && self.unnamed == 0
+    }
+}
+
+/// How the host ids of our own nodes begin.
+const HOST_PREFIX: &str = "sio-node-";
+
+impl Node {
+    /// A node that has not said anything yet. Its name is made from `entropy`.
+    pub fn new(config: Config, entropy: [u8; 16], now: Instant) -> Self {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+        let uid = entropy[..6].iter();
+        let uid = uid.map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
+        let hex = entropy.iter().map(|byte| format!("{byte:02x}"));
+        let mut node = Self {
+            uid: uid.collect(),
+            host_id: HOST_PREFIX.to_owned() + &hex.collect::<String>(),
+            routes: HashMap::new(),
+            pending: Pending::default(),
+            next_request: 0,
+            peers: Peers::default(),
+            heartbeat_at: now + config.heartbeat,
+            down_since: None,
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            refused: 0,
+            config,
+        };
+        let nodes = node.nodes_channel();
+        node.subscribe(nodes, Route::Nodes);
+        for format in 0..node.config.python.len() {
+            let channel = node.config.python[format].channel().to_owned();
+            node.subscribe(channel, Route::Python(format));
+        }
+        node.say(&Message::Hello);
+        node
+    }
+
+    // ---- A: facts -----------------------------------------------------------------------------
+
+    /// The name by which other nodes know this one.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The other nodes of ours that live.
+    pub fn peers(&self) -> impl Iterator<Item = &str> {
+        self.peers.names()
+    }
+
+    /// How many messages were skipped because they could not be read.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    // ---- B: what happened ---------------------------------------------------------------------
+
+    /// A message came by a subscription, which is the channel itself or the pattern that it fits.
+    ///
+    /// `has_room` says whether anybody here is in a room of a namespace; a packet for a room that
+    /// nobody is in is not even read.
+    pub fn handle_message(
+        &mut self,
+        subscription: &str,
+        channel: &str,
+        body: &[u8],
+        has_room: impl FnOnce(&str, &str) -> bool,
+        now: Instant,
+    ) {
+        let Some(route) = self.routes.get(subscription).cloned() else {
+            return;
+        };
+        let read = match route {
+            Route::Nodes => self.handle_nodes(body, now),
+            Route::Packets(namespace) => self.handle_packet(namespace, channel, body, has_room),
+            Route::Python(format) => self.handle_python(format, body),
+            Route::Requests(namespace) => self.handle_request(namespace, body),
+            Route::Responses => self.handle_response(body),
+        };
+        if let Err(error) = read {
+            self.refused += 1;
+            let channel = channel.to_owned();
+            self.events.push_back(Event::Refused { channel, error });
+        }
+    }
+
+    /// The bus has counted, or cannot.
+    pub fn handle_count(&mut self, request: Request, subscribers: Option<u64>) {
+        let Some(open) = self.pending.get_mut(request.0) else {
+            return;
+        };
+        // This node is one of them, and has answered itself.
+        let others = subscribers.map(|count| usize::try_from(count).unwrap_or(0).saturating_sub(1));
+        open.expected = others;
+        self.finish_if_done(request.0);
+    }
+
+    /// The broker is away. What is published from now on is the bus's to keep or to drop.
+    pub fn handle_down(&mut self, now: Instant) {
+        self.down_since.get_or_insert(now);
+    }
+
+    /// The broker is back, and all subscriptions stand again.
+    pub fn handle_up(&mut self, now: Instant) {
+        if let Some(since) = self.down_since.take() {
+            let lasted = now.saturating_duration_since(since);
+            self.events.push_back(Event::Gap { lasted });
+            self.peers.renew(self.config.lease, now);
+            self.say(&Message::Hello);
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(number) = self.pending.overdue(now) {
+            self.finish(number);
+        }
+        if self.heartbeat_at <= now {
+            self.heartbeat_at = now + self.config.heartbeat;
+            if self.down_since.is_none() {
+                self.say(&Message::Heartbeat);
+            }
+        }
+        // Nobody can be heard while the broker is away.
+        if self.down_since.is_none() {
+            while let Some(uid) = self.peers.take_expired(now) {
+                self.peer_left(uid);
+            }
+        }
+    }
+
+    // ---- C: what the application wants --------------------------------------------------------
+
+    /// Takes part in a namespace: before its first client, or from the start.
+    pub fn open(&mut self, namespace: &str) {
+        let classic = &self.config.classic;
+        let packets = classic.packets_pattern(namespace);
+        let requests = classic.requests(namespace);
+        let responses = classic.responses(namespace);
+        let own = classic.own_responses(namespace, &self.uid);
+        if self.routes.contains_key(&requests) {
+            return;
+        }
+        let route = Route::Packets(namespace.into());
+        self.routes.insert(packets.clone(), route);
+        self.actions.push_back(Action::SubscribePattern(packets));
+        self.subscribe(responses, Route::Responses);
+        self.subscribe(own, Route::Responses);
+        // Last: whoever is counted by it has to hear everything else.
+        self.subscribe(requests, Route::Requests(namespace.into()));
+    }
+
+    /// Leaves a namespace: after its last client.
+    pub fn close(&mut self, namespace: &str) {
+        let classic = &self.config.classic;
+        let packets = classic.packets_pattern(namespace);
+        let channels = [
+            classic.requests(namespace),
+            classic.responses(namespace),
+            classic.own_responses(namespace, &self.uid),
+        ];
+        for channel in channels {
+            if self.routes.remove(&channel).is_some() {
+                self.actions.push_back(Action::Unsubscribe(channel));
+            }
+        }
+        if self.routes.remove(&packets).is_some() {
+            self.actions.push_back(Action::UnsubscribePattern(packets));
+        }
+    }
+
+    /// Tells the others: a packet, rooms to join or leave, a disconnect, an event for the nodes.
+    pub fn tell(&mut self, namespace: &str, message: Message) {
+        let formats = self.config.python.len();
+        for format in 0..formats {
+            let python = &self.config.python[format];
+            for publish in python.encode(namespace, &self.host_id, message.clone()) {
+                self.actions.push_back(Action::Publish(publish));
+            }
+        }
+        let classic = &self.config.classic;
+        if let Some(publish) = classic.encode(namespace, &self.uid, message) {
+            self.actions.push_back(Action::Publish(publish));
+        }
+    }
+
+    /// Asks the others, and waits at most `timeout` for their answers, or as long as
+    /// [`Config::timeout`] says: [`Event::Answered`] for each, then [`Event::Done`].
+    ///
+    /// While the broker is away nobody can answer, and the question is done at once.
+    pub fn ask(
+        &mut self,
+        namespace: &str,
+        question: Question,
+        timeout: Option<Duration>,
+        now: Instant,
+    ) -> Request {
+        let number = self.next_request;
+        self.next_request += 1;
+        let request = Request(number);
+        let deadline = now + timeout.unwrap_or(self.config.timeout);
+        self.pending.open(number, &question, deadline);
+        if self.down_since.is_some() {
+            self.finish(number);
+            return request;
+        }
+        let channel = self.config.classic.requests(namespace);
+        self.actions.push_back(Action::Count { channel, request });
+        if let Question::Emit(emit) = &question {
+            self.ask_python(namespace, emit, number);
+        }
+        let request_name = self.request_name(number);
+        let ask = Message::Ask {
+            request: request_name,
+            question,
+        };
+        let publish = self.config.classic.encode(namespace, &self.uid, ask);
+        self.actions.extend(publish.map(Action::Publish));
+        request
+    }
+
+    /// Forgets a question: nothing of it is to be heard any more.
+    pub fn forget(&mut self, request: Request) {
+        self.pending.remove(request.0);
+    }
+
+    /// Answers a question of another node. A question that wants acks has several answers: first how
+    /// many acks there will be, also if none, then each.
+    pub fn answer(&mut self, reply: &Reply, answer: Answer) {
+        let publish = match &reply.by {
+            By::Classic => {
+                let request = reply.request.clone();
+                let classic = &self.config.classic;
+                Some(classic.encode_answer(&reply.namespace, &self.uid, request, answer))
+            }
+            By::Python { format, host_id } => {
+                self.config.python[*format].encode_answer(host_id, &reply.request, answer)
+            }
+        };
+        self.actions.extend(publish.map(Action::Publish));
+    }
+
+    /// Says good-bye, so that nobody waits for this node.
+    pub fn leave(&mut self) {
+        self.say(&Message::Close);
+    }
+
+    // ---- D: what to do now --------------------------------------------------------------------
+
+    /// The next thing for the bus to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing for the server to do or to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub fn poll_timeout(&self) -> Instant {
+        let expiry = match self.down_since {
+            None => self.peers.next_expiry(),
+            Some(_) => None,
+        };
+        [self.pending.next_deadline(), expiry]
+            .into_iter()
+            .flatten()
+            .fold(self.heartbeat_at, Instant::min)
+    }
+
+    // ---- within -------------------------------------------------------------------------------
+
+    fn handle_nodes(&mut self, body: &[u8], now: Instant) -> Result<(), DecodeError> {
+        let envelope = peers::decode(body)?;
+        let from = envelope.from.unwrap_or_default();
+        if from == self.uid {
+            return Ok(());
+        }
+        if envelope.message == Message::Close {
+            if self.peers.gone(&from) {
+                self.peer_left(from);
+            }
+            return Ok(());
+        }
+        if envelope.message == Message::Hello {
+            self.say(&Message::Heartbeat);
+        }
+        if self.peers.heard(&from, self.config.lease, now) {
+            self.events.push_back(Event::PeerJoined(from));
+        }
+        Ok(())
+    }
+
+    fn handle_packet(
+        &mut self,
+        namespace: String,
+        channel: &str,
+        body: &[u8],
+        has_room: impl FnOnce(&str, &str) -> bool,
+    ) -> Result<(), DecodeError> {
+        let room = self.config.classic.room(&namespace, channel);
+        if room.is_some_and(|room| !has_room(&namespace, room)) {
+            return Ok(());
+        }
+        let envelope = self.config.classic.decode_packet(body)?;
+        // A pattern may fit a channel of another namespace.
+        if envelope.from.as_deref() != Some(&self.uid)
+            && envelope.namespace.as_deref() == Some(&namespace)
+        {
+            let message = envelope.message;
+            self.events.push_back(Event::Told { namespace, message });
+        }
+        Ok(())
+    }
+
+    fn handle_request(&mut self, namespace: String, body: &[u8]) -> Result<(), DecodeError> {
+        let envelope = self.config.classic.decode_request(&namespace, body)?;
+        // Node acts on its own orders when they come back; we have acted already.
+        if envelope.from.as_deref() == Some(&self.uid) {
+            return Ok(());
+        }
+        let event = match envelope.message {
+            Message::Ask { request, question } => {
+                let reply = Reply {
+                    namespace: namespace.clone(),
+                    request,
+                    by: By::Classic,
+                };
+                Event::Asked {
+                    namespace,
+                    question,
+                    reply,
+                }
+            }
+            message => Event::Told { namespace, message },
+        };
+        self.events.push_back(event);
+        Ok(())
+    }
+
+    fn handle_response(&mut self, body: &[u8]) -> Result<(), DecodeError> {
+        let mut number = None;
+        let pending = &self.pending;
+        let uid = &self.uid;
+        let envelope = self.config.classic.decode_response(body, |request| {
+            number = request.strip_prefix(uid)?.parse().ok();
+            pending.asked(number?)
+        })?;
+        if let (Some(envelope), Some(number)) = (envelope, number)
+            && let Message::Answer { answer, .. } = envelope.message
+        {
+            self.answered(number, envelope.from, answer);
+        }
+        Ok(())
+    }
+
+    fn handle_python(&mut self, format: usize, body: &[u8]) -> Result<(), DecodeError> {
+        let envelope = self.config.python[format].decode(body)?;
+        let host_id = envelope.from.unwrap_or_default();
+        let namespace = envelope.namespace.unwrap_or_else(|| "/".into());
+        match envelope.message {
+            Message::Answer { request, answer } => {
+                if host_id == self.host_id
+                    && let Some(number) = python_number(&request)
+                    && self.pending.asked(number).is_some()
+                {
+                    self.answered(number, None, answer);
+                }
+            }
+            // Of ours, this one included: it is heard in the first format.
+            _ if host_id.starts_with(HOST_PREFIX) => {}
+            Message::Ask { request, question } => {
+                let reply = Reply {
+                    namespace: namespace.clone(),
+                    request,
+                    by: By::Python { format, host_id },
+                };
+                self.events.push_back(Event::Asked {
+                    namespace,
+                    question,
+                    reply,
+                });
+            }
+            message => self.events.push_back(Event::Told { namespace, message }),
+        }
+        Ok(())
+    }
+
+    /// Python's managers can ask the clients of one room, and nobody says how many they are.
+    fn ask_python(&mut self, namespace: &str, emit: &Emit, number: u64) {
+        let mut rooms = emit.to.rooms();
+        let (Some(room), None) = (rooms.next(), rooms.next()) else {
+            // To be heard at least, though not asked.
+            for python in &self.config.python {
+                let emit = Message::Emit(emit.clone());
+                let publish = python.encode(namespace, &self.host_id, emit);
+                self.actions
+                    .extend(publish.into_iter().map(Action::Publish));
+            }
+            return;
+        };
+        for python in &self.config.python {
+            let ask = Message::Ask {
+                request: Python::request(room, namespace, number),
+                question: Question::Emit(emit.clone()),
+            };
+            let publish = python.encode(namespace, &self.host_id, ask);
+            self.actions
+                .extend(publish.into_iter().map(Action::Publish));
+        }
+        if let Some(open) = self.pending.get_mut(number) {
+            open.unannounced = !self.config.python.is_empty();
+        }
+    }
+
+    fn answered(&mut self, number: u64, from: Option<String>, answer: Answer) {
+        let Some(open) = self.pending.get_mut(number) else {
+            return;
+        };
+        if open.hear(from.as_deref(), &answer) {
+            let request = Request(number);
+            self.events.push_back(Event::Answered {
+                request,
+                from,
+                answer,
+            });
+        }
+        self.finish_if_done(number);
+    }
+
+    fn finish_if_done(&mut self, number: u64) {
+        if self
+            .pending
+            .get_mut(number)
+            .is_some_and(|open| open.is_done())
+        {
+            self.finish(number);
+        }
+    }
+
+    fn finish(&mut self, number: u64) {
+        if let Some(open) = self.pending.remove(number) {
+            self.events.push_back(Event::Done {
+                request: Request(number),
+                missing: open.missing(self.peers.names()),
+            });
+        }
+    }
+
+    fn peer_left(&mut self, uid: String) {
+        for number in self.pending.numbers() {
+            if let Some(open) = self.pending.get_mut(number) {
+                open.lose(&uid);
+            }
+            self.finish_if_done(number);
+        }
+        self.events.push_back(Event::PeerLeft(uid));
+    }
+
+    fn request_name(&self, number: u64) -> String {
+        format!("{}{number}", self.uid)
+    }
+
+    fn nodes_channel(&self) -> String {
+        self.config.classic.nodes()
+    }
+
+    fn subscribe(&mut self, channel: String, route: Route) {
+        self.routes.insert(channel.clone(), route);
+        self.actions.push_back(Action::Subscribe(channel));
+    }
+
+    fn say(&mut self, message: &Message) {
+        let channel = self.nodes_channel();
+        let body = peers::encode(&self.uid, message);
+        let publish = Publish { channel, body };
+        self.actions.push_back(Action::Publish(publish));
+    }
+}
+
+/// The number within [`Python::request`].
+fn python_number(request: &str) -> Option<u64> {
+    let (_, _, number): (String, String, u64) = serde_json::from_str(request).ok()?;
+    Some(number)
+}

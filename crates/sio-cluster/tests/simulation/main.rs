@@ -1,0 +1,315 @@
+//! Random programs on several nodes, and the same on one: nobody can tell the difference.
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use sio_cluster::{Answer, Config, Emit, Event, Message, Python, Question};
+use sio_packet::Value;
+use sio_rooms::Selection;
+use sio_testkit::{Chance, run_seeds};
+use world::{Host, World};
+
+#[test]
+fn several_nodes_behave_as_one() {
+    run_seeds(300, |seed| {
+        let chance = &mut Chance::seed(seed);
+        let python = match chance.percent(30) {
+            // What both formats carry is heard once.
+            true => vec![Python::default()],
+            false => Vec::new(),
+        };
+        let config = Config {
+            python,
+            ..Config::default()
+        };
+        let nodes = 1 + chance.below(4) as u8;
+        let mut world = World::new(nodes, &config);
+        let mut oracle = Host::default();
+        let mut next = 0;
+        for _ in 0..60 {
+            step(&mut world, &mut oracle, &mut next, chance);
+            let mut all = Host::default();
+            for member in &world.members {
+                all.sockets.extend(member.host.sockets.clone());
+                all.heard.extend(member.host.heard.clone());
+            }
+            assert_eq!(all.sockets, oracle.sockets);
+            assert_eq!(all.heard, oracle.heard);
+        }
+    });
+}
+
+fn step(world: &mut World, oracle: &mut Host, next: &mut u32, chance: &mut Chance<'_>) {
+    let at = chance.below(world.members.len() as u64) as usize;
+    match chance.below(12) {
+        0..=2 => {
+            let id = format!("socket-{next}");
+            *next += 1;
+            let rooms: BTreeSet<_> = (0..chance.below(3)).map(|_| room(chance)).collect();
+            oracle.sockets.insert(id.clone(), rooms.clone());
+            world.members[at].host.sockets.insert(id, rooms);
+        }
+        3..=5 => {
+            let emit = Message::Emit(emit(oracle, next, chance));
+            oracle.tell(&emit);
+            world.tell(at, emit);
+        }
+        6 => {
+            let (to, rooms) = (selection(oracle, chance), vec![room(chance)]);
+            let join = Message::Join { to, rooms };
+            oracle.tell(&join);
+            world.tell(at, join);
+        }
+        7 => {
+            let (to, rooms) = (selection(oracle, chance), vec![room(chance)]);
+            let leave = Message::Leave { to, rooms };
+            oracle.tell(&leave);
+            world.tell(at, leave);
+        }
+        8 if chance.percent(30) => {
+            let to = Selection::everyone().to(room(chance));
+            let disconnect = Message::Disconnect { to, close: true };
+            oracle.tell(&disconnect);
+            world.tell(at, disconnect);
+        }
+        9 => {
+            let to = selection(oracle, chance);
+            let mut found: BTreeSet<_> = world.members[at].host.chosen(&to).into_iter().collect();
+            let request = world.ask(at, Question::Fetch(to.clone()));
+            world.settle(|len| chance.below(len as u64) as usize);
+            let asking = world.members[at].asking.remove(&request).unwrap();
+            assert!(asking.done.expect("all have answered").is_nobody());
+            for (from, answer) in asking.answers {
+                assert!(from.is_some(), "nodes of ours say who they are");
+                let Answer::Sockets(sockets) = answer else {
+                    panic!("sockets");
+                };
+                for socket in sockets {
+                    let rooms: BTreeSet<_> = socket.rooms.into_iter().collect();
+                    assert_eq!(Some(&rooms), oracle.sockets.get(&socket.id));
+                    assert!(found.insert(socket.id), "each is there once");
+                }
+            }
+            assert!(found.iter().eq(&oracle.chosen(&to)));
+        }
+        10 => {
+            let emit = emit(oracle, next, chance);
+            let mut acks = world.members[at].host.emit(&emit);
+            let mut expected = oracle.emit(&emit);
+            let request = world.ask(at, Question::Emit(emit));
+            world.settle(|len| chance.below(len as u64) as usize);
+            // Where Python may answer and nobody else does, its answer is waited for.
+            world.wait(6);
+            let asking = world.members[at].asking.remove(&request).unwrap();
+            assert!(asking.done.expect("all have answered").is_nobody());
+            for (_, answer) in asking.answers {
+                if let Answer::Ack(args) = answer {
+                    acks.push(args[0].as_str().unwrap().to_owned());
+                }
+            }
+            acks.sort();
+            expected.sort();
+            assert_eq!(acks, expected);
+        }
+        _ => {
+            let question = Question::ServerEmit(vec!["hello".into()]);
+            let request = world.ask(at, question);
+            world.settle(|len| chance.below(len as u64) as usize);
+            let asking = world.members[at].asking.remove(&request).unwrap();
+            assert!(asking.done.expect("all have answered").is_nobody());
+            assert_eq!(asking.answers.len(), world.members.len() - 1);
+        }
+    }
+    world.settle(|len| chance.below(len as u64) as usize);
+}
+
+fn emit(oracle: &Host, next: &mut u32, chance: &mut Chance<'_>) -> Emit {
+    *next += 1;
+    Emit {
+        to: selection(oracle, chance),
+        data: vec!["news".into(), (*next).into()],
+        ..Emit::default()
+    }
+}
+
+fn room(chance: &mut Chance<'_>) -> String {
+    format!("room-{}", chance.below(4))
+}
+
+fn selection(oracle: &Host, chance: &mut Chance<'_>) -> Selection {
+    let name = |chance: &mut Chance<'_>| {
+        let count = oracle.sockets.len() as u64;
+        if count > 0 && chance.percent(30) {
+            let at = chance.below(count) as usize;
+            oracle.sockets.keys().nth(at).unwrap().clone()
+        } else {
+            room(chance)
+        }
+    };
+    let mut to = Selection::everyone();
+    for _ in 0..chance.below(3) {
+        to = to.to(name(chance));
+    }
+    for _ in 0..chance.below(2) {
+        to = to.except(name(chance));
+    }
+    to
+}
+
+#[test]
+fn a_node_that_is_stopped_is_named_when_the_time_is_over() {
+    let mut world = World::new(3, &Config::default());
+    world.settle(|len| len - 1);
+    let names: Vec<_> = world
+        .members
+        .iter()
+        .map(|member| member.node.uid().to_owned())
+        .collect();
+    assert!(world.members[0].node.peers().eq([&*names[1], &*names[2]]));
+    world.members[2].frozen = true;
+    let request = world.ask(0, Question::Fetch(Selection::everyone()));
+    world.settle(|len| len - 1);
+    assert_eq!(world.members[0].asking[&request].answers.len(), 1);
+    world.wait(4);
+    assert_eq!(world.members[0].asking[&request].done, None);
+    world.wait(1);
+    let missing = world.members[0].asking[&request].done.clone().unwrap();
+    assert_eq!(
+        (missing.nodes, missing.unnamed),
+        (vec![names[2].clone()], 0)
+    );
+    world.wait(10);
+    let left = Event::PeerLeft(names[2].clone());
+    assert!(world.members[0].events.contains(&left), "its lease is over");
+}
+
+#[test]
+fn a_node_that_says_goodbye_is_not_waited_for() {
+    let mut world = World::new(3, &Config::default());
+    world.settle(|len| len - 1);
+    world.members[2].frozen = true;
+    let request = world.ask(0, Question::Rooms);
+    world.settle(|len| len - 1);
+    assert_eq!(world.members[0].asking[&request].done, None);
+    world.members[2].node.leave();
+    world.settle(|len| len - 1);
+    let missing = world.members[0].asking[&request].done.clone().unwrap();
+    assert!(missing.is_nobody());
+}
+
+#[test]
+fn a_node_of_another_language_that_is_silent_is_counted() {
+    let mut world = World::new(2, &Config::default());
+    world.settle(|len| len - 1);
+    let request = world.ask(0, Question::Fetch(Selection::everyone()));
+    world.members[0].node.handle_count(request, Some(4));
+    // The broker's own count comes later, and is the same question's.
+    world.settle(|len| len - 1);
+    world.wait(5);
+    assert!(world.members[0].asking[&request].done.is_some());
+    let request = world.ask(0, Question::Fetch(Selection::everyone()));
+    let mut actions = Vec::new();
+    while let Some(action) = world.members[0].node.poll_action() {
+        actions.push(action);
+    }
+    world.members[0].node.handle_count(request, Some(4));
+    world.wait(5);
+    let missing = world.members[0].asking[&request].done.clone().unwrap();
+    assert_eq!((missing.nodes.len(), missing.unnamed), (1, 2));
+}
+
+#[test]
+fn while_the_broker_is_away_questions_are_done_at_once_and_the_gap_is_told() {
+    let mut world = World::new(2, &Config::default());
+    world.settle(|len| len - 1);
+    let peer = world.members[1].node.uid().to_owned();
+    world.connected = false;
+    let now = world.now;
+    world
+        .members
+        .iter_mut()
+        .for_each(|member| member.node.handle_down(now));
+    let request = world.ask(0, Question::Fetch(Selection::everyone()));
+    world.settle(|len| len - 1);
+    let missing = world.members[0].asking[&request].done.clone().unwrap();
+    assert_eq!(missing.nodes, [peer], "whoever was there is missing");
+    world.wait(30);
+    assert_eq!(
+        world.members[0].node.peers().count(),
+        1,
+        "nobody can be heard"
+    );
+    world.connected = true;
+    let now = world.now;
+    world
+        .members
+        .iter_mut()
+        .for_each(|member| member.node.handle_up(now));
+    world.settle(|len| len - 1);
+    let gap = |event: &Event| matches!(event, Event::Gap { lasted } if lasted.as_secs() == 30);
+    assert!(world.members[0].events.iter().any(gap));
+    let request = world.ask(0, Question::Fetch(Selection::everyone()));
+    world.settle(|len| len - 1);
+    let missing = world.members[0].asking[&request].done.clone().unwrap();
+    assert!(missing.is_nobody());
+}
+
+#[test]
+fn an_emit_is_one_message_and_a_packet_for_a_room_that_is_empty_is_not_read() {
+    let mut world = World::new(3, &Config::default());
+    world.settle(|len| len - 1);
+    let before = world.members[0].published;
+    let to = Selection::everyone().to("somewhere");
+    let data: Vec<Value> = vec!["news".into()];
+    let emit = Emit {
+        to,
+        data,
+        ..Emit::default()
+    };
+    world.tell(0, Message::Emit(emit));
+    world.settle(|len| len - 1);
+    assert_eq!(world.members[0].published, before + 1);
+    world.inject("socket.io#/#somewhere#", b"\xc1 not even MessagePack");
+    assert_eq!(world.members[1].node.refused(), 0);
+}
+
+#[test]
+fn sec_what_cannot_be_read_is_told_counted_and_skipped_on_every_channel() {
+    let config = Config {
+        python: vec![Python::default()],
+        ..Config::default()
+    };
+    let mut world = World::new(2, &config);
+    world.settle(|len| len - 1);
+    let own = format!("socket.io-response#/#{}#", world.members[1].node.uid());
+    let deep = "[".repeat(200_000);
+    for (refused, channel) in [
+        "socket.io#/#",
+        "socket.io-request#/#",
+        "socket.io-response#/#",
+        &own,
+        "flask-socketio",
+        "socket.io-nodes#",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for body in ["", "{", deep.as_str(), "{\"type\":[]}", "cos\nsystem\n."] {
+            world.inject(channel, body.as_bytes());
+        }
+        let node = &world.members[1].node;
+        assert_eq!(node.refused(), 5 * (refused as u64 + 1), "{channel}");
+    }
+    // Answers to what nobody asked, or to what was asked long ago.
+    let before = world.members[1].node.refused();
+    let uid = world.members[1].node.uid().to_owned();
+    for request in [format!("{uid}0"), format!("{uid}x"), "abc".into()] {
+        let body = format!(r#"{{"requestId":"{request}","sockets":7}}"#);
+        world.inject("socket.io-response#/#", body.as_bytes());
+    }
+    assert_eq!(world.members[1].node.refused(), before);
+    let request = world.ask(0, Question::Fetch(Selection::everyone()));
+    world.settle(|len| len - 1);
+    assert!(world.members[0].asking[&request].done.is_some());
+}

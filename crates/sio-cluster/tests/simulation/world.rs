@@ -1,0 +1,315 @@
+//! Nodes with model hosts on a model broker, in virtual time; and one host that has all clients, whom
+//! nothing can separate.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use sio_cluster::{
+    Action, Answer, Config, Emit, Event, Message, Missing, Node, Question, RemoteSocket, Request,
+};
+use sio_packet::Value;
+use sio_rooms::Selection;
+
+/// The clients of one node: who is in which rooms, and what each has heard.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Host {
+    pub(crate) sockets: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) heard: BTreeMap<String, Vec<String>>,
+    pub(crate) server_events: Vec<String>,
+}
+
+impl Host {
+    pub(crate) fn chosen(&self, to: &Selection) -> Vec<String> {
+        let among =
+            |id: &str, rooms: &BTreeSet<String>, name: &str| id == name || rooms.contains(name);
+        let sockets = self.sockets.iter().filter(|(id, rooms)| {
+            let reached = to.rooms().len() == 0 || to.rooms().any(|name| among(id, rooms, name));
+            reached && !to.exceptions().any(|name| among(id, rooms, name))
+        });
+        sockets.map(|(id, _)| id.clone()).collect()
+    }
+
+    pub(crate) fn tell(&mut self, message: &Message) {
+        match message {
+            Message::Emit(emit) => {
+                self.emit(emit);
+            }
+            Message::Join { to, rooms } => {
+                for id in self.chosen(to) {
+                    self.sockets
+                        .get_mut(&id)
+                        .unwrap()
+                        .extend(rooms.iter().cloned());
+                }
+            }
+            Message::Leave { to, rooms } => {
+                for id in self.chosen(to) {
+                    let socket = self.sockets.get_mut(&id).unwrap();
+                    rooms.iter().for_each(|room| {
+                        socket.remove(room);
+                    });
+                }
+            }
+            Message::Disconnect { to, .. } => {
+                for id in self.chosen(to) {
+                    self.sockets.remove(&id);
+                }
+            }
+            Message::ServerEmit(data) => self.server_events.push(format!("{data:?}")),
+            other => panic!("nobody says {other:?}"),
+        }
+    }
+
+    pub(crate) fn emit(&mut self, emit: &Emit) -> Vec<String> {
+        let chosen = self.chosen(&emit.to);
+        for id in &chosen {
+            let heard = self.heard.entry(id.clone()).or_default();
+            heard.push(format!("{:?}", emit.data));
+        }
+        chosen
+    }
+}
+
+/// A question that has been asked, and what has come of it.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    pub(crate) answers: Vec<(Option<String>, Answer)>,
+    pub(crate) done: Option<Missing>,
+}
+
+pub(crate) struct Member {
+    pub(crate) node: Node,
+    pub(crate) host: Host,
+    subscriptions: BTreeSet<String>,
+    patterns: BTreeSet<String>,
+    inbox: VecDeque<(String, String, Vec<u8>)>,
+    /// Takes nothing from its inbox, like a process that has been stopped.
+    pub(crate) frozen: bool,
+    pub(crate) asking: HashMap<Request, Asking>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) published: usize,
+}
+
+pub(crate) struct World {
+    pub(crate) members: Vec<Member>,
+    pub(crate) now: Instant,
+    pub(crate) connected: bool,
+}
+
+impl World {
+    pub(crate) fn new(nodes: u8, config: &Config) -> Self {
+        let now = Instant::now();
+        let members = (0..nodes).map(|number| {
+            let mut node = Node::new(config.clone(), [number; 16], now);
+            node.open("/");
+            Member {
+                node,
+                host: Host::default(),
+                subscriptions: BTreeSet::new(),
+                patterns: BTreeSet::new(),
+                inbox: VecDeque::new(),
+                frozen: false,
+                asking: HashMap::new(),
+                events: Vec::new(),
+                published: 0,
+            }
+        });
+        let mut world = Self {
+            members: members.collect(),
+            now,
+            connected: true,
+        };
+        // All subscribe before any is heard, as nodes that have been up for a while.
+        for number in 0..world.members.len() {
+            world.act(number);
+        }
+        world
+    }
+
+    /// Lets time pass, a second at a time.
+    pub(crate) fn wait(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now += Duration::from_secs(1);
+            for number in 0..self.members.len() {
+                if !self.members[number].frozen {
+                    let now = self.now;
+                    self.members[number].node.handle_timeout(now);
+                }
+            }
+            self.settle(|len| len - 1);
+        }
+    }
+
+    /// Delivers until nothing is left to deliver; `choose` picks whose turn it is.
+    pub(crate) fn settle(&mut self, mut choose: impl FnMut(usize) -> usize) {
+        for number in 0..self.members.len() {
+            self.act(number);
+        }
+        loop {
+            let ready: Vec<_> = (0..self.members.len())
+                .filter(|number| {
+                    let member = &self.members[*number];
+                    !member.frozen && !member.inbox.is_empty()
+                })
+                .collect();
+            if ready.is_empty() {
+                return;
+            }
+            let number = ready[choose(ready.len())];
+            let member = &mut self.members[number];
+            let (subscription, channel, body) = member.inbox.pop_front().unwrap();
+            let host = &member.host;
+            let has_room = |_: &str, room: &str| {
+                host.sockets
+                    .iter()
+                    .any(|(id, rooms)| id == room || rooms.contains(room))
+            };
+            member
+                .node
+                .handle_message(&subscription, &channel, &body, has_room, self.now);
+            self.act(number);
+        }
+    }
+
+    /// Does what a node wants done.
+    fn act(&mut self, number: usize) {
+        loop {
+            if let Some(event) = self.members[number].node.poll_event() {
+                self.members[number].handle(event);
+            } else if let Some(action) = self.members[number].node.poll_action() {
+                self.perform(number, action);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self, number: usize, action: Action) {
+        match action {
+            Action::Subscribe(channel) => {
+                self.members[number].subscriptions.insert(channel);
+            }
+            Action::SubscribePattern(pattern) => {
+                self.members[number].patterns.insert(pattern);
+            }
+            Action::Unsubscribe(channel) => {
+                self.members[number].subscriptions.remove(&channel);
+            }
+            Action::UnsubscribePattern(pattern) => {
+                self.members[number].patterns.remove(&pattern);
+            }
+            Action::Count { channel, request } => {
+                let subscribed = |member: &&Member| member.subscriptions.contains(&channel);
+                let count = self.members.iter().filter(subscribed).count() as u64;
+                let count = self.connected.then_some(count);
+                self.members[number].node.handle_count(request, count);
+            }
+            Action::Publish(publish) => {
+                self.members[number].published += 1;
+                if !self.connected {
+                    return;
+                }
+                for member in &mut self.members {
+                    let channel = &publish.channel;
+                    let pattern = member.patterns.iter().find(|pattern| {
+                        channel.starts_with(pattern.strip_suffix('*').expect("a pattern of ours"))
+                    });
+                    let subscription = member.subscriptions.get(channel).or(pattern).cloned();
+                    if let Some(subscription) = subscription {
+                        let message = (subscription, channel.clone(), publish.body.clone());
+                        member.inbox.push_back(message);
+                    }
+                }
+            }
+            other => panic!("nothing is known of {other:?}"),
+        }
+    }
+
+    /// Something from outside, on a channel.
+    pub(crate) fn inject(&mut self, channel: &str, body: &[u8]) {
+        let publish = sio_cluster::Publish {
+            channel: channel.into(),
+            body: body.to_vec(),
+        };
+        self.perform(0, Action::Publish(publish));
+        self.settle(|len| len - 1);
+    }
+
+    pub(crate) fn ask(&mut self, number: usize, question: Question) -> Request {
+        let now = self.now;
+        let member = &mut self.members[number];
+        let request = member.node.ask("/", question, None, now);
+        member.asking.insert(request, Asking::default());
+        request
+    }
+
+    pub(crate) fn tell(&mut self, number: usize, message: Message) {
+        let member = &mut self.members[number];
+        if !matches!(message, Message::ServerEmit(_)) {
+            member.host.tell(&message);
+        }
+        member.node.tell("/", message);
+    }
+}
+
+impl Member {
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Told { message, .. } => self.host.tell(&message),
+            Event::Asked {
+                question, reply, ..
+            } => match question {
+                Question::Emit(emit) => {
+                    let clients = self.host.emit(&emit);
+                    self.node
+                        .answer(&reply, Answer::Clients(clients.len() as u64));
+                    for id in clients {
+                        self.node.answer(&reply, Answer::Ack(vec![id.into()]));
+                    }
+                }
+                Question::Fetch(to) => {
+                    let sockets = self.host.chosen(&to).into_iter().map(|id| RemoteSocket {
+                        rooms: self.host.sockets[&id].iter().cloned().collect(),
+                        id,
+                        handshake: Value::Null,
+                        data: Value::Null,
+                    });
+                    let sockets = sockets.collect();
+                    self.node.answer(&reply, Answer::Sockets(sockets));
+                }
+                Question::Rooms => {
+                    let rooms: BTreeSet<_> =
+                        self.host.sockets.values().flatten().cloned().collect();
+                    let rooms = rooms.into_iter().collect();
+                    self.node.answer(&reply, Answer::Rooms(rooms));
+                }
+                Question::SocketIds(to) => {
+                    let ids = self.host.chosen(&to);
+                    self.node.answer(&reply, Answer::SocketIds(ids));
+                }
+                Question::ServerEmit(data) => {
+                    self.host.server_events.push(format!("{data:?}"));
+                    let uid = self.node.uid().to_owned();
+                    self.node.answer(&reply, Answer::ServerAck(uid.into()));
+                }
+                other => panic!("nobody asks {other:?}"),
+            },
+            Event::Answered {
+                request,
+                from,
+                answer,
+            } => {
+                let asking = self.asking.get_mut(&request).expect("a question");
+                assert!(asking.done.is_none(), "no answer comes after the end");
+                asking.answers.push((from, answer));
+            }
+            Event::Done { request, missing } => {
+                let asking = self.asking.entry(request).or_default();
+                assert!(asking.done.replace(missing).is_none(), "done once");
+            }
+            event => self.events.push(event),
+        }
+    }
+}
