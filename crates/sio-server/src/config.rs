@@ -76,6 +76,16 @@ pub struct Config {
     pub close_timeout: Duration,
 }
 
+impl Config {
+    /// The default settings with the path `/engine.io/`, for [`engine::Server`](crate::engine::Server).
+    pub fn engine_io() -> Self {
+        Self {
+            path: "/engine.io/".into(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

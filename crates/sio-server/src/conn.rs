@@ -18,7 +18,7 @@ use std::{
     io::{self, IoSlice},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::Waker,
     time::Instant,
@@ -52,6 +52,8 @@ const COPY: usize = 16 << 10;
 pub(crate) struct Conn {
     pub(crate) sid: Sid,
     shard: u16,
+    /// The application has closed it and wants to hear nothing more.
+    pub(crate) parted: AtomicBool,
     pub(crate) hub: Arc<Hub>,
     /// What the handshake request said.
     pub(crate) facts: Facts,
@@ -177,6 +179,7 @@ impl Conn {
         Arc::new(Self {
             sid,
             shard,
+            parted: AtomicBool::new(false),
             hub,
             facts,
             speech: AtomicU8::new(Speech::OWN.bits()),
@@ -282,7 +285,7 @@ impl Conn {
     }
 
     /// Like [`say`](Self::say), for frames that need no translation.
-    fn say_frames<E>(
+    pub(crate) fn say_frames<E>(
         self: &Arc<Self>,
         mode: Mode,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,

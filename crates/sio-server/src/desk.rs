@@ -12,6 +12,7 @@ use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler
 use smallvec::SmallVec;
 
 use crate::{
+    application::Application,
     config::Config,
     conn::{Conn, Mode},
     error::{DisconnectReason, Refuse},
@@ -484,6 +485,56 @@ impl Desk {
             None if self.knows(namespace) => Ok(None),
             None => Err(Fault::NotJoined(namespace.into())),
         }
+    }
+}
+
+impl Application for Desk {
+    fn new(conn: Arc<Conn>) -> Self {
+        Self::new(conn)
+    }
+
+    fn conn(&self) -> &Arc<Conn> {
+        &self.conn
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.is_stalled()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.is_idle()
+    }
+
+    fn handle_text(&mut self, text: &str, cx: &mut Context<'_>) {
+        self.handle_text(text, cx);
+    }
+
+    fn handle_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>) {
+        self.handle_binary(data, cx);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        self.poll(cx);
+    }
+
+    fn disconnect_all(&mut self, cx: &mut Context<'_>) {
+        self.disconnect_all(cx);
+    }
+
+    fn removed(&mut self, socket: &Arc<dyn AnySocket>, cx: &mut Context<'_>) {
+        self.removed(socket, cx);
+    }
+
+    fn end(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        self.end(reason, cx);
+    }
+
+    fn abandon(&mut self) {
+        self.abandon();
     }
 }
 

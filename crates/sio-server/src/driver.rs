@@ -26,8 +26,8 @@ use ws_deflate::InflateError;
 use ws_frame::{CloseCode, Kind, Message, OpCode, State, write_frame};
 
 use crate::{
+    application::Application,
     conn::{Command, Conn},
-    desk::Desk,
     turn,
     wire::{Wire, WireIo},
 };
@@ -36,8 +36,8 @@ use crate::{
 /// others.
 const READS: usize = 4;
 
-pub(crate) struct Driver {
-    desk: Desk,
+pub(crate) struct Driver<A: Application> {
+    desk: A,
     /// The session's WebSocket.
     wire: Option<Wire>,
     /// One that offers itself for an upgrade.
@@ -80,12 +80,12 @@ enum Read {
     End,
 }
 
-impl Driver {
+impl<A: Application> Driver<A> {
     /// The task of a connection that is on a WebSocket already, or of one that polls. It was counted
     /// when it was admitted.
     pub(crate) fn new(conn: Arc<Conn>, wire: Option<Wire>) -> Self {
         Self {
-            desk: Desk::new(conn),
+            desk: A::new(conn),
             wire,
             probe: None,
             post: None,
@@ -94,13 +94,13 @@ impl Driver {
     }
 
     fn conn(&self) -> &Arc<Conn> {
-        &self.desk.conn
+        self.desk.conn()
     }
 
     /// One turn. What comes up for the task during it, by its own doing or by others', wakes it for
     /// the next one.
     fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
-        let mut opening = self.desk.conn.open_turn(cx.waker());
+        let mut opening = self.desk.conn().open_turn(cx.waker());
         if !opening.commands.is_empty() {
             for command in std::mem::take(&mut opening.commands) {
                 self.obey(command, now, cx);
@@ -111,7 +111,7 @@ impl Driver {
             self.unblock(cx);
         }
         if let Some(wire) = &mut self.wire
-            && wire.poll_send(&self.desk.conn, cx).is_err()
+            && wire.poll_send(self.desk.conn(), cx).is_err()
         {
             self.lost(now);
         }
@@ -135,7 +135,7 @@ impl Driver {
 
     /// Whether messages from the WebSocket are for the application.
     fn accepts(&self) -> bool {
-        self.desk.conn.lock().session.accepts(Source::WebSocket)
+        self.desk.conn().lock().session.accepts(Source::WebSocket)
     }
 
     /// Goes on writing if the socket takes bytes again; the turn's end does it.
@@ -146,14 +146,14 @@ impl Driver {
         }) = &self.wire
             && stream.poll_write_ready(cx).is_ready()
         {
-            self.desk.conn.lock().unblock();
+            self.desk.conn().lock().unblock();
         }
     }
 
     /// Whether nothing is left to be done for this connection.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let closing = self.is_closing();
-        let config = &self.desk.conn.hub.config;
+        let config = &self.desk.conn().hub.config;
         if let Stage::Closing(timer) = &mut self.stage {
             if closing && !has_passed(timer, config.close_timeout, cx) {
                 return false;
@@ -162,7 +162,7 @@ impl Driver {
         }
         match &mut self.stage {
             Stage::Lingering(timer) => {
-                self.desk.is_idle() || has_passed(timer, self.desk.conn.hub.config.linger, cx)
+                self.desk.is_idle() || has_passed(timer, self.desk.conn().hub.config.linger, cx)
             }
             Stage::Open | Stage::Closing(_) => false,
         }
@@ -245,7 +245,7 @@ impl Driver {
                     return;
                 };
                 let _ = probe.poll_flush(cx);
-                let conn = &self.desk.conn;
+                let conn = self.desk.conn();
                 let mut link = conn.lock();
                 link.set_writer(probe.writer());
                 conn.settle(&mut link);
@@ -255,7 +255,7 @@ impl Driver {
             Action::Hang => {
                 if let Some(wire) = &mut self.wire {
                     wire.frames.close(None);
-                    transmit(&self.desk.conn, wire);
+                    transmit(self.desk.conn(), wire);
                 }
             }
             Action::Ended(reason) => self.end(reason, cx),
@@ -270,9 +270,9 @@ impl Driver {
             "a connection ended"
         );
         self.stage = Stage::Closing(None);
-        self.desk.conn.hub.remove_session(&self.desk.conn);
+        self.desk.conn().hub.remove_session(self.desk.conn());
         self.desk.end(reason, cx);
-        self.desk.conn.pause_turn();
+        self.desk.conn().pause_turn();
         if !self.is_closing() {
             self.hang_up(cx);
         }
@@ -284,7 +284,7 @@ impl Driver {
     fn is_closing(&self) -> bool {
         match self.wire.as_ref().map(|wire| wire.frames.state()) {
             Some(State::CloseSent) => true,
-            Some(State::Closed | State::Failed) => self.desk.conn.lock().queued_bytes() > 0,
+            Some(State::Closed | State::Failed) => self.desk.conn().lock().queued_bytes() > 0,
             _ => false,
         }
     }
@@ -295,7 +295,7 @@ impl Driver {
             let _ = wire.io.poll_shutdown(cx);
         }
         self.probe = None;
-        self.desk.conn.let_go();
+        self.desk.conn().let_go();
         self.stage = Stage::Lingering(None);
     }
 
@@ -328,7 +328,7 @@ impl Driver {
                     unread.as_mut_slice()
                 };
                 if ending {
-                    discard(wire, &desk.conn, input, spare);
+                    discard(wire, desk.conn(), input, spare);
                 } else {
                     feed(wire, desk, input, spare, now, cx);
                 }
@@ -360,7 +360,7 @@ impl Driver {
         match self.stage {
             Stage::Open => {
                 self.desk
-                    .conn
+                    .conn()
                     .drive(|session| session.handle_lost(Source::WebSocket, now));
             }
             // `is_over` takes it from here.
@@ -373,7 +373,7 @@ impl Driver {
             let Some(probe) = &mut self.probe else {
                 return;
             };
-            let conn = &self.desk.conn;
+            let conn = self.desk.conn();
             let read = if probe.poll_flush(cx).is_err() {
                 Read::End
             } else {
@@ -451,15 +451,15 @@ struct Turned {
     over: bool,
 }
 
-impl Future for Driver {
+impl<A: Application> Future for Driver<A> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let now = Instant::now();
-        this.desk.conn.begin_turn();
+        this.desk.conn().begin_turn();
         let turned = this.turn(now, cx);
-        this.desk.conn.end_turn(turned.heard.then_some(now));
+        this.desk.conn().end_turn(turned.heard.then_some(now));
         if turned.over {
             Poll::Ready(())
         } else {
@@ -468,11 +468,11 @@ impl Future for Driver {
     }
 }
 
-impl Drop for Driver {
+impl<A: Application> Drop for Driver<A> {
     /// The task is dropped, perhaps with its runtime: nobody may go on taking this connection for
     /// alive.
     fn drop(&mut self) {
-        let conn = Arc::clone(&self.desk.conn);
+        let conn = Arc::clone(self.desk.conn());
         conn.hub.remove_session(&conn);
         self.desk.abandon();
         conn.retire();
@@ -481,9 +481,9 @@ impl Drop for Driver {
 }
 
 /// Handles what was read from the session's WebSocket.
-fn feed(
+fn feed<A: Application>(
     wire: &mut Wire,
-    desk: &mut Desk,
+    desk: &mut A,
     mut input: &mut [u8],
     spare: &mut Vec<u8>,
     now: Instant,
@@ -498,8 +498,8 @@ fn feed(
             Ok(Some(Message::Compressed { kind, payload })) => {
                 if let Err(code) = handle_compressed(desk, kind, payload, now, cx) {
                     wire.frames.close(Some(code.into()));
-                    transmit(&desk.conn, wire);
-                    desk.conn
+                    transmit(desk.conn(), wire);
+                    desk.conn()
                         .drive(|session| session.abort(Reason::TransportError, now));
                     return;
                 }
@@ -507,8 +507,8 @@ fn feed(
             Ok(Some(_)) => control = true,
             Err(error) => {
                 tracing::debug!(%error, "a WebSocket broke the protocol");
-                transmit(&desk.conn, wire);
-                desk.conn
+                transmit(desk.conn(), wire);
+                desk.conn()
                     .drive(|session| session.abort(Reason::TransportError, now));
                 return;
             }
@@ -523,7 +523,7 @@ fn feed(
     }
     if control {
         wire.handle_elapsed(now);
-        transmit(&desk.conn, wire);
+        transmit(desk.conn(), wire);
     }
 }
 
@@ -535,7 +535,7 @@ fn discard(wire: &mut Wire, conn: &Arc<Conn>, mut input: &mut [u8], spare: &mut 
 
 /// A text message.
 #[inline]
-fn handle_text(desk: &mut Desk, text: &str, now: Instant, cx: &mut Context<'_>) {
+fn handle_text<A: Application>(desk: &mut A, text: &str, now: Instant, cx: &mut Context<'_>) {
     match text.strip_prefix('4') {
         Some(text) => desk.handle_text(text, cx),
         None => handle_control(desk, text, now, cx),
@@ -544,14 +544,14 @@ fn handle_text(desk: &mut Desk, text: &str, now: Instant, cx: &mut Context<'_>) 
 
 /// A compressed message, or the code to close with.
 #[cold]
-fn handle_compressed(
-    desk: &mut Desk,
+fn handle_compressed<A: Application>(
+    desk: &mut A,
     kind: Kind,
     payload: &[u8],
     now: Instant,
     cx: &mut Context<'_>,
 ) -> Result<(), CloseCode> {
-    let conn = Arc::clone(&desk.conn);
+    let conn = Arc::clone(desk.conn());
     let handled = conn.with_inflated(payload, |message| {
         match (kind, message.map_err(close_code)?) {
             (Kind::Text, message) => handle_text(desk, text(message)?, now, cx),
@@ -572,8 +572,8 @@ fn text(message: &[u8]) -> Result<&str, CloseCode> {
 }
 
 /// A text frame that is not plainly a message.
-fn handle_control(desk: &mut Desk, text: &str, now: Instant, cx: &mut Context<'_>) {
-    let data = desk.conn.drive(|session| match Packet::parse_text(text) {
+fn handle_control<A: Application>(desk: &mut A, text: &str, now: Instant, cx: &mut Context<'_>) {
+    let data = desk.conn().drive(|session| match Packet::parse_text(text) {
         Ok(packet) => session.handle_packet(Source::WebSocket, packet, now),
         Err(_) => {
             session.handle_malformed(Source::WebSocket, now);

@@ -1,6 +1,11 @@
 //! What the handshake request said, in one allocation.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::SystemTime,
+};
+
+use crate::proxies::Proxies;
 
 /// The request that opened a connection: target, headers, peer.
 #[derive(Debug)]
@@ -47,6 +52,19 @@ impl Facts {
 
     pub(crate) fn query(&self) -> &str {
         self.target().split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// The address of the client itself, as proxies that are trusted tell it.
+    pub(crate) fn client(&self, proxies: &Proxies) -> Option<IpAddr> {
+        let forwarded: Vec<_> = self.values("x-forwarded-for").collect();
+        proxies.client(self.peer, forwarded.into_iter())
+    }
+
+    /// The values of a header of which there may be several, `name` in any case.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers()
+            .filter(move |(header, _)| header.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -26,8 +26,9 @@ use ws_handshake::{Headers, Upgrade};
 
 use crate::{
     deflate,
+    desk::Desk,
     driver::Driver,
-    entropy,
+    engine, entropy,
     facts::Facts,
     gate::Admission,
     hub::Hub,
@@ -43,18 +44,16 @@ const MAX_FIELDS: usize = 48;
 /// Bytes of a head that hyper reads, request line included.
 const MAX_HEAD: usize = 24 << 10;
 
-/// The stages of a connection.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box around the driver would cost every connection"
-)]
+/// The stages of a connection. A box around the drivers would cost every connection.
 pub(crate) enum Front {
     /// Nothing has come yet.
     Head(Box<Head>),
     /// hyper serves it.
     Http(Pin<Box<dyn Future<Output = ()> + Send>>),
-    /// It is a WebSocket.
-    Socket(Driver),
+    /// It is a WebSocket, for bare Engine.IO.
+    Bare(Driver<engine::Desk>),
+    /// It is a WebSocket, for Socket.IO.
+    Socket(Driver<Desk>),
 }
 
 pub(crate) struct Head {
@@ -90,6 +89,7 @@ impl Future for Front {
                     None => return Poll::Ready(()),
                 },
                 Self::Http(http) => return http.as_mut().poll(cx),
+                Self::Bare(driver) => return Pin::new(driver).poll(cx),
                 Self::Socket(driver) => return Pin::new(driver).poll(cx),
             }
         }
@@ -146,7 +146,7 @@ impl Head {
         let io = WireIo::Tcp(Arc::new(stream));
         let compression = self.hub.compression.as_ref();
         let (policy, codec) = deflate::negotiate(compression, &upgrade, self.shard.into());
-        let (conn, driver) = session::open_websocket(
+        let (conn, wire) = session::open_websocket(
             admission, self.shard, sid, opening, facts, io, unread, codec,
         );
         turn::with_encoder(|encoder| {
@@ -156,7 +156,11 @@ impl Head {
             session::write_open_frame(&mut encoder.frames, &self.hub, &sid);
             conn.greet(&encoder.frames);
         });
-        Front::Socket(driver)
+        if self.hub.bare.is_none() {
+            Front::Socket(Driver::new(conn, Some(wire)))
+        } else {
+            Front::Bare(Driver::new(conn, Some(wire)))
+        }
     }
 
     /// Lets hyper serve the connection, beginning with what was read.

@@ -83,9 +83,7 @@ impl Handshake {
     /// The address of the client itself, as far as it is known: the peer's, or what the proxies that
     /// are trusted ([`Config::proxies`](crate::Config::proxies)) say in `X-Forwarded-For`.
     pub fn client_address(&self) -> Option<IpAddr> {
-        let forwarded: Vec<_> = self.forwarded("x-forwarded-for").collect();
-        let proxies = &self.conn.hub.config.proxies;
-        proxies.client(self.address(), forwarded.into_iter())
+        self.conn.facts.client(&self.conn.hub.config.proxies)
     }
 
     /// When the connection was opened.
@@ -98,18 +96,11 @@ impl Handshake {
     pub fn is_secure(&self) -> bool {
         let peer = self.address().map(|peer| peer.ip());
         let told = || {
-            let mut protocols = self.forwarded("x-forwarded-proto");
+            let mut protocols = self.conn.facts.values("x-forwarded-proto");
             let first = protocols.next().and_then(|list| list.split(',').next());
             first.is_some_and(|protocol| protocol.trim().eq_ignore_ascii_case("https"))
         };
         self.conn.facts.secure || self.conn.hub.config.proxies.trusts(peer) && told()
-    }
-
-    /// The values of a header of which there may be several.
-    fn forwarded(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers()
-            .filter(move |(header, _)| header.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
     }
 
     /// The handle of the server.

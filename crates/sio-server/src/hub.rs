@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     conn::Conn,
     deflate::Compression,
-    entropy,
+    engine, entropy,
     gate::Gate,
     panic::contain,
     parsers::Parsers,
@@ -56,6 +56,15 @@ impl Address {
     }
 }
 
+/// What was put into the server before it was started.
+pub(crate) struct Furniture {
+    pub(crate) mounted: Vec<Box<dyn Mounted>>,
+    pub(crate) parsers: Parsers,
+    pub(crate) fallback: Option<Fallback>,
+    pub(crate) on_error: Option<OnErrorDefault>,
+    pub(crate) bare: Option<Arc<engine::Handlers>>,
+}
+
 pub(crate) struct Hub {
     pub(crate) config: Config,
     /// The same as `config.engine`, shared by the sessions.
@@ -68,6 +77,8 @@ pub(crate) struct Hub {
     mounted: Box<[Box<dyn Mounted>]>,
     /// Parsers besides the protocol's own.
     pub(crate) parsers: Parsers,
+    /// Who hears the messages, if that is not Socket.IO.
+    pub(crate) bare: Option<Arc<engine::Handlers>>,
     /// Who answers requests that are not ours.
     pub(crate) fallback: Option<Fallback>,
     /// Who sees failures that no namespace sees itself.
@@ -84,11 +95,15 @@ impl Hub {
         config: Config,
         gate: Gate,
         shards: usize,
-        mounted: Vec<Box<dyn Mounted>>,
-        parsers: Parsers,
-        fallback: Option<Fallback>,
-        on_error: Option<OnErrorDefault>,
+        furniture: Furniture,
     ) -> Arc<Self> {
+        let Furniture {
+            mounted,
+            parsers,
+            fallback,
+            on_error,
+            bare,
+        } = furniture;
         let now = Instant::now();
         let hub = Arc::new(Self {
             engine: Arc::new(config.engine.clone()),
@@ -104,6 +119,7 @@ impl Hub {
             parsers,
             fallback,
             on_error,
+            bare,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),

@@ -126,6 +126,7 @@
 //! The way of a packet through the server, with every cost counted, is `docs/ARCHITECTURE.md` in the
 //! repository.
 
+mod application;
 mod call;
 mod calls;
 mod compress;
@@ -136,6 +137,7 @@ mod cors;
 mod deflate;
 mod desk;
 mod driver;
+pub mod engine;
 mod entropy;
 mod error;
 mod event;

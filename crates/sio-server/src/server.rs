@@ -15,12 +15,13 @@ use tokio::net::ToSocketAddrs;
 
 use crate::{
     config::Config,
+    engine,
     error::{DisconnectReason, StartError},
     event::{Any, EventName, Reply},
     failure::Failure,
     gate::Gate,
     hooks::Hooks,
-    hub::Hub,
+    hub::{Furniture, Hub},
     incoming::Incoming,
     io::Io,
     listen::{Bound, Threads},
@@ -63,6 +64,8 @@ pub struct Server {
     fallback: Option<Fallback>,
     pub(crate) hooks: Hooks,
     on_error: Option<OnErrorDefault>,
+    /// Who hears the messages, if that is not Socket.IO.
+    pub(crate) bare: Option<Arc<engine::Handlers>>,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
@@ -101,6 +104,7 @@ impl Server {
             fallback: None,
             hooks: Hooks::default(),
             on_error: None,
+            bare: None,
             hub: Arc::new(OnceLock::new()),
         }
     }
@@ -255,6 +259,11 @@ impl Server {
         Io::from_cell(Arc::clone(&self.hub))
     }
 
+    /// Where the hub will be.
+    pub(crate) fn hub(&self) -> Arc<OnceLock<Arc<Hub>>> {
+        Arc::clone(&self.hub)
+    }
+
     /// Serves on the address of the environment's `HOST` and `PORT`, `127.0.0.1:5000` where they
     /// are not set, until SIGINT or SIGTERM; prints where.
     ///
@@ -347,15 +356,14 @@ impl Server {
             return Err(StartError::DuplicateNamespace(pair[0].into()));
         }
         let gate = Gate::new(&self.config, self.hooks)?;
-        let hub = Hub::new(
-            self.config,
-            gate,
-            shards,
+        let furniture = Furniture {
             mounted,
-            self.parsers.into(),
-            self.fallback,
-            self.on_error,
-        );
+            parsers: self.parsers.into(),
+            fallback: self.fallback,
+            on_error: self.on_error,
+            bare: self.bare,
+        };
+        let hub = Hub::new(self.config, gate, shards, furniture);
         let _ = self.hub.set(Arc::clone(&hub));
         Ok(hub)
     }

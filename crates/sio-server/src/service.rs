@@ -306,8 +306,8 @@ impl Service {
         parts: &Parts,
     ) -> Answer {
         let facts = self.facts(parts);
-        let (conn, driver) = session::open_polling(admission, self.shard, sid, opening, facts);
-        tokio::spawn(driver);
+        let conn = session::open_polling(admission, self.shard, sid, opening, facts);
+        session::spawn(Arc::clone(&conn), None);
         let mut packet = Vec::new();
         let upgrades = self.hub.engine.upgrades(Transport::Polling);
         write_open(&mut packet, &conn.sid, upgrades, &self.hub.engine);
@@ -336,12 +336,12 @@ impl Service {
         tokio::spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
             let (io, unread) = take_apart(upgraded);
-            let (conn, driver) =
+            let (conn, wire) =
                 session::open_websocket(admission, shard, sid, opening, facts, io, unread, codec);
             let mut open = Vec::new();
             session::write_open_frame(&mut open, &hub, &sid);
             conn.say_raw(&open);
-            driver.await;
+            session::spawn(conn, Some(wire));
         });
         answer
     }

@@ -8,7 +8,9 @@ use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
 use crate::{
     conn::{Conn, Writer},
     deflate::Codec,
+    desk::Desk,
     driver::Driver,
+    engine,
     facts::Facts,
     gate::Admission,
     hub::Hub,
@@ -28,21 +30,18 @@ pub(crate) fn frames(hub: &Hub, codec: Option<&Codec>) -> Connection {
     }
 }
 
-/// A session that polls, and its task.
+/// A session that polls.
 pub(crate) fn open_polling(
     admission: Admission,
     shard: u16,
     sid: Sid,
     opening: Opening,
     facts: Facts,
-) -> (Arc<Conn>, Driver) {
-    let conn = open(admission, shard, sid, opening, facts, Writer::None);
-    let driver = Driver::new(Arc::clone(&conn), None);
-    (conn, driver)
+) -> Arc<Conn> {
+    open(admission, shard, sid, opening, facts, Writer::None)
 }
 
-/// A session on a WebSocket, and its task. `sid` has been promised by the open packet, which is
-/// sent by the caller.
+/// A session on a WebSocket. `sid` has been promised by the open packet, which is sent by the caller.
 #[expect(clippy::too_many_arguments, reason = "all that a WebSocket brings")]
 pub(crate) fn open_websocket(
     admission: Admission,
@@ -53,12 +52,20 @@ pub(crate) fn open_websocket(
     io: WireIo,
     unread: Vec<u8>,
     codec: Option<Box<Codec>>,
-) -> (Arc<Conn>, Driver) {
+) -> (Arc<Conn>, Wire) {
     let wire = Wire::new(io, frames(admission.hub(), codec.as_deref()), unread);
     let conn = open(admission, shard, sid, opening, facts, wire.writer());
     conn.lock().codec = codec;
-    let driver = Driver::new(Arc::clone(&conn), Some(wire));
-    (conn, driver)
+    (conn, wire)
+}
+
+/// Spawns a session's task.
+pub(crate) fn spawn(conn: Arc<Conn>, wire: Option<Wire>) {
+    if conn.hub.bare.is_none() {
+        tokio::spawn(Driver::<Desk>::new(conn, wire));
+    } else {
+        tokio::spawn(Driver::<engine::Desk>::new(conn, wire));
+    }
 }
 
 fn open(

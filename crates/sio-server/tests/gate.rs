@@ -234,9 +234,10 @@ async fn hooks_see_the_client_that_a_proxy_names() {
     let house = House::with(Road::Own, config, |server| {
         server.allow_request(async |request| {
             let client = request.extensions().get::<ClientAddr>();
-            Err(Refuse::new(
-                client.map_or("nobody".into(), |client| client.0.to_string()),
-            ))
+            Err(Refuse::new(client.map_or_else(
+                || "nobody".into(),
+                |client| client.0.to_string(),
+            )))
         })
     })
     .await;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper_util::rt::{TokioIo, TokioTimer};
-use sio_server::{Ack, Config, DisconnectReason, Io, Namespace, Server, Value};
+use sio_server::{Ack, Bound, Config, DisconnectReason, Io, Namespace, Server, Service, Value};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -91,52 +91,13 @@ impl House {
         let stopped = async move {
             let _ = stopped.await;
         };
-        let (address, serving) = match road {
-            Road::Own => {
-                let bound = server.bind("127.0.0.1:0").await.expect("a port is free");
-                let address = bound.local_addr();
-                let serving = tokio::spawn(async move {
-                    bound
-                        .serve_until(stopped)
-                        .await
-                        .expect("threads can be had");
-                });
-                (address, serving)
-            }
+        let start = match road {
+            Road::Own => Start::Bound(server.bind("127.0.0.1:0").await.expect("a port is free")),
             Road::Hyper | Road::Foreign => {
-                let service = server.into_service().expect("the settings go together");
-                let listener = TcpListener::bind("127.0.0.1:0")
-                    .await
-                    .expect("a port is free");
-                let address = listener.local_addr().expect("it is bound");
-                let serve = async move {
-                    let mut http = hyper::server::conn::http1::Builder::new();
-                    http.timer(TokioTimer::new())
-                        .header_read_timeout(header_timeout);
-                    loop {
-                        let Ok((stream, _)) = listener.accept().await else {
-                            continue;
-                        };
-                        let _ = stream.set_nodelay(true);
-                        let service = service.clone();
-                        if road == Road::Hyper {
-                            let stream = TokioIo::new(stream);
-                            tokio::spawn(http.serve_connection(stream, service).with_upgrades());
-                        } else {
-                            let stream = TokioIo::new(Foreign(stream));
-                            tokio::spawn(http.serve_connection(stream, service).with_upgrades());
-                        }
-                    }
-                };
-                let serving = tokio::spawn(async move {
-                    tokio::select! {
-                        () = serve => {}
-                        () = stopped => {}
-                    }
-                });
-                (address, serving)
+                Start::Service(server.into_service().expect("the settings go together"))
             }
         };
+        let (address, serving) = serve(road, start, header_timeout, stopped).await;
         Self {
             address,
             io,
@@ -227,6 +188,65 @@ impl House {
         within("the server's end", &mut self.serving)
             .await
             .expect("it does not panic");
+    }
+}
+
+/// A server that is ready to serve, as its road wants it.
+pub(crate) enum Start {
+    Bound(Bound),
+    Service(Service),
+}
+
+/// Serves until `stopped`.
+pub(crate) async fn serve(
+    road: Road,
+    start: Start,
+    header_timeout: Duration,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
+    match start {
+        Start::Bound(bound) => {
+            let address = bound.local_addr();
+            let serving = tokio::spawn(async move {
+                bound
+                    .serve_until(stopped)
+                    .await
+                    .expect("threads can be had");
+            });
+            (address, serving)
+        }
+        Start::Service(service) => {
+            let listener = TcpListener::bind("127.0.0.1:0")
+                .await
+                .expect("a port is free");
+            let address = listener.local_addr().expect("it is bound");
+            let serve = async move {
+                let mut http = hyper::server::conn::http1::Builder::new();
+                http.timer(TokioTimer::new())
+                    .header_read_timeout(header_timeout);
+                loop {
+                    let Ok((stream, _)) = listener.accept().await else {
+                        continue;
+                    };
+                    let _ = stream.set_nodelay(true);
+                    let service = service.clone();
+                    if road == Road::Hyper {
+                        let stream = TokioIo::new(stream);
+                        tokio::spawn(http.serve_connection(stream, service).with_upgrades());
+                    } else {
+                        let stream = TokioIo::new(Foreign(stream));
+                        tokio::spawn(http.serve_connection(stream, service).with_upgrades());
+                    }
+                }
+            };
+            let serving = tokio::spawn(async move {
+                tokio::select! {
+                    () = serve => {}
+                    () = stopped => {}
+                }
+            });
+            (address, serving)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod websocket;
 use std::{future::Future, time::Duration};
 
 pub(crate) use self::{
-    house::{Farewell, House, Road, config},
+    house::{Farewell, House, Road, Start, config, serve},
     http::{Answer, Peer, Polling, get, post},
     websocket::{End, Got, Ws, frame, head, request, sid_of},
 };

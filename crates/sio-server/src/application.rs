@@ -1,0 +1,48 @@
+//! What the messages of a connection are for: the seam between Engine.IO and what stands on it.
+//!
+//! A [`Driver`](crate::driver::Driver) is made for one of these and compiled for each: Socket.IO
+//! ([`desk`](crate::desk)) pays nothing for there being another ([`engine`](crate::engine)).
+
+use std::{borrow::Cow, sync::Arc, task::Context};
+
+use eio_transport::Reason;
+
+use crate::{conn::Conn, socket::AnySocket};
+
+/// The side of a connection that hears its messages. It is called by the connection's task alone,
+/// within a turn: what it says to its own client leaves at the turn's end.
+pub(crate) trait Application: Send + Unpin {
+    fn new(conn: Arc<Conn>) -> Self;
+
+    fn conn(&self) -> &Arc<Conn>;
+
+    /// Whether more waits for handlers than may: nothing is to be read until they have caught up.
+    fn is_stalled(&self) -> bool;
+
+    /// Whether what comes is nobody's: the connection was closed, by us or for a fault.
+    fn is_closed(&self) -> bool;
+
+    /// Whether no handler is at work, and none is about to be.
+    fn is_idle(&self) -> bool;
+
+    /// A text message, without the Engine.IO type.
+    fn handle_text(&mut self, text: &str, cx: &mut Context<'_>);
+
+    /// A binary message.
+    fn handle_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>);
+
+    /// Lets handlers go on that were waiting for something.
+    fn poll(&mut self, cx: &mut Context<'_>);
+
+    /// The server closes this connection, which happens next.
+    fn disconnect_all(&mut self, cx: &mut Context<'_>);
+
+    /// A socket was put out of its namespace, where there are such things.
+    fn removed(&mut self, socket: &Arc<dyn AnySocket>, cx: &mut Context<'_>);
+
+    /// The connection has ended.
+    fn end(&mut self, reason: Reason, cx: &mut Context<'_>);
+
+    /// The task is gone before its end: handlers are not run any more.
+    fn abandon(&mut self);
+}

@@ -1,0 +1,258 @@
+//! The server before it runs: its handlers, its settings, and how it is to be started.
+
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use eio_transport::{Reason, Sid};
+use http::{HeaderMap, Request, Response};
+use tokio::net::ToSocketAddrs;
+
+use crate::{
+    config::Config,
+    conn::Command,
+    engine::{Message, Socket},
+    error::{Refuse, StartError},
+    hub::Hub,
+    lane::Task,
+    listen::Bound,
+    server::{Runtime, Server as Inner},
+    service::{Layer, Service},
+};
+
+/// An Engine.IO server, below `/engine.io/` unless told otherwise.
+///
+/// What is said at [`crate::Server`] of settings, hooks and starting holds here, too.
+#[must_use = "a server does nothing until it is run"]
+pub struct Server {
+    inner: Inner,
+    handlers: Handlers,
+}
+
+/// What happens on which event.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    pub(crate) open: Option<Box<dyn Fn(Socket) -> Task + Send + Sync>>,
+    pub(crate) message: Option<Box<dyn Fn(Socket, Message) -> Task + Send + Sync>>,
+    pub(crate) close: Option<Box<dyn Fn(Socket, Reason) -> Task + Send + Sync>>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server with the default settings and no handlers.
+    pub fn new() -> Self {
+        Self {
+            inner: Inner::new().config(Config::engine_io()),
+            handlers: Handlers::default(),
+        }
+    }
+
+    /// Runs when a client has come, before any message of its is handled.
+    pub fn on_open<Fut>(
+        mut self,
+        handler: impl FnOnce(Socket) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let open = move |socket| Box::pin(handler.clone()(socket)) as Task;
+        self.handlers.open = Some(Box::new(open));
+        self
+    }
+
+    /// Handles messages: those of one client one at a time, in the order they came.
+    pub fn on_message<Fut>(
+        mut self,
+        handler: impl FnOnce(Socket, Message) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let message = move |socket, message| Box::pin(handler.clone()(socket, message)) as Task;
+        self.handlers.message = Some(Box::new(message));
+        self
+    }
+
+    /// Runs once when a client has gone. Handlers that are at work meanwhile may finish
+    /// ([`Config::linger`]).
+    pub fn on_close<Fut>(
+        mut self,
+        handler: impl FnOnce(Socket, Reason) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let close = move |socket, reason| Box::pin(handler.clone()(socket, reason)) as Task;
+        self.handlers.close = Some(Box::new(close));
+        self
+    }
+
+    /// Replaces the settings; begin with [`Config::engine_io`], whose path is the one that
+    /// `engine.io-client` asks for.
+    pub fn config(self, config: Config) -> Self {
+        self.with(|inner| inner.config(config))
+    }
+
+    /// See [`crate::Server::runtime`].
+    pub fn runtime(self, runtime: Runtime) -> Self {
+        self.with(|inner| inner.runtime(runtime))
+    }
+
+    /// See [`crate::Server::fallback`].
+    pub fn fallback<Fut>(
+        self,
+        handler: impl FnOnce(Request<()>) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Response<Bytes>> + Send + 'static,
+    {
+        self.with(|inner| inner.fallback(handler))
+    }
+
+    /// See [`crate::Server::allow_request`].
+    pub fn allow_request<Fut>(
+        self,
+        allow: impl FnOnce(Request<()>) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), Refuse>> + Send + 'static,
+    {
+        self.with(|inner| inner.allow_request(allow))
+    }
+
+    /// See [`crate::Server::initial_headers`].
+    pub fn initial_headers(
+        self,
+        add: impl Fn(&mut HeaderMap, &Request<()>) + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.initial_headers(add))
+    }
+
+    /// See [`crate::Server::headers`].
+    pub fn headers(
+        self,
+        add: impl Fn(&mut HeaderMap, &Request<()>) + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.headers(add))
+    }
+
+    /// See [`crate::Server::generate_id`].
+    pub fn generate_id(
+        self,
+        generate: impl Fn(&Request<()>) -> Sid + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.generate_id(generate))
+    }
+
+    /// The handle to reach clients with from elsewhere. It may be taken before the server is started.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            hub: self.inner.hub(),
+        }
+    }
+
+    /// See [`crate::Server::run`].
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be used, or the settings do not go together.
+    pub async fn run(self) -> io::Result<()> {
+        self.ready().run().await
+    }
+
+    /// Serves on an address for ever.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be used, or the settings do not go together.
+    pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<()> {
+        self.ready().listen(address).await
+    }
+
+    /// Binds an address, to be served by [`Bound::serve`] or [`Bound::serve_until`].
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be used, or the settings do not go together.
+    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Bound> {
+        self.ready().bind(address).await
+    }
+
+    /// The server as a service for hyper and tower.
+    ///
+    /// # Errors
+    ///
+    /// If the settings do not go together.
+    pub fn into_service(self) -> Result<Service, StartError> {
+        self.ready().into_service()
+    }
+
+    /// The server as a layer around a router of axum, or any other tower service; also around one
+    /// that holds a Socket.IO server already.
+    ///
+    /// # Errors
+    ///
+    /// If the settings do not go together.
+    pub fn layer(self) -> Result<Layer, StartError> {
+        self.ready().layer()
+    }
+
+    fn with(mut self, change: impl FnOnce(Inner) -> Inner) -> Self {
+        self.inner = change(self.inner);
+        self
+    }
+
+    fn ready(mut self) -> Inner {
+        self.inner.bare = Some(Arc::new(self.handlers));
+        self.inner
+    }
+}
+
+/// A handle of the server, cheap to clone. Before the server has been started, and after it has gone,
+/// it reaches nobody.
+#[derive(Clone)]
+pub struct Handle {
+    hub: Arc<OnceLock<Arc<Hub>>>,
+}
+
+impl Handle {
+    /// All clients there are.
+    pub fn sockets(&self) -> Vec<Socket> {
+        let mut sockets = Vec::new();
+        if let Some(hub) = self.hub.get() {
+            hub.for_each_session(|conn| sockets.push(Socket::new(Arc::clone(conn))));
+        }
+        sockets
+    }
+
+    /// The client of that id.
+    pub fn socket(&self, id: &str) -> Option<Socket> {
+        let conn = self.hub.get()?.session(&Sid::parse(id)?)?;
+        Some(Socket::new(conn))
+    }
+
+    /// Clients.
+    pub fn len(&self) -> usize {
+        self.hub.get().map_or(0, |hub| hub.session_count())
+    }
+
+    /// Whether nobody is there.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Closes all connections.
+    pub fn close(&self) {
+        if let Some(hub) = self.hub.get() {
+            hub.for_each_session(|conn| conn.command(Command::Shutdown));
+        }
+    }
+}
