@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use eio_transport::{
     Action, Config, Data, Packet, Parcel, Reason, Revision, Road, Session, Sid, Source, Transport,
-    payload, write_open,
+    payload::{self, Payload},
+    write_open,
 };
 
 /// What a server keeps for a client: the session, and beside it the queue.
@@ -28,13 +29,13 @@ impl Server {
             match action {
                 Action::Send(control) => self.queue.push_back(Arc::new(Parcel::control(control))),
                 Action::Answer(_, answer) => {
-                    let mut body = if answer.drains() {
+                    let mut payload = if answer.drains() {
                         self.payload()
                     } else {
-                        Vec::new()
+                        Payload::new(Revision::V4, 0)
                     };
-                    answer.finish(&mut body);
-                    show("GET is answered ", &body);
+                    answer.finish(&mut payload);
+                    show("GET is answered ", &payload.into_bytes());
                 }
                 Action::SendProbe => println!("server   on the probe      3probe"),
                 other => println!("server                     {other:?}"),
@@ -42,7 +43,7 @@ impl Server {
         }
         match self.session.road() {
             Some(Road::Polling) if !self.queue.is_empty() => {
-                show("GET is answered ", &self.payload());
+                show("GET is answered ", &self.payload().into_bytes());
                 self.session.drained(now);
             }
             Some(Road::WebSocket) => {
@@ -54,12 +55,12 @@ impl Server {
         }
     }
 
-    fn payload(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
+    fn payload(&mut self) -> Payload {
+        let mut payload = Payload::new(Revision::V4, 0);
         self.queue
             .drain(..)
-            .for_each(|parcel| parcel.append_payload(&mut body));
-        body
+            .for_each(|parcel| payload.push(&parcel));
+        payload
     }
 
     /// A packet of the client, from wherever it came.

@@ -1,7 +1,7 @@
 //! What a session tells its driver to do.
 
 use crate::parcel::Control;
-use crate::payload;
+use crate::payload::Payload;
 use crate::reason::Reason;
 
 /// Names one GET of a session, so that a late word about it is not taken for another one's.
@@ -51,12 +51,12 @@ impl Answer {
     }
 
     /// Completes the body of the answer, into which the queue was drained before.
-    pub fn finish(self, body: &mut Vec<u8>) {
-        if body.is_empty() && matches!(self, Self::LastWords | Self::Noop) {
-            payload::push_text(body, "6");
+    pub fn finish(self, payload: &mut Payload) {
+        if payload.is_empty() && matches!(self, Self::LastWords | Self::Noop) {
+            payload.push_text("6");
         }
         if !matches!(self, Self::Noop) {
-            payload::push_text(body, "1");
+            payload.push_text("1");
         }
     }
 }
@@ -64,23 +64,26 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Revision;
+
+    fn finished(answer: Answer, revision: Revision, queued: &[&str]) -> Vec<u8> {
+        let mut payload = Payload::new(revision, 0);
+        queued.iter().for_each(|packet| payload.push_text(packet));
+        answer.finish(&mut payload);
+        payload.into_bytes()
+    }
 
     #[test]
     fn an_answer_is_never_empty() {
-        for (answer, alone, behind) in [
-            (Answer::Close, "1", "4a\x1e1"),
-            (Answer::LastWords, "6\x1e1", "4a\x1e1"),
-            (Answer::Noop, "6", "4a"),
+        for (answer, alone, behind, v3) in [
+            (Answer::Close, "1", "4a\x1e1", "1:1"),
+            (Answer::LastWords, "6\x1e1", "4a\x1e1", "1:61:1"),
+            (Answer::Noop, "6", "4a", "1:6"),
+            (Answer::Superseded, "1", "4a\x1e1", "1:1"),
         ] {
-            let mut body = Vec::new();
-            answer.finish(&mut body);
-            assert_eq!(body, alone.as_bytes());
-            let mut body = b"4a".to_vec();
-            answer.finish(&mut body);
-            assert_eq!(body, behind.as_bytes());
+            assert_eq!(finished(answer, Revision::V4, &[]), alone.as_bytes());
+            assert_eq!(finished(answer, Revision::V4, &["4a"]), behind.as_bytes());
+            assert_eq!(finished(answer, Revision::V3, &[]), v3.as_bytes());
         }
-        let mut body = Vec::new();
-        Answer::Superseded.finish(&mut body);
-        assert_eq!(body, b"1");
     }
 }

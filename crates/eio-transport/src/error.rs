@@ -97,6 +97,15 @@ pub enum PacketError {
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum PayloadError {
+    /// the form around the payload is malformed
+    #[error("the form around the payload is malformed")]
+    Form,
+    /// the length of a packet is malformed
+    #[error("the length of a packet is malformed")]
+    Length,
+    /// the payload is no UTF-8
+    #[error("the payload is no UTF-8")]
+    NotText,
     /// a packet of the payload is malformed
     #[error("a packet of the payload is malformed")]
     Packet(#[from] PacketError),
@@ -106,6 +115,9 @@ pub enum PayloadError {
         /// The most that were allowed.
         limit: usize,
     },
+    /// a packet is longer than the payload
+    #[error("a packet is longer than the payload")]
+    Truncated,
 }
 
 #[cfg(test)]

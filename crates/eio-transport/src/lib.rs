@@ -4,7 +4,8 @@
 //! begins with HTTP long-polling or with a WebSocket, and moves from the first to the second
 //! when that turns out to work. This crate is the server's side of [revision 4] of the protocol,
 //! as the newest release of the reference implementation speaks it. It has no socket, clock,
-//! task, lock or source of randomness; a driver brings those.
+//! task, lock or source of randomness; a driver brings those. [Revision 3], of the Socket.IO 2 clients,
+//! is spoken to whom [`Config::allow_eio3`] lets in.
 //!
 //! ```text
 //!             GET ──▶┌─────────┐◀── WebSocket with our sid (the probe)
@@ -21,7 +22,8 @@
 //! - [`Session`] is the machine: it holds no message, but says by which [`Road`] the driver's queue
 //!   may leave, and what else is to be done ([`Action`]).
 //! - [`Packet`] and [`payload`] are the wire; [`write_open`] is the first packet of a session.
-//! - [`Parcel`] is a message encoded once for all its recipients, whatever their roads.
+//! - [`Parcel`] is a message encoded once for all its recipients, whatever their roads, and translated
+//!   once for those who speak another [`Dialect`].
 //!
 //! # How to drive a session
 //!
@@ -81,6 +83,7 @@
 //! packets per POST by [`Config::max_packets_per_payload`], which [`payload::decode`] checks. Nothing
 //! here grows with what a client sends.
 //!
+//! [Revision 3]: https://github.com/socketio/socket.io/blob/main/docs/engine.io-protocol/v3.md
 //! [revision 4]: https://github.com/socketio/socket.io/blob/main/docs/engine.io-protocol/v4-current.md
 
 mod action;
@@ -103,7 +106,7 @@ pub use config::{Config, Revision, Transport, Transports};
 pub use error::{ErrorCode, PacketError, PayloadError};
 pub use open::write_open;
 pub use packet::{Data, Packet};
-pub use parcel::{Builder, Control, Parcel, push_message};
+pub use parcel::{Builder, Control, Dialect, Parcel, push_message};
 pub use query::{Claim, Query};
 pub use reason::Reason;
 pub use route::{Context, Form, Known, Method, Opening, Origin, Refusal, Request, Route, route};

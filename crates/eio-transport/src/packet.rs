@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A binary message has no digit: over WebSocket it is a binary frame, in a payload of polling
-//! it is `b` and base64.
+//! it is `b` and base64. In revision 3 it has: a byte in front of the bytes, a digit between `b` and
+//! the base64.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::config::Revision;
 use crate::error::PacketError;
 
 /// As lenient as the clients need: padding may be missing, as in the reference implementation.
@@ -52,7 +54,7 @@ pub enum Data<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads one text frame of a WebSocket, or one segment of a payload.
+    /// Reads one text frame of a WebSocket, or one segment of a payload, of revision 4.
     ///
     /// # Errors
     ///
@@ -70,28 +72,74 @@ impl<'a> Packet<'a> {
             b'4' => Self::Message(Data::Text(&text[1..])),
             b'5' => Self::Upgrade,
             b'6' => Self::Noop,
-            b'b' => {
-                let bytes = BASE64
-                    .decode(&text[1..])
-                    .map_err(|_| PacketError::MalformedBase64)?;
-                Self::Message(Data::Binary(Cow::Owned(bytes)))
-            }
+            b'b' => Self::Message(Data::Binary(Cow::Owned(decode(&text[1..])?))),
             _ => {
                 let found = text.chars().next().unwrap_or('\0');
                 return Err(PacketError::UnknownType { found });
             }
         })
     }
+}
 
-    /// Reads one binary frame of a WebSocket: in revision 4 all of it is a message.
+impl Revision {
+    /// Reads one text frame of a WebSocket, or one packet of a payload.
     ///
     /// # Errors
     ///
-    /// None in revision 4.
+    /// [`PacketError`] if the text is empty, begins with no known type, or holds bad base64.
     #[inline]
-    pub fn parse_binary(bytes: &'a [u8]) -> Result<Self, PacketError> {
-        Ok(Self::Message(Data::Binary(Cow::Borrowed(bytes))))
+    pub fn read_text(self, text: &str) -> Result<Packet<'_>, PacketError> {
+        match text.strip_prefix('b') {
+            Some(packet) if self == Self::V3 => {
+                let kind = packet.as_bytes().first().ok_or(PacketError::Empty)?;
+                // No base64 stands behind what is no digit.
+                let kind = kind.checked_sub(b'0').unwrap_or(u8::MAX);
+                let bytes = packet.get(1..).ok_or(PacketError::MalformedBase64)?;
+                read_typed(kind, Cow::Owned(decode(bytes)?))
+            }
+            _ => Packet::parse_text(text),
+        }
     }
+
+    /// Reads one binary frame of a WebSocket: all of it is a message, but in revision 3 its first
+    /// byte is the type.
+    ///
+    /// # Errors
+    ///
+    /// In revision 3, [`PacketError`] if there is no type, or none that is known.
+    #[inline]
+    pub fn read_binary(self, bytes: &[u8]) -> Result<Packet<'_>, PacketError> {
+        match self {
+            Self::V3 => {
+                let (kind, bytes) = bytes.split_first().ok_or(PacketError::Empty)?;
+                read_typed(*kind, Cow::Borrowed(bytes))
+            }
+            Self::V4 => Ok(Packet::Message(Data::Binary(Cow::Borrowed(bytes)))),
+        }
+    }
+}
+
+/// A binary packet of revision 3. Only a message has data that count.
+fn read_typed(kind: u8, bytes: Cow<'_, [u8]>) -> Result<Packet<'_>, PacketError> {
+    Ok(match kind {
+        0 => Packet::Open(""),
+        1 => Packet::Close,
+        2 => Packet::Ping(""),
+        3 => Packet::Pong(""),
+        4 => Packet::Message(Data::Binary(bytes)),
+        5 => Packet::Upgrade,
+        6 => Packet::Noop,
+        _ => {
+            let found = char::from(kind);
+            return Err(PacketError::UnknownType { found });
+        }
+    })
+}
+
+fn decode(base64: &str) -> Result<Vec<u8>, PacketError> {
+    BASE64
+        .decode(base64)
+        .map_err(|_| PacketError::MalformedBase64)
 }
 
 #[cfg(test)]
@@ -149,5 +197,28 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn in_revision_3_bytes_have_a_type_of_their_own() {
+        let message = || Ok(Packet::Message(Data::Binary(Cow::Borrowed(&[1, 2][..]))));
+        let v3 = Revision::V3;
+        assert_eq!(v3.read_binary(&[4, 1, 2]), message());
+        assert_eq!(v3.read_text("b4AQI="), message());
+        assert_eq!(v3.read_text("4a"), Packet::parse_text("4a"));
+        assert_eq!(v3.read_binary(&[2]), Ok(Packet::Ping("")));
+        assert_eq!(v3.read_binary(&[]), Err(PacketError::Empty));
+        assert_eq!(v3.read_text("b"), Err(PacketError::Empty));
+        assert_eq!(v3.read_text("b4*"), Err(PacketError::MalformedBase64));
+        assert_eq!(v3.read_text("b€"), Err(PacketError::MalformedBase64));
+        for kind in [7, b'4', 0xff] {
+            let found = char::from(kind);
+            assert_eq!(
+                v3.read_binary(&[kind, 1]),
+                Err(PacketError::UnknownType { found })
+            );
+        }
+        assert_eq!(Revision::V4.read_binary(&[1, 2]), message());
+        assert_eq!(Revision::V4.read_text("bAQI="), message());
     }
 }

@@ -13,8 +13,9 @@ use std::sync::{Arc, OnceLock};
 
 use ws_frame::{Header, OpCode, write_frame};
 
+use crate::config::Revision;
 use crate::packet::Data;
-use crate::payload;
+use crate::payload::{self, v3};
 
 /// One unit of an outbox: a text message with its attachments, or a control packet.
 ///
@@ -23,12 +24,57 @@ use crate::payload;
 #[derive(Debug)]
 pub struct Parcel {
     wire: Box<[u8]>,
-    /// The polling form of a parcel with binary frames, made when the first poller needs it.
-    /// Text alone is copied from `wire` as fast as from here.
+    /// Made when the first client needs one of them.
+    others: OnceLock<Box<Others>>,
+    is_final: bool,
+}
+
+/// What else a parcel can look like.
+#[derive(Debug, Default)]
+struct Others {
+    /// In a payload of revision 4, with binary frames. Text alone is copied from `wire` as fast as
+    /// from here.
     polling: OnceLock<Box<[u8]>>,
     /// The same for WebSockets that compress; none if it would not get smaller.
-    compressed: OnceLock<Option<Arc<Self>>>,
-    is_final: bool,
+    compressed: OnceLock<Option<Arc<Parcel>>>,
+    /// With binary frames, for the dialects that carry bytes in another way.
+    translated: [OnceLock<Arc<Parcel>>; 3],
+}
+
+/// How a client wants its bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Dialect {
+    /// Revision 4: a binary frame is the bytes of a message.
+    #[default]
+    V4,
+    /// Revision 4, of a client that takes text only: `b` and base64 in a text frame.
+    V4Base64,
+    /// Revision 3: the first byte of a binary frame is the packet type.
+    V3,
+    /// Revision 3, of a client that takes text only: `b4` and base64 in a text frame.
+    V3Base64,
+}
+
+impl Dialect {
+    /// The dialect of a client of that revision; `base64` if it takes text only.
+    #[inline]
+    pub const fn new(revision: Revision, base64: bool) -> Self {
+        match (revision, base64) {
+            (Revision::V3, false) => Self::V3,
+            (Revision::V3, true) => Self::V3Base64,
+            (Revision::V4, false) => Self::V4,
+            (Revision::V4, true) => Self::V4Base64,
+        }
+    }
+
+    /// Its revision.
+    #[inline]
+    pub const fn revision(self) -> Revision {
+        match self {
+            Self::V3 | Self::V3Base64 => Revision::V3,
+            Self::V4 | Self::V4Base64 => Revision::V4,
+        }
+    }
 }
 
 /// The packets that a session sends of itself.
@@ -53,14 +99,13 @@ impl Control {
 }
 
 impl Parcel {
-    /// Takes complete, unmasked, unfragmented frames of revision 4 as they go over a WebSocket:
-    /// text frames begin with the packet type, binary frames are the bytes of a message.
+    /// Takes complete, unmasked, unfragmented frames as they go over a WebSocket: text frames begin
+    /// with the packet type, binary frames are the bytes of a message, as in revision 4.
     #[inline]
     pub fn from_frames(wire: impl Into<Box<[u8]>>) -> Self {
         let parcel = Self {
             wire: wire.into(),
-            polling: OnceLock::new(),
-            compressed: OnceLock::new(),
+            others: OnceLock::new(),
             is_final: false,
         };
         debug_assert_eq!(
@@ -122,7 +167,8 @@ impl Parcel {
     /// The parcel for WebSockets that agreed to compress: what `compress` makes of it, once for all of
     /// them, or `None` if that is nothing else. It is not for polling.
     pub fn compressed(&self, compress: impl FnOnce() -> Option<Self>) -> Option<Arc<Self>> {
-        self.compressed
+        self.others()
+            .compressed
             .get_or_init(|| compress().map(Arc::new))
             .clone()
     }
@@ -166,8 +212,64 @@ impl Parcel {
         let mut frames = self.frames();
         match (frames.next(), frames.next()) {
             (Some((_, payload, OpCode::Text)), None) => payload::push_raw(out, payload),
-            _ => payload::push_raw(out, self.polling.get_or_init(|| self.encode_payload())),
+            _ => {
+                let polling = &self.others().polling;
+                payload::push_raw(out, polling.get_or_init(|| self.encode_payload()));
+            }
         }
+    }
+
+    /// The parcel as clients of that dialect take it: itself, unless it holds bytes that they want
+    /// in another way. Made once for all of them.
+    pub fn translated(self: &Arc<Self>, dialect: Dialect) -> Arc<Self> {
+        let index = match dialect {
+            Dialect::V4 => return Arc::clone(self),
+            Dialect::V4Base64 => 0,
+            Dialect::V3 => 1,
+            Dialect::V3Base64 => 2,
+        };
+        if self.frames().all(|(_, _, opcode)| opcode != OpCode::Binary) {
+            return Arc::clone(self);
+        }
+        let translated = &self.others().translated[index];
+        Arc::clone(translated.get_or_init(|| Arc::new(self.translate(dialect))))
+    }
+
+    fn translate(&self, dialect: Dialect) -> Self {
+        let mut wire = Vec::with_capacity(self.wire.len() + 16);
+        for (_, payload, opcode) in self.frames() {
+            match (opcode, dialect) {
+                (OpCode::Binary, Dialect::V3) => {
+                    write_frame(&mut wire, OpCode::Binary, payload.len() + 1, |out| {
+                        out.push(4);
+                        out.extend_from_slice(payload);
+                    });
+                }
+                (OpCode::Binary, Dialect::V3Base64) => {
+                    let expect = payload::binary_len(payload.len()) + 1;
+                    write_frame(&mut wire, OpCode::Text, expect, |out| {
+                        v3::write_base64(out, payload);
+                    });
+                }
+                (OpCode::Binary, Dialect::V4Base64) => {
+                    let expect = payload::binary_len(payload.len());
+                    write_frame(&mut wire, OpCode::Text, expect, |out| {
+                        payload::write_base64(out, payload);
+                    });
+                }
+                (opcode, _) => write_frame(&mut wire, opcode, payload.len(), |out| {
+                    out.extend_from_slice(payload);
+                }),
+            }
+        }
+        Self {
+            is_final: self.is_final,
+            ..Self::from_frames(wire)
+        }
+    }
+
+    fn others(&self) -> &Others {
+        self.others.get_or_init(Box::default)
     }
 
     fn encode_payload(&self) -> Box<[u8]> {
@@ -305,6 +407,24 @@ mod tests {
                 prop_assert_eq!(packets.next(), Some(Data::Binary(Cow::Borrowed(attachment))));
             }
             prop_assert_eq!(packets.next(), None);
+        }
+    }
+
+    #[test]
+    fn bytes_are_translated_for_those_who_want_them_otherwise_and_once() {
+        let text = Arc::new(Parcel::text("a"));
+        let photo = Parcel::builder(5, |out| out.extend_from_slice(b"51-[]"));
+        let photo = Arc::new(photo.attach(&[1, 2, 3, 4]).build());
+        for (dialect, wire) in [
+            (Dialect::V4, &b"\x81\x06451-[]\x82\x04\x01\x02\x03\x04"[..]),
+            (Dialect::V4Base64, b"\x81\x06451-[]\x81\x09bAQIDBA=="),
+            (Dialect::V3, b"\x81\x06451-[]\x82\x05\x04\x01\x02\x03\x04"),
+            (Dialect::V3Base64, b"\x81\x06451-[]\x81\x0ab4AQIDBA=="),
+        ] {
+            assert!(Arc::ptr_eq(&text.translated(dialect), &text));
+            let translated = photo.translated(dialect);
+            assert_eq!(translated.wire(), wire, "{dialect:?}");
+            assert!(Arc::ptr_eq(&translated, &photo.translated(dialect)));
         }
     }
 }

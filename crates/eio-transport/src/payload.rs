@@ -1,4 +1,16 @@
 //! The body of a polling request or answer: packets with `0x1e` between them.
+//!
+//! That is revision 4. [`v3`] has the two forms of revision 3, [`jsonp`] what stands around either for
+//! clients that ask by `<script>`. [`Body`] reads what was posted, [`Payload`] writes an answer,
+//! whatever the client speaks.
+
+mod answer;
+mod body;
+pub mod jsonp;
+pub mod v3;
+
+pub use self::answer::Payload;
+pub use self::body::{Body, Posted};
 
 use base64::Engine as _;
 
@@ -74,6 +86,11 @@ pub fn push_text(out: &mut Vec<u8>, packet: &str) {
 /// Appends a binary message as `b` and base64, with a separator if it is not the first.
 pub fn push_binary(out: &mut Vec<u8>, bytes: &[u8]) {
     separate(out, binary_len(bytes.len()));
+    write_base64(out, bytes);
+}
+
+/// Appends a binary message as text: `b` and base64.
+pub fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'b');
     let start = out.len();
     let len = base64_len(bytes.len());

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::config::Revision;
+use crate::parcel::Dialect;
 use crate::sid::Sid;
 
 /// The parts of a query string that concern Engine.IO.
@@ -72,6 +73,18 @@ impl<'a> Query<'a> {
         query
     }
 
+    /// Whether this transport carries text only: the client said `b64`, or polls by JSONP.
+    #[inline]
+    pub const fn takes_text_only(&self) -> bool {
+        self.b64 || self.jsonp.is_some()
+    }
+
+    /// How bytes are to be carried by this transport.
+    #[inline]
+    pub const fn dialect(&self) -> Dialect {
+        Dialect::new(self.revision, self.takes_text_only())
+    }
+
     /// The id of the session that the request is about, if it can be one of ours.
     #[inline]
     pub fn sid(&self) -> Option<Sid> {
@@ -114,7 +127,7 @@ fn is_encoded(byte: u8) -> bool {
 }
 
 /// Undoes `application/x-www-form-urlencoded`; what is not UTF-8 then is replaced.
-fn decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(is_encoded) {
         return Cow::Borrowed(text);
     }

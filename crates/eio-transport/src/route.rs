@@ -10,6 +10,7 @@
 
 use crate::config::{Config, Revision, Transport};
 use crate::error::ErrorCode;
+use crate::parcel::Dialect;
 use crate::query::{Claim, Query};
 
 /// The method of a request.
@@ -89,9 +90,16 @@ pub struct Opening {
     pub transport: Transport,
     /// The revision that the client speaks.
     pub revision: Revision,
+    /// Whether the client takes text only: it said `b64`, or polls by JSONP.
+    pub base64: bool,
 }
 
 impl Opening {
+    /// How the client wants its bytes.
+    pub const fn dialect(self) -> Dialect {
+        Dialect::new(self.revision, self.base64)
+    }
+
     /// The last check, made after the application agreed.
     ///
     /// # Errors
@@ -191,6 +199,7 @@ pub fn route(
             _ => Ok(Route::Open(Opening {
                 transport,
                 revision: query.revision,
+                base64: query.takes_text_only(),
             })),
         };
     }
@@ -272,6 +281,7 @@ mod tests {
             let opening = Opening {
                 transport,
                 revision: Revision::V4,
+                base64: false,
             };
             assert_eq!(
                 ask(Method::Get, form, query, None),

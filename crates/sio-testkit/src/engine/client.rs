@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use eio_transport::{Data, Packet, payload};
+use eio_transport::{
+    Data, Dialect, Packet, Revision,
+    payload::{self, Posted, v3},
+};
 
 use super::host::Frame;
 
@@ -11,14 +14,16 @@ use super::host::Frame;
 pub enum Ask {
     /// A GET on this connection.
     Get(u32),
-    /// A POST on this connection, with this body.
-    Post(u32, String),
+    /// A POST on this connection, with this body in that form.
+    Post(u32, Vec<u8>, Posted),
     /// A WebSocket of this number.
     Dial(u32),
-    /// A text frame.
-    Frame(u32, String),
+    /// A frame on a WebSocket.
+    Frame(u32, Frame),
     /// The end of a WebSocket.
     Close(u32),
+    /// To be woken one ping interval from now.
+    Wake,
 }
 
 /// How patient a client is.
@@ -30,9 +35,10 @@ pub enum Temper {
     Hasty,
 }
 
-/// A client of revision 4 whose session was opened over polling.
+/// A client whose session was opened over polling.
 #[derive(Debug)]
 pub struct Client {
+    dialect: Dialect,
     temper: Temper,
     /// GETs that it still begins after the probe was answered.
     repolls: u32,
@@ -42,7 +48,7 @@ pub struct Client {
     closed: bool,
     refused: bool,
     numbers: u32,
-    buffer: VecDeque<String>,
+    buffer: VecDeque<Frame>,
     sent: u64,
     received: u64,
     /// The message whose attachment comes next.
@@ -70,8 +76,9 @@ enum Upgrade {
 impl Client {
     /// A client that has just read the open packet. It begins to poll, and if `upgrades` to
     /// probe; `repolls` is how often it polls again after the probe was answered.
-    pub fn new(temper: Temper, repolls: u32, upgrades: bool) -> Self {
+    pub fn new(dialect: Dialect, temper: Temper, repolls: u32, upgrades: bool) -> Self {
         let mut client = Self {
+            dialect,
             temper,
             repolls,
             get: None,
@@ -88,6 +95,9 @@ impl Client {
             asks: VecDeque::new(),
         };
         client.poll();
+        if dialect.revision() == Revision::V3 {
+            client.asks.push_back(Ask::Wake);
+        }
         if upgrades {
             let socket = client.number();
             client.upgrade = Upgrade::Dialing(socket);
@@ -140,14 +150,29 @@ impl Client {
         self.asks.pop_front()
     }
 
-    /// The application sends the next message.
+    /// The application sends the next message; every fourth one is bytes.
     pub fn send(&mut self) {
         if self.closed {
             return;
         }
-        self.buffer.push_back(format!("4{}", self.sent));
+        let bytes = self.sent.to_be_bytes();
+        self.buffer.push_back(match (self.sent % 4, self.dialect) {
+            (0..3, _) => Frame::Text(format!("4{}", self.sent)),
+            (_, Dialect::V3) => Frame::Binary([&[4], &bytes[..]].concat()),
+            (_, Dialect::V4) => Frame::Binary(bytes.into()),
+            (_, Dialect::V3Base64) => as_text(|out| v3::write_base64(out, &bytes)),
+            (_, Dialect::V4Base64) => as_text(|out| payload::write_base64(out, &bytes)),
+        });
         self.sent += 1;
         self.flush();
+    }
+
+    /// A ping interval has passed since it was asked for: in revision 3 the client pings.
+    pub fn wake(&mut self) {
+        if !self.closed {
+            self.buffer.push_back(Frame::Text("2".into()));
+            self.flush();
+        }
     }
 
     /// The application closes.
@@ -165,7 +190,9 @@ impl Client {
                 // The reference client writes its last packet whatever is being posted.
                 if self.post.is_none() {
                     let post = self.number();
-                    self.asks.push_back(Ask::Post(post, "1".into()));
+                    let close = [Frame::Text("1".into())];
+                    let (body, posted) = self.body(close.into_iter());
+                    self.asks.push_back(Ask::Post(post, body, posted));
                 }
             }
         }
@@ -177,7 +204,7 @@ impl Client {
     }
 
     /// A GET was answered.
-    pub fn on_answer(&mut self, connection: u32, status: u16, body: &str) {
+    pub fn on_answer(&mut self, connection: u32, status: u16, body: &[u8]) {
         if self.get != Some(connection) || self.closed {
             return;
         }
@@ -186,15 +213,13 @@ impl Client {
             self.fail();
             return;
         }
-        for packet in payload::decode(body, 1000) {
-            match packet.expect("the server's packets are good") {
-                Packet::Message(data) => self.receive(&data),
-                Packet::Ping(_) => self.pong(),
-                Packet::Close => self.closed = true,
-                Packet::Noop => {}
-                other => panic!("the server sent {other:?} to a GET"),
-            }
-        }
+        each_packet(self.dialect.revision(), body, |packet| match packet {
+            Packet::Message(data) => self.receive(&data),
+            Packet::Ping(_) | Packet::Pong(_) => self.beat(&packet),
+            Packet::Close => self.closed = true,
+            Packet::Noop => {}
+            other => panic!("the server sent {other:?} to a GET"),
+        });
         if self.closed {
             return;
         }
@@ -227,7 +252,8 @@ impl Client {
     pub fn on_opened(&mut self, socket: u32) {
         if self.upgrade == Upgrade::Dialing(socket) && !self.closed {
             self.upgrade = Upgrade::Probing(socket);
-            self.asks.push_back(Ask::Frame(socket, "2probe".into()));
+            let probe = Frame::Text("2probe".into());
+            self.asks.push_back(Ask::Frame(socket, probe));
         }
     }
 
@@ -237,13 +263,15 @@ impl Client {
             return;
         }
         if self.upgrade == Upgrade::Done(socket) {
-            match frame {
-                Frame::Binary(bytes) => self.receive(&Data::Binary(bytes.into())),
-                Frame::Text(text) => match Packet::parse_text(text) {
-                    Ok(Packet::Message(data)) => self.receive(&data),
-                    Ok(Packet::Ping(_)) => self.pong(),
-                    other => panic!("the server sent {other:?} over the WebSocket"),
-                },
+            let revision = self.dialect.revision();
+            let packet = match frame {
+                Frame::Binary(bytes) => revision.read_binary(bytes),
+                Frame::Text(text) => revision.read_text(text),
+            };
+            match packet.expect("the server's packets are good") {
+                Packet::Message(data) => self.receive(&data),
+                packet @ (Packet::Ping(_) | Packet::Pong(_)) => self.beat(&packet),
+                other => panic!("the server sent {other:?} over the WebSocket"),
             }
         } else if self.upgrade.probe() == Some(socket) {
             assert_eq!(
@@ -281,7 +309,8 @@ impl Client {
             return;
         }
         self.upgrade = Upgrade::Done(socket);
-        self.asks.push_back(Ask::Frame(socket, "5".into()));
+        self.asks
+            .push_back(Ask::Frame(socket, Frame::Text("5".into())));
         self.flush();
     }
 
@@ -306,18 +335,46 @@ impl Client {
             Upgrade::Pausing(_) | Upgrade::Stuck => {}
             _ if self.post.is_some() => {}
             _ => {
-                let body: Vec<_> = self.buffer.drain(..).collect();
+                let frames = std::mem::take(&mut self.buffer);
+                let (body, posted) = self.body(frames.into_iter());
                 let post = self.number();
                 self.post = Some(post);
-                self.asks.push_back(Ask::Post(post, body.join("\x1e")));
+                self.asks.push_back(Ask::Post(post, body, posted));
             }
         }
     }
 
-    fn pong(&mut self) {
+    /// What goes over a WebSocket frame by frame, as the body of a POST.
+    fn body(&self, frames: impl Iterator<Item = Frame> + Clone) -> (Vec<u8>, Posted) {
+        let mut body = Vec::new();
+        let binary = self.dialect == Dialect::V3
+            && frames
+                .clone()
+                .any(|frame| matches!(frame, Frame::Binary(_)));
+        for frame in frames {
+            match (frame, self.dialect.revision()) {
+                (Frame::Text(text), Revision::V4) => payload::push_text(&mut body, &text),
+                (Frame::Binary(bytes), Revision::V4) => payload::push_binary(&mut body, &bytes),
+                (Frame::Text(text), _) if binary => v3::push_text_as_bytes(&mut body, &text),
+                (Frame::Text(text), _) => v3::push_text(&mut body, &text),
+                (Frame::Binary(bytes), _) => v3::push_binary(&mut body, &bytes),
+            }
+        }
+        let posted = if binary { Posted::Bytes } else { Posted::Text };
+        (body, posted)
+    }
+
+    /// The heartbeat: in revision 4 the server's ping, in revision 3 the answer to ours.
+    fn beat(&mut self, packet: &Packet<'_>) {
         self.pings += 1;
-        self.buffer.push_back("3".into());
-        self.flush();
+        match (packet, self.dialect.revision()) {
+            (Packet::Ping(_), Revision::V4) => {
+                self.buffer.push_back(Frame::Text("3".into()));
+                self.flush();
+            }
+            (Packet::Pong(_), Revision::V3) => self.asks.push_back(Ask::Wake),
+            other => panic!("{other:?} has the wrong direction"),
+        }
     }
 
     /// What the application gets, with nothing lost, doubled or out of order.
@@ -357,4 +414,23 @@ impl Upgrade {
             Self::None | Self::Done(_) | Self::Stuck => None,
         }
     }
+}
+
+/// Gives each packet of an answer to `visit`.
+pub(super) fn each_packet(revision: Revision, body: &[u8], mut visit: impl FnMut(Packet<'_>)) {
+    let text = || std::str::from_utf8(body).expect("packets are text");
+    let mut good = |packet: Result<Packet<'_>, _>| {
+        visit(packet.expect("the server's packets are good"));
+    };
+    match revision {
+        Revision::V4 => payload::decode(text(), 1000).for_each(&mut good),
+        Revision::V3 if v3::is_binary(body) => v3::decode_binary(body, 1000).for_each(&mut good),
+        Revision::V3 => v3::decode_text(text(), 1000).for_each(&mut good),
+    }
+}
+
+fn as_text(write: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    let mut out = Vec::new();
+    write(&mut out);
+    Frame::Text(String::from_utf8(out).expect("base64 is text"))
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use eio_transport::{
-    Action, Config, Data, Packet, Parcel, PollId, Reason, Revision, Road, Session, Source,
-    Transport, payload,
+    Action, Config, Data, Dialect, Packet, PacketError, Parcel, PollId, Reason, Road, Session,
+    Source, Transport,
+    payload::{Body, Payload, Posted},
 };
 
 /// A message on a WebSocket.
@@ -22,7 +23,7 @@ pub enum Frame {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Reply {
     /// The answer to a GET: connection, status, body.
-    Get(u32, u16, String),
+    Get(u32, u16, Vec<u8>),
     /// The answer to a POST: connection, status.
     Post(u32, u16),
     /// A frame on a WebSocket.
@@ -38,6 +39,7 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Host {
     session: Session,
+    dialect: Dialect,
     queue: VecDeque<Arc<Parcel>>,
     get: Option<(PollId, u32)>,
     post: Option<u32>,
@@ -58,11 +60,12 @@ impl Host {
     const ANSWER: usize = 60;
 
     /// A session just opened. Over WebSocket it uses number 0.
-    pub fn new(revision: Revision, via: Transport, config: Arc<Config>, now: Instant) -> Self {
-        let mut session = Session::open(revision, via, config, now);
+    pub fn new(dialect: Dialect, via: Transport, config: Arc<Config>, now: Instant) -> Self {
+        let mut session = Session::open(dialect.revision(), via, config, now);
         session.claim();
         Self {
             session,
+            dialect,
             queue: VecDeque::new(),
             get: None,
             post: None,
@@ -158,12 +161,13 @@ impl Host {
     }
 
     /// The body of a POST is complete.
-    pub fn post_done(&mut self, connection: u32, body: &str, now: Instant) {
+    pub fn post_done(&mut self, connection: u32, body: &[u8], posted: Posted, now: Instant) {
         if self.post != Some(connection) {
             return;
         }
         self.post = None;
-        for packet in payload::decode(body, 100) {
+        let mut body = Body::new(body.into(), posted, self.dialect.revision(), 100);
+        while let Some(packet) = body.next() {
             match packet {
                 Ok(packet) => {
                     let data = self.session.handle_packet(Source::Polling, packet, now);
@@ -200,11 +204,7 @@ impl Host {
     /// A frame came.
     pub fn frame(&mut self, socket: u32, frame: Frame, now: Instant) {
         if self.probe == Some(socket) {
-            let text = match &frame {
-                Frame::Text(text) => text,
-                Frame::Binary(_) => "4",
-            };
-            match Packet::parse_text(text) {
+            match self.parse(&frame) {
                 Ok(packet) => {
                     let data = self.session.handle_packet(Source::Probe, packet, now);
                     assert_eq!(data, None, "a probe brings no messages");
@@ -257,7 +257,8 @@ impl Host {
         } else {
             Parcel::text(&number.to_string())
         };
-        self.queue.push_back(Arc::new(parcel));
+        self.queue
+            .push_back(Arc::new(parcel).translated(self.dialect));
         self.settle(now);
     }
 
@@ -284,19 +285,22 @@ impl Host {
                     self.session.handle_heard(now);
                     self.deliver(Some(Data::Text(&text[1..])));
                 }
-                Some(Frame::Text(text)) => match Packet::parse_text(text) {
+                Some(frame) => match self.parse(frame) {
                     Ok(packet) => {
                         let data = self.session.handle_packet(Source::WebSocket, packet, now);
                         self.deliver(data);
                     }
                     Err(_) => self.session.handle_malformed(Source::WebSocket, now),
                 },
-                Some(Frame::Binary(bytes)) => {
-                    self.session.handle_heard(now);
-                    self.deliver(Some(Data::Binary(bytes.into())));
-                }
             }
             self.settle(now);
+        }
+    }
+
+    fn parse<'a>(&self, frame: &'a Frame) -> Result<Packet<'a>, PacketError> {
+        match frame {
+            Frame::Text(text) => self.dialect.revision().read_text(text),
+            Frame::Binary(bytes) => self.dialect.revision().read_binary(bytes),
         }
     }
 
@@ -365,14 +369,14 @@ impl Host {
             Action::Answer(id, answer) => {
                 let (waiting, connection) = self.get.take().expect("a GET waits");
                 assert_eq!(id, waiting, "the GET that waits is answered");
-                let mut body = Vec::new();
+                let mut payload = Payload::new(self.dialect.revision(), 0);
                 if answer.drains() {
                     for parcel in self.queue.drain(..) {
-                        parcel.append_payload(&mut body);
+                        payload.push(&parcel);
                     }
                 }
-                answer.finish(&mut body);
-                self.answer(connection, body);
+                answer.finish(&mut payload);
+                self.answer(connection, payload);
             }
             Action::DropProbe => {
                 let probe = self
@@ -406,16 +410,16 @@ impl Host {
     fn drain(&mut self, now: Instant) -> bool {
         match self.session.road() {
             Some(Road::Polling) if !self.queue.is_empty() => {
-                let mut body = Vec::new();
+                let mut payload = Payload::new(self.dialect.revision(), 0);
                 while let Some(parcel) = self.queue.front() {
-                    if !body.is_empty() && body.len() + parcel.payload_len() > Self::ANSWER {
+                    if !payload.is_empty() && payload.len() + parcel.payload_len() > Self::ANSWER {
                         break;
                     }
-                    parcel.append_payload(&mut body);
+                    payload.push(parcel);
                     self.queue.pop_front();
                 }
                 let (_, connection) = self.get.take().expect("a GET waits");
-                self.answer(connection, body);
+                self.answer(connection, payload);
                 self.session.drained(now);
                 true
             }
@@ -445,8 +449,8 @@ impl Host {
         }
     }
 
-    fn answer(&mut self, connection: u32, body: Vec<u8>) {
-        let body = String::from_utf8(body).expect("packets are text");
-        self.replies.push_back(Reply::Get(connection, 200, body));
+    fn answer(&mut self, connection: u32, payload: Payload) {
+        self.replies
+            .push_back(Reply::Get(connection, 200, payload.into_bytes()));
     }
 }

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eio_transport::{Config, Revision, Transport};
+use eio_transport::{
+    Config, Data, Dialect, Packet, Revision, Transport,
+    payload::{Posted, v3},
+};
 
+use super::client::each_packet;
 use super::host::{Frame, Host, Reply};
 use crate::chance::Chance;
 
@@ -16,13 +20,14 @@ use crate::chance::Chance;
 #[derive(Debug)]
 pub struct Storm<'a> {
     chance: Chance<'a>,
+    dialect: Dialect,
     host: Host,
     now: Instant,
     connections: u32,
     /// The next number of the peer's messages.
     number: u64,
-    /// The body of the POST that is being read.
-    body: String,
+    /// The packets of the POST that is being read.
+    body: Vec<String>,
     gets: Vec<u32>,
     posts: Vec<u32>,
     /// The next message, or attachment, that must leave.
@@ -42,19 +47,21 @@ impl<'a> Storm<'a> {
         } else {
             Transport::WebSocket
         };
-        let revision = if chance.percent(85) {
-            Revision::V4
-        } else {
-            Revision::V3
+        let dialect = match chance.below(20) {
+            0 | 1 => Dialect::V3,
+            2 => Dialect::V3Base64,
+            3 => Dialect::V4Base64,
+            _ => Dialect::V4,
         };
         let now = Instant::now();
         Self {
             chance,
-            host: Host::new(revision, via, Arc::new(config), now),
+            dialect,
+            host: Host::new(dialect, via, Arc::new(config), now),
             now,
             connections: 0,
             number: 0,
-            body: String::new(),
+            body: Vec::new(),
             gets: Vec::new(),
             posts: Vec::new(),
             left: 0,
@@ -113,8 +120,9 @@ impl<'a> Storm<'a> {
             4 | 5 => self.post(),
             6 | 7 => {
                 if let Some(connection) = self.host.post_number() {
-                    let body = std::mem::take(&mut self.body);
-                    self.host.post_done(connection, &body, now);
+                    let packets = std::mem::take(&mut self.body);
+                    let (body, posted) = self.posted(&packets);
+                    self.host.post_done(connection, &body, posted, now);
                 }
             }
             8 => {
@@ -140,7 +148,11 @@ impl<'a> Storm<'a> {
                         Frame::Text(self.packet())
                     } else {
                         self.number += 1;
-                        Frame::Binary((self.number - 1).to_be_bytes().into())
+                        let number = (self.number - 1).to_be_bytes();
+                        match self.dialect.revision() {
+                            Revision::V3 => Frame::Binary([&[4], &number[..]].concat()),
+                            Revision::V4 => Frame::Binary(number.into()),
+                        }
                     };
                     self.host.frame(socket, frame, now);
                 }
@@ -181,9 +193,25 @@ impl<'a> Storm<'a> {
         self.host.post(connection, self.now);
         // Only a POST that was let in has taken its numbers.
         if self.host.post_number() == Some(connection) && before.is_none() {
-            let packets: Vec<_> = (0..=self.chance.below(3)).map(|_| self.packet()).collect();
-            self.body = packets.join("\x1e");
+            self.body = (0..=self.chance.below(3)).map(|_| self.packet()).collect();
         }
+    }
+
+    /// The body of a POST. In revision 3 an empty packet would be none, so it is a broken length there.
+    fn posted(&mut self, packets: &[String]) -> (Vec<u8>, Posted) {
+        if self.dialect.revision() == Revision::V4 {
+            return (packets.join("\x1e").into_bytes(), Posted::Text);
+        }
+        let mut body = Vec::new();
+        let bytes = self.dialect == Dialect::V3 && self.chance.percent(50);
+        for packet in packets {
+            match (packet.as_str(), bytes) {
+                ("", _) => body.extend_from_slice(b"?"),
+                (packet, true) => v3::push_text_as_bytes(&mut body, packet),
+                (packet, false) => v3::push_text(&mut body, packet),
+            }
+        }
+        (body, if bytes { Posted::Bytes } else { Posted::Text })
     }
 
     /// A packet for a transport in use, most often a message.
@@ -215,8 +243,8 @@ impl<'a> Storm<'a> {
                     self.gets.retain(|get| *get != connection);
                     assert_eq!(self.gets.len() + 1, before, "a GET is answered once");
                     if status == 200 {
-                        assert_ne!(body, "", "an answer says something");
-                        body.split('\x1e').for_each(|segment| self.leave(segment));
+                        assert_ne!(body, b"", "an answer says something");
+                        each_packet(self.dialect.revision(), &body, |packet| self.leave(&packet));
                     }
                 }
                 Reply::Post(connection, _) => {
@@ -224,26 +252,29 @@ impl<'a> Storm<'a> {
                     self.posts.retain(|post| *post != connection);
                     assert_eq!(self.posts.len() + 1, before, "a POST is answered once");
                 }
-                Reply::Frame(_, Frame::Text(text)) => {
-                    assert_ne!(text, "6", "no NOOP on a WebSocket");
-                    self.leave(&text);
+                Reply::Frame(_, frame) => {
+                    let packet = match &frame {
+                        Frame::Text(text) => self.dialect.revision().read_text(text),
+                        Frame::Binary(bytes) => self.dialect.revision().read_binary(bytes),
+                    };
+                    let packet = packet.expect("the server's packets are good");
+                    assert_ne!(packet, Packet::Noop, "no NOOP on a WebSocket");
+                    self.leave(&packet);
                 }
-                Reply::Frame(_, Frame::Binary(_)) => self.leave("b"),
                 Reply::Close(_) => {}
             }
         }
     }
 
     /// Each message leaves once, in order, with its attachment behind it.
-    fn leave(&mut self, packet: &str) {
-        let message = packet.strip_prefix('4');
-        if self.attachment || packet.starts_with('b') {
-            assert!(
-                self.attachment && packet.starts_with('b'),
-                "an attachment follows its text"
-            );
-            self.attachment = false;
-        } else if let Some(message) = message {
+    fn leave(&mut self, packet: &Packet<'_>) {
+        let binary = matches!(packet, Packet::Message(Data::Binary(_)));
+        assert_eq!(
+            self.attachment, binary,
+            "an attachment follows its text, and nothing else does"
+        );
+        self.attachment = false;
+        if let Packet::Message(Data::Text(message)) = packet {
             assert_eq!(
                 message.trim_end_matches('+').parse(),
                 Ok(self.left),

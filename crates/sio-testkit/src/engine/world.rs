@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eio_transport::{Config, Reason, Revision, Transport};
+use eio_transport::{Config, Dialect, Reason, Transport, payload::Posted};
 
 use super::client::{Ask, Client, Temper};
 use super::host::{Frame, Host, Reply};
@@ -71,22 +71,23 @@ enum Event {
     Get(u32),
     GetGone(u32),
     Post(u32),
-    PostDone(u32, String),
+    PostDone(u32, Vec<u8>, Posted),
     PostGone(u32),
     Dial(u32),
-    FrameIn(u32, String),
+    FrameIn(u32, Frame),
     GoneIn(u32),
     Timer,
     Emit,
     HostClose,
     // At the client.
-    Answer(u32, u16, String),
+    Answer(u32, u16, Vec<u8>),
     Posted(u32, u16),
     Failed,
     Opened(u32),
     FrameOut(u32, Frame),
     GoneOut(u32),
     Send,
+    Wake,
     ClientClose,
     // To the world.
     Vanish,
@@ -111,8 +112,14 @@ impl<'a> World<'a> {
             Temper::Hasty
         };
         let repolls = chance.below(6) as u32;
-        let client = Client::new(temper, repolls, chance.percent(90));
-        let host = Host::new(Revision::V4, Transport::Polling, Arc::clone(&config), start);
+        let dialect = match chance.below(10) {
+            0 | 1 => Dialect::V3,
+            2 => Dialect::V3Base64,
+            3 => Dialect::V4Base64,
+            _ => Dialect::V4,
+        };
+        let client = Client::new(dialect, temper, repolls, chance.percent(90));
+        let host = Host::new(dialect, Transport::Polling, Arc::clone(&config), start);
         let mut timeline = Timeline::new(start);
         let length = chance.within(1..6_000);
         for _ in 0..chance.below(25) {
@@ -213,7 +220,9 @@ impl<'a> World<'a> {
                 self.host.get_gone(connection, now);
             }
             Event::Post(connection) => self.host.post(connection, now),
-            Event::PostDone(connection, body) => self.host.post_done(connection, &body, now),
+            Event::PostDone(connection, body, posted) => {
+                self.host.post_done(connection, &body, posted, now);
+            }
             Event::PostGone(connection) => self.host.post_gone(connection, now),
             Event::Dial(socket) => {
                 // The network opens it; a host that does not want it closes it behind that.
@@ -222,7 +231,7 @@ impl<'a> World<'a> {
                 self.arrived[1] = self.arrived[1].max(now + after);
                 self.host.probe(socket, now);
             }
-            Event::FrameIn(socket, text) => self.host.frame(socket, Frame::Text(text), now),
+            Event::FrameIn(socket, frame) => self.host.frame(socket, frame, now),
             Event::GoneIn(socket) => self.host.socket_gone(socket, now),
             Event::Timer => {
                 self.timer = None;
@@ -245,6 +254,7 @@ impl<'a> World<'a> {
             Event::FrameOut(socket, frame) => self.client.on_frame(socket, &frame),
             Event::GoneOut(socket) => self.client.on_closed(socket),
             Event::Send => self.client.send(),
+            Event::Wake => self.client.wake(),
             Event::ClientClose => self.client.close(),
             Event::Vanish => {
                 self.vanished = true;
@@ -365,7 +375,7 @@ impl<'a> World<'a> {
                         self.send_to_client(late, Event::Failed);
                     }
                 }
-                Ask::Post(connection, body) => {
+                Ask::Post(connection, body, posted) => {
                     self.timeline.add(after, Event::Post(connection));
                     // A hasty client moves during a POST. If the POST itself came later than the
                     // move, no server could put its messages into their place.
@@ -381,7 +391,8 @@ impl<'a> World<'a> {
                         self.timeline.add(whole, Event::PostGone(connection));
                         self.send_to_client(whole, Event::Failed);
                     } else {
-                        self.timeline.add(whole, Event::PostDone(connection, body));
+                        self.timeline
+                            .add(whole, Event::PostDone(connection, body, posted));
                     }
                 }
                 Ask::Dial(socket) => {
@@ -397,15 +408,19 @@ impl<'a> World<'a> {
                         self.send_to_client(late, Event::GoneOut(socket));
                     }
                 }
-                Ask::Frame(socket, text) => {
+                Ask::Frame(socket, frame) => {
                     let after = self.in_order(0, after);
                     if !self.fault(2) {
-                        self.timeline.add(after, Event::FrameIn(socket, text));
+                        self.timeline.add(after, Event::FrameIn(socket, frame));
                         continue;
                     }
                     // A WebSocket does not lose a frame; it breaks.
                     self.timeline.add(after, Event::GoneIn(socket));
                     self.send_to_client(after, Event::GoneOut(socket));
+                }
+                Ask::Wake => {
+                    let interval = self.config.ping_interval;
+                    self.send_to_client(interval, Event::Wake);
                 }
                 Ask::Close(socket) => {
                     let after = self.in_order(0, after);
