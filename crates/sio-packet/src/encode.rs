@@ -118,7 +118,7 @@ pub fn write_connect_error(
 }
 
 #[inline]
-fn write_head(out: &mut Vec<u8>, kind: Kind, namespace: &str, id: Option<u64>) {
+pub(crate) fn write_head(out: &mut Vec<u8>, kind: Kind, namespace: &str, id: Option<u64>) {
     out.push(b'0' + kind as u8);
     if namespace != "/" {
         out.extend_from_slice(namespace.as_bytes());
@@ -193,7 +193,7 @@ fn end_list(
 }
 
 /// Writes a value that may not have attachments.
-fn write_plain(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), WriteError> {
+pub(crate) fn write_plain(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), WriteError> {
     let mut attachments = Attachments::new();
     let mut writer = Writer {
         out,
@@ -211,7 +211,7 @@ fn write_plain(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), WriteErr
 }
 
 #[inline]
-fn undo_on_error(
+pub(crate) fn undo_on_error(
     out: &mut Vec<u8>,
     start: usize,
     result: Result<(), WriteError>,

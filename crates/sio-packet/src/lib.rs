@@ -1,4 +1,5 @@
-//! Socket.IO packets, protocol revision 5: events, acks and attachments, to text (or msgpack) and back.
+//! Socket.IO packets, protocol revision 5: events, acks and attachments, to text (or msgpack) and
+//! back. What revision 4, of the Socket.IO 2 clients, does otherwise is in [`v4`].
 //!
 //! # The packet
 //!
@@ -106,6 +107,7 @@ mod reader;
 mod reassembler;
 mod scanner;
 mod string;
+pub mod v4;
 mod value;
 mod writer;
 
