@@ -114,6 +114,11 @@ pub struct Config {
     ///
     /// Default: no, as in the reference implementation.
     pub allow_eio3: bool,
+    /// Whether clients may poll by JSONP, that is by `<script>` and `<form>`.
+    ///
+    /// Default: no. A `<script>` names no `Origin` and brings cookies, so any page could open a session
+    /// in its visitor's name and read it. Only browsers without cross-origin requests need it.
+    pub allow_jsonp: bool,
 }
 
 impl Config {
@@ -141,6 +146,7 @@ impl Default for Config {
             transports: Transports::ALL,
             allow_upgrades: true,
             allow_eio3: false,
+            allow_jsonp: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a request wants: the checks of the protocol, in the order in which they are made.
 //!
-//! 1. Is the transport known and enabled?
+//! 1. Is the transport known and enabled? Is JSONP, if it is asked for?
 //! 2. Has the `Origin` header only legal characters?
 //! 3. With a session id: is it known, is the transport the session's (an Upgrade request may
 //!    differ), is the revision the session's?
@@ -140,6 +140,8 @@ pub enum Context {
     Transport,
     /// The `Origin` header is illegal.
     InvalidOrigin,
+    /// The client polls by JSONP, which is not enabled.
+    Jsonp,
     /// The session id is unknown.
     Sid,
     /// A plain request names another transport than the session's.
@@ -162,7 +164,7 @@ impl Context {
             Self::TransportMismatch => Some("TRANSPORT_MISMATCH"),
             Self::ProtocolMismatch => Some("PROTOCOL_MISMATCH"),
             Self::TransportHandshakeError => Some("TRANSPORT_HANDSHAKE_ERROR"),
-            Self::Transport | Self::Sid | Self::Method | Self::Protocol => None,
+            Self::Jsonp | Self::Transport | Self::Sid | Self::Method | Self::Protocol => None,
         }
     }
 }
@@ -184,6 +186,9 @@ pub fn route(
     else {
         return refuse(ErrorCode::UnknownTransport, Context::Transport);
     };
+    if query.jsonp.is_some() && transport == Transport::Polling && !config.allow_jsonp {
+        return refuse(ErrorCode::BadRequest, Context::Jsonp);
+    }
     if request.origin == Origin::Illegal {
         return refuse(ErrorCode::BadRequest, Context::InvalidOrigin);
     }
@@ -405,6 +410,33 @@ mod tests {
                 "{query}"
             );
         }
+    }
+
+    #[test]
+    fn jsonp_is_refused_unless_allowed() {
+        let query = "EIO=4&transport=polling&j=0";
+        assert_eq!(
+            ask(Method::Get, Form::Plain, query, None),
+            refused(ErrorCode::BadRequest, Context::Jsonp)
+        );
+        let config = Config {
+            allow_jsonp: true,
+            ..Config::default()
+        };
+        let request = Request {
+            method: Method::Get,
+            form: Form::Plain,
+            origin: Origin::Legal,
+        };
+        let opening = Opening {
+            transport: Transport::Polling,
+            revision: Revision::V4,
+            base64: true,
+        };
+        assert_eq!(
+            route(request, &Query::parse(Some(query)), None, &config),
+            Ok(Route::Open(opening))
+        );
     }
 
     #[test]

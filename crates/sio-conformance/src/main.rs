@@ -6,7 +6,7 @@
 //!
 //! What is not here yet, because the server cannot do it: the events `server-side-emit` and
 //! `server-side-ask` (clients see an unknown event; what the matrix skips for what is missing is in
-//! `clients/missing.json`); the settings `EIO3`, `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`,
+//! `clients/missing.json`); the settings `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`,
 //! `EIO_ECHO`, and `PMD` for Socket.IO.
 
 #[cfg(feature = "ws-echo")]

@@ -14,6 +14,7 @@ use sio_server::{Config, Cookie, Cors, Handshake, Refuse, Value};
 /// | `UPGRADE_TIMEOUT` | 1000 ms | until a probing WebSocket is done |
 /// | `MAX_PAYLOAD` | 100000 bytes | POST bodies and WebSocket messages |
 /// | `COOKIE` | 1 | a session cookie `io` on the handshake |
+/// | `EIO3` | 0 | clients of Engine.IO 3 are let in, and those that poll by JSONP |
 /// | `ROAD` | listen | `listen`, `service` or `axum` |
 /// | `WS_ECHO` | 0 | also a plain WebSocket echo under `/ws-echo`; `ROAD` is `axum` then, and the feature `ws-echo` is needed |
 /// | `PMD` | 1 | that echo agrees to permessage-deflate |
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     upgrade_timeout: Duration,
     max_payload: usize,
     cookie: bool,
+    eio3: bool,
 }
 
 /// By which road requests come to the server.
@@ -76,6 +78,7 @@ impl Settings {
             upgrade_timeout: millis("UPGRADE_TIMEOUT"),
             max_payload: usize::try_from(number("MAX_PAYLOAD", 100_000)).expect("it fits"),
             cookie: number("COOKIE", 1) != 0,
+            eio3: number("EIO3", 0) != 0,
         }
     }
 
@@ -86,6 +89,8 @@ impl Settings {
         config.engine.connect_timeout = self.connect_timeout;
         config.engine.upgrade_timeout = self.upgrade_timeout;
         config.engine.max_payload = self.max_payload;
+        config.engine.allow_eio3 = self.eio3;
+        config.engine.allow_jsonp = self.eio3;
         config.cors = Cors::Any;
         config.cookie = self.cookie.then(|| Cookie::new("io"));
         config.client_files = env::var_os("SIO_CLIENT_DIR").map(Into::into);

@@ -16,6 +16,9 @@ pub(crate) trait Application: Send + Unpin {
 
     fn conn(&self) -> &Arc<Conn>;
 
+    /// The session of a client of revision 3 is open: whoever wants to say the first word does.
+    fn begin(&mut self, _cx: &mut Context<'_>) {}
+
     /// Whether more waits for handlers than may: nothing is to be read until they have caught up.
     fn is_stalled(&self) -> bool;
 

@@ -165,7 +165,7 @@ impl<R: DeserializeOwned + Send + 'static> Asked<R> {
     }
 
     /// A socket was not reached, or is gone.
-    pub(crate) fn gone(&self, who: SocketId) {
+    pub(crate) fn gone(&self, who: &SocketId) {
         self.round.gone(who);
     }
 }
@@ -232,7 +232,7 @@ impl Rounds {
     }
 
     /// A socket has left.
-    pub(crate) fn gone(&self, who: SocketId) {
+    pub(crate) fn gone(&self, who: &SocketId) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -246,7 +246,7 @@ impl Rounds {
 /// A round whose answers' type is not known here.
 trait AnyRound: Send + Sync {
     fn answer(&self, who: SocketId, args: Args<'_>) -> Result<(), ReadError>;
-    fn gone(&self, who: SocketId);
+    fn gone(&self, who: &SocketId);
 }
 
 /// Who has been asked, and what has been heard of them.
@@ -329,9 +329,9 @@ impl<R: DeserializeOwned + Send> AnyRound for Round<R> {
         Ok(())
     }
 
-    fn gone(&self, who: SocketId) {
-        let waited = self.lock().silent.remove(&who);
-        if waited {
+    fn gone(&self, who: &SocketId) {
+        let waited = self.lock().silent.take(who);
+        if let Some(who) = waited {
             self.tell(who, Err(CallError::Disconnected));
         }
     }
@@ -348,7 +348,7 @@ impl<R> Drop for Report<'_, R> {
     fn drop(&mut self) {
         self.round.lock().reading -= 1;
         if let Some(answer) = self.answer.take() {
-            self.round.tell(self.who, answer);
+            self.round.tell(self.who.clone(), answer);
         }
     }
 }

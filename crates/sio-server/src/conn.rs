@@ -25,7 +25,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::{Action, Parcel, PollId, Reason, Road, Session, Sid, Source};
+use eio_transport::{
+    Action, Dialect, Parcel, PollId, Reason, Revision, Road, Session, Sid, Source,
+    payload::{Body, Payload},
+};
 use sio_packet::{Attachments, WriteError};
 use tokio::{net::TcpStream, sync::oneshot};
 use ws_deflate::InflateError;
@@ -59,6 +62,7 @@ pub(crate) struct Conn {
     pub(crate) facts: Facts,
     /// How the client speaks ([`Speech`]); settled before it is in any namespace.
     speech: AtomicU8,
+    pub(crate) revision: Revision,
     link: Mutex<Link>,
 }
 
@@ -66,6 +70,8 @@ pub(crate) struct Conn {
 pub(crate) struct Link {
     pub(crate) session: Session,
     outbox: Outbox,
+    /// How the client wants the bytes of what is queued.
+    dialect: Dialect,
     writer: Writer,
     /// Of a WebSocket on which messages are compressed.
     pub(crate) codec: Option<Box<Codec>>,
@@ -153,8 +159,10 @@ enum Enqueued {
 pub(crate) enum Command {
     /// The session decided something that only the task can do.
     Act(Action),
+    /// The session is open, and its client joins `/` without asking.
+    Begin,
     /// The body of a POST; the sender is told when it has been read.
-    Body(Bytes, oneshot::Sender<()>),
+    Body(Body, oneshot::Sender<()>),
     /// Put all sockets out and close the connection.
     Disconnect,
     /// The client reads too slowly; what waited has been thrown away.
@@ -174,6 +182,7 @@ impl Conn {
         hub: Arc<Hub>,
         facts: Facts,
         session: Session,
+        dialect: Dialect,
         writer: Writer,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -183,9 +192,11 @@ impl Conn {
             hub,
             facts,
             speech: AtomicU8::new(Speech::OWN.bits()),
+            revision: session.revision(),
             link: Mutex::new(Link {
                 session,
                 outbox: Outbox::default(),
+                dialect,
                 writer,
                 codec: None,
                 poll: None,
@@ -296,7 +307,8 @@ impl Conn {
                 if link.session.is_ended() {
                     return Ok(false);
                 }
-                let direct = link.outbox.is_empty() && link.has_websocket();
+                let direct =
+                    link.outbox.is_empty() && link.has_websocket() && link.dialect == Dialect::V4;
                 link.corked |= direct;
                 direct
             };
@@ -499,13 +511,13 @@ impl Conn {
                 Action::Send(control) => link.outbox.push(Arc::new(Parcel::control(control))),
                 Action::Answer(id, answer) => {
                     if let Some((_, poll)) = link.poll.take_if(|(waiting, _)| *waiting == id) {
-                        let mut payload = Vec::new();
+                        let mut payload = Payload::new(self.revision, 0);
                         if answer.drains() {
                             link.drain(&mut payload, self.hub.config.engine.max_payload);
                         }
                         answer.finish(&mut payload);
                         // A client that has gone meanwhile is noticed by the request itself.
-                        let _ = poll.send(payload.into());
+                        let _ = poll.send(payload.into_bytes().into());
                     }
                 }
                 other => link.command(Command::Act(other)),
@@ -588,8 +600,10 @@ impl Link {
         !matches!(self.writer, Writer::None)
     }
 
-    pub(crate) fn set_writer(&mut self, writer: Writer) {
+    /// The session has moved to a WebSocket, which may carry bytes where polling did not.
+    pub(crate) fn set_writer(&mut self, writer: Writer, dialect: Dialect) {
         self.writer = writer;
+        self.dialect = dialect;
         self.blocked = false;
     }
 
@@ -672,6 +686,13 @@ impl Link {
     /// Queues `parcel`.
     #[inline]
     fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>) -> Enqueued {
+        let translated;
+        let parcel = if self.dialect == Dialect::V4 {
+            parcel
+        } else {
+            translated = parcel.translated(self.dialect);
+            &translated
+        };
         let wire = parcel.wire();
         if self.corked && self.outbox.is_empty() && turn::is_of(conn.address()) {
             // What is appended may be compressed at the end of the turn.
@@ -772,19 +793,19 @@ impl Link {
         let Some((_, poll)) = self.poll.take() else {
             return;
         };
-        let mut payload = Vec::with_capacity(self.outbox.bytes());
+        let mut payload = Payload::new(self.session.revision(), self.outbox.bytes());
         self.drain(&mut payload, max_payload);
-        let _ = poll.send(payload.into());
+        let _ = poll.send(payload.into_bytes().into());
         self.session.drained(Instant::now());
     }
 
     /// Moves what waits into a payload, whole parcels, about `max_payload` bytes of them.
-    fn drain(&mut self, payload: &mut Vec<u8>, max_payload: usize) {
+    fn drain(&mut self, payload: &mut Payload, max_payload: usize) {
         while let Some(parcel) = self.outbox.front() {
             if !payload.is_empty() && payload.len() + parcel.payload_len() > max_payload {
                 break;
             }
-            parcel.append_payload(payload);
+            payload.push(parcel);
             self.outbox.pop();
         }
     }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::Reason;
-use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler};
+use eio_transport::{Reason, Revision};
+use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler, v4};
 use smallvec::SmallVec;
 
 use crate::{
@@ -77,7 +77,9 @@ enum Fault {
 impl Desk {
     pub(crate) fn new(conn: Arc<Conn>) -> Self {
         Self {
-            speech: conn.hub.parsers.is_empty().then_some(Speech::OWN),
+            // The server speaks first to old clients, so there is nothing to see it from.
+            speech: (conn.hub.parsers.is_empty() || conn.revision == Revision::V3)
+                .then_some(Speech::OWN),
             conn,
             seats: SmallVec::new(),
             joining: Vec::new(),
@@ -147,7 +149,7 @@ impl Desk {
         };
         let complete = self
             .reassembler
-            .push_binary(data, &self.conn.hub.config.packet)?;
+            .push_binary(data, self.conn.hub.limits(self.conn.revision))?;
         let Some(mut complete) = complete else {
             return Ok(());
         };
@@ -184,12 +186,16 @@ impl Desk {
 
     fn try_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
         let hub = Arc::clone(&self.conn.hub);
-        let limits = &hub.config.packet;
+        let limits = hub.limits(self.conn.revision);
         if matches!(text.as_bytes().first(), Some(b'5' | b'6')) {
             // Attachments are kept only for a namespace that can take them.
             let packet = Packet::parse(text, limits)?;
-            if !self.knows(packet.namespace) {
-                return Err(Fault::NotJoined(packet.namespace.into()));
+            let namespace = match self.conn.revision {
+                Revision::V3 => v4::split_query(packet.namespace).0,
+                Revision::V4 => packet.namespace,
+            };
+            if !self.knows(namespace) {
+                return Err(Fault::NotJoined(namespace.into()));
             }
         }
         match self.reassembler.push_text(text, limits)? {
@@ -204,6 +210,16 @@ impl Desk {
         attachments: &mut [Bytes],
         cx: &mut Context<'_>,
     ) -> Result<(), Fault> {
+        let auth;
+        let mut packet = *packet;
+        if self.conn.revision == Revision::V3 {
+            let (namespace, query) = v4::split_query(packet.namespace);
+            packet.namespace = namespace;
+            if packet.kind == Kind::Connect {
+                auth = v4::auth(query);
+                packet.data = &auth;
+            }
+        }
         match packet.kind {
             Kind::Event | Kind::BinaryEvent => {
                 let Some(index) = self.find(packet.namespace)? else {
@@ -231,7 +247,7 @@ impl Desk {
                 if let Some(id) = packet.id.filter(|id| id % 2 == 1) {
                     let args = Args::ack(packet.data, attachments);
                     let read = contain("the reading of an answer", || {
-                        core.place.rounds().answer(id, core.id, args)
+                        core.place.rounds().answer(id, core.id.clone(), args)
                     });
                     return Ok(read.unwrap_or(Ok(()))?);
                 }
@@ -270,6 +286,11 @@ impl Desk {
     // ---- joining ------------------------------------------------------------------------------
 
     fn connect(&mut self, namespace: &str, auth: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let limit = self.config().packet.max_namespace;
+        if namespace.len() > limit {
+            let len = namespace.len();
+            return Err(ParseError::NamespaceTooLong { len, limit }.into());
+        }
         if let Some(index) = self.position(namespace) {
             let socket = Arc::clone(&self.seats[index].socket);
             if !socket.core().is_gone() {
@@ -295,7 +316,13 @@ impl Desk {
             return Ok(());
         }
         let Some(visit) = self.conn.hub.visit(namespace) else {
-            self.refuse(namespace, &Refuse::new("Invalid namespace"));
+            let mut refusal = Refuse::new("Invalid namespace");
+            if self.conn.revision == Revision::V3 {
+                // The one refusal that Node gives to old clients as it does to new ones.
+                let message = refusal.message.clone();
+                refusal = refusal.with_data(&serde_json::json!({ "message": message }));
+            }
+            self.refuse(namespace, &refusal);
             return Ok(());
         };
         let auth = (!auth.is_empty()).then(|| auth.into());
@@ -337,11 +364,16 @@ impl Desk {
     /// Makes a client a member: it is told, then it may be heard and spoken to.
     fn seat(&mut self, socket: Arc<dyn AnySocket>, cx: &mut Context<'_>) {
         let core = socket.core();
-        let (id, place) = (core.id, Arc::clone(&core.place));
+        let (id, place) = (core.id.clone(), Arc::clone(&core.place));
         self.conn.drive(|session| session.claim());
         let told = self.conn.say(Mode::Reliable, |out, _| {
             frames::plain(out, |text| {
-                sio_packet::write_connect(text, place.name(), id.as_ref(), None);
+                match self.conn.revision {
+                    Revision::V3 => v4::write_connect(text, place.name()),
+                    Revision::V4 => {
+                        sio_packet::write_connect(text, place.name(), id.as_ref(), None);
+                    }
+                }
                 Ok(())
             })
         });
@@ -365,7 +397,13 @@ impl Desk {
         let said = self.conn.say(Mode::Reliable, |out, _| {
             frames::plain(out, |text| {
                 let data = refusal.data.as_ref();
-                sio_packet::write_connect_error(text, namespace, &refusal.message, data)
+                match (self.conn.revision, data) {
+                    (Revision::V4, _) => {
+                        sio_packet::write_connect_error(text, namespace, &refusal.message, data)
+                    }
+                    (Revision::V3, Some(data)) => v4::write_error(text, namespace, data),
+                    (Revision::V3, None) => v4::write_error(text, namespace, &refusal.message),
+                }
             })
         });
         if let Err(error) = said {
@@ -377,11 +415,11 @@ impl Desk {
 
     /// A socket was put out of its namespace by the server.
     pub(crate) fn removed(&mut self, socket: &Arc<dyn AnySocket>, cx: &mut Context<'_>) {
-        let id = socket.core().id;
+        let id = &socket.core().id;
         if let Some(index) = self
             .seats
             .iter()
-            .position(|seat| seat.socket.core().id == id)
+            .position(|seat| seat.socket.core().id == *id)
         {
             self.left.push(socket.core().place.name().into());
             self.part(index, DisconnectReason::ServerNamespaceDisconnect, cx);
@@ -495,6 +533,15 @@ impl Application for Desk {
 
     fn conn(&self) -> &Arc<Conn> {
         &self.conn
+    }
+
+    /// The connection is open: a client of protocol 4 joins `/` without asking.
+    fn begin(&mut self, cx: &mut Context<'_>) {
+        if !self.closed
+            && let Err(fault) = self.connect("/", "", cx)
+        {
+            self.fail(&fault);
+        }
     }
 
     fn is_stalled(&self) -> bool {

@@ -19,8 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use eio_transport::{Action, Data, Packet, PacketError, Reason, Source, payload};
+use eio_transport::{Action, Data, Packet, PacketError, Reason, Revision, Source, payload::Body};
 use tokio::{sync::oneshot, time::Sleep};
 use ws_deflate::InflateError;
 use ws_frame::{CloseCode, Kind, Message, OpCode, State, write_frame};
@@ -49,11 +48,7 @@ pub(crate) struct Driver<A: Application> {
 
 /// The body of a POST.
 struct Post {
-    text: String,
-    /// The bytes that have been read.
-    at: usize,
-    /// The packets that the rest may be.
-    left: usize,
+    body: Body,
     /// Told when all has been read.
     read: oneshot::Sender<()>,
 }
@@ -173,7 +168,8 @@ impl<A: Application> Driver<A> {
     fn obey(&mut self, command: Command, now: Instant, cx: &mut Context<'_>) {
         match command {
             Command::Act(action) => self.act(action, cx),
-            Command::Body(body, read) => self.take_body(body, read, now),
+            Command::Begin => self.desk.begin(cx),
+            Command::Body(body, read) => self.post = Some(Box::new(Post { body, read })),
             Command::Disconnect => {
                 self.desk.disconnect_all(cx);
                 self.conn().close(Reason::ForcedServerClose);
@@ -204,27 +200,6 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    fn take_body(&mut self, body: Bytes, read: oneshot::Sender<()>, now: Instant) {
-        match String::from_utf8(body.into()) {
-            Ok(text) => {
-                let left = self.conn().hub.engine.max_packets_per_payload;
-                self.post = Some(Box::new(Post {
-                    text,
-                    at: 0,
-                    left,
-                    read,
-                }));
-            }
-            Err(_) => {
-                self.conn().drive(|session| {
-                    session.handle_malformed(Source::Polling, now);
-                    session.handle_post_end(now);
-                });
-                let _ = read.send(());
-            }
-        }
-    }
-
     fn act(&mut self, action: Action, cx: &mut Context<'_>) {
         match action {
             Action::SendProbe => {
@@ -247,7 +222,7 @@ impl<A: Application> Driver<A> {
                 let _ = probe.poll_flush(cx);
                 let conn = self.desk.conn();
                 let mut link = conn.lock();
-                link.set_writer(probe.writer());
+                link.set_writer(probe.writer(), probe.dialect);
                 conn.settle(&mut link);
                 drop(link);
                 self.wire = Some(*probe);
@@ -412,16 +387,12 @@ impl<A: Application> Driver<A> {
             return;
         };
         let conn = Arc::clone(self.conn());
-        let mut packets = payload::decode(&post.text[post.at..], post.left);
         while !self.desk.is_closed() {
-            if self.desk.is_stalled()
-                && let Some((rest, left)) = packets.rest()
-            {
-                (post.at, post.left) = (post.text.len() - rest.len(), left);
+            if self.desk.is_stalled() && !post.body.is_read() {
                 self.post = Some(post);
                 return;
             }
-            let data = match packets.next() {
+            let data = match post.body.next() {
                 None => break,
                 Some(Ok(packet)) => {
                     conn.drive(|session| session.handle_packet(Source::Polling, packet, now))
@@ -494,7 +465,7 @@ fn feed<A: Application>(
         match wire.frames.receive_pooled(&mut input, spare) {
             Ok(None) => break,
             Ok(Some(Message::Text(text))) => handle_text(desk, text, now, cx),
-            Ok(Some(Message::Binary(data))) => desk.handle_binary(Cow::Borrowed(data), cx),
+            Ok(Some(Message::Binary(data))) => handle_binary(desk, data, now, cx),
             Ok(Some(Message::Compressed { kind, payload })) => {
                 if let Err(code) = handle_compressed(desk, kind, payload, now, cx) {
                     wire.frames.close(Some(code.into()));
@@ -538,7 +509,19 @@ fn discard(wire: &mut Wire, conn: &Arc<Conn>, mut input: &mut [u8], spare: &mut 
 fn handle_text<A: Application>(desk: &mut A, text: &str, now: Instant, cx: &mut Context<'_>) {
     match text.strip_prefix('4') {
         Some(text) => desk.handle_text(text, cx),
-        None => handle_control(desk, text, now, cx),
+        None => {
+            let revision = desk.conn().revision;
+            handle_packet(desk, revision.read_text(text), now, cx);
+        }
+    }
+}
+
+/// A binary message; in revision 3 its first byte is the packet type.
+#[inline]
+fn handle_binary<A: Application>(desk: &mut A, data: &[u8], now: Instant, cx: &mut Context<'_>) {
+    match desk.conn().revision {
+        Revision::V4 => desk.handle_binary(Cow::Borrowed(data), cx),
+        Revision::V3 => handle_packet(desk, Revision::V3.read_binary(data), now, cx),
     }
 }
 
@@ -555,7 +538,7 @@ fn handle_compressed<A: Application>(
     let handled = conn.with_inflated(payload, |message| {
         match (kind, message.map_err(close_code)?) {
             (Kind::Text, message) => handle_text(desk, text(message)?, now, cx),
-            (Kind::Binary, message) => desk.handle_binary(Cow::Borrowed(message), cx),
+            (Kind::Binary, message) => handle_binary(desk, message, now, cx),
         }
         Ok(())
     });
@@ -571,9 +554,14 @@ fn text(message: &[u8]) -> Result<&str, CloseCode> {
     str::from_utf8(message).map_err(|_| CloseCode::INVALID_PAYLOAD)
 }
 
-/// A text frame that is not plainly a message.
-fn handle_control<A: Application>(desk: &mut A, text: &str, now: Instant, cx: &mut Context<'_>) {
-    let data = desk.conn().drive(|session| match Packet::parse_text(text) {
+/// A frame that is not plainly a message.
+fn handle_packet<A: Application>(
+    desk: &mut A,
+    packet: Result<Packet<'_>, PacketError>,
+    now: Instant,
+    cx: &mut Context<'_>,
+) {
+    let data = desk.conn().drive(|session| match packet {
         Ok(packet) => session.handle_packet(Source::WebSocket, packet, now),
         Err(_) => {
             session.handle_malformed(Source::WebSocket, now);
@@ -598,13 +586,15 @@ fn feed_probe(
     loop {
         let moved = match probe.frames.receive_pooled(&mut input, spare) {
             Ok(None) => return Read::Some,
-            Ok(Some(Message::Text(text))) => handle_probe(conn, Packet::parse_text(text), now),
-            Ok(Some(Message::Binary(data))) => handle_probe(conn, Packet::parse_binary(data), now),
+            Ok(Some(Message::Text(text))) => handle_probe(conn, conn.revision.read_text(text), now),
+            Ok(Some(Message::Binary(data))) => {
+                handle_probe(conn, conn.revision.read_binary(data), now)
+            }
             Ok(Some(Message::Compressed { kind, payload })) => {
                 let moved = conn.with_inflated(payload, |message| {
                     let packet = match (kind, message.ok()?) {
-                        (Kind::Text, message) => Packet::parse_text(text(message).ok()?),
-                        (Kind::Binary, message) => Packet::parse_binary(message),
+                        (Kind::Text, message) => conn.revision.read_text(text(message).ok()?),
+                        (Kind::Binary, message) => conn.revision.read_binary(message),
                     };
                     Some(handle_probe(conn, packet, now))
                 });

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use eio_transport::Sid;
+use eio_transport::{Revision, Sid};
 use foldhash::fast::RandomState;
 use http::Request;
 
@@ -69,6 +69,8 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     /// The same as `config.engine`, shared by the sessions.
     pub(crate) engine: Arc<eio_transport::Config>,
+    /// What holds for the packets of old clients, where a query stands behind a namespace.
+    old_limits: sio_packet::Limits,
     pub(crate) gate: Gate,
     pub(crate) shards: Box<[Shard]>,
     /// If messages on WebSockets may be compressed.
@@ -111,6 +113,7 @@ impl Hub {
                 .per_message_deflate
                 .as_ref()
                 .map(|settings| Compression::new(settings, shards)),
+            old_limits: sio_packet::v4::limits(&config.packet),
             config,
             gate,
             shards: (0..shards).map(|_| Shard::new(now)).collect(),
@@ -130,6 +133,15 @@ impl Hub {
             }
         }
         hub
+    }
+
+    /// What holds for the packets of a client.
+    #[inline]
+    pub(crate) fn limits(&self, revision: Revision) -> &sio_packet::Limits {
+        match revision {
+            Revision::V3 => &self.old_limits,
+            Revision::V4 => &self.config.packet,
+        }
     }
 
     // ---- sessions -----------------------------------------------------------------------------

@@ -215,7 +215,7 @@ impl Place {
             return Ok(Asked::nobody());
         };
         let sockets = self.select(who);
-        let ids = sockets.iter().map(|socket| socket.core().id);
+        let ids = sockets.iter().map(|socket| socket.core().id.clone());
         let (asked, ack) = Asked::open(self, ids)?;
         let parcel = turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments, ack)?;
@@ -225,13 +225,13 @@ impl Place {
         for socket in sockets {
             let core = socket.core();
             let Some(parcel) = spoken.to(core.conn.speech()) else {
-                asked.gone(core.id);
+                asked.gone(&core.id);
                 continue;
             };
             let mut dirty = hub.shards[core.conn.shard_index()].dirty();
             if core.is_gone() || !core.conn.offer(parcel, Mode::Reliable, &mut dirty) {
                 drop(dirty);
-                asked.gone(core.id);
+                asked.gone(&core.id);
             }
         }
         Ok(asked)

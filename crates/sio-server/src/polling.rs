@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use eio_transport::{ErrorCode, PollId};
+use eio_transport::{
+    ErrorCode, PollId, Revision,
+    payload::{self, Body as Packets, Payload, jsonp, v3},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -39,7 +42,22 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Result<Bytes, ErrorCode> {
     let payload = answered.await;
     guard.id = None;
     // The sender is dropped when the session ends with the GET still waiting.
-    Ok(payload.unwrap_or_else(|_| Bytes::from_static(b"1")))
+    Ok(payload.unwrap_or_else(|_| {
+        let mut last = Payload::new(guard.conn.revision, 0);
+        last.push_text("1");
+        last.into_bytes().into()
+    }))
+}
+
+/// A payload as it stands in an answer, and its content type. `callback` is the number of the function
+/// to call, if the client polls by JSONP.
+pub(crate) fn dress(payload: Bytes, callback: Option<u64>) -> (&'static str, Bytes) {
+    const TEXT: &str = "text/plain; charset=UTF-8";
+    match callback {
+        Some(callback) => (TEXT, jsonp::wrap(callback, &payload).into()),
+        None if v3::is_binary(&payload) => ("application/octet-stream", payload),
+        None => (TEXT, payload),
+    }
 }
 
 /// Tells the session if the client gives up waiting.
@@ -62,24 +80,25 @@ impl Drop for Parked {
 pub(crate) enum Kind {
     /// Compressed: it is not inflated.
     Encoded,
-    Text,
-    /// Binary of revision 3.
-    Unacceptable,
+    /// A payload.
+    Payload(payload::Posted),
 }
 
 impl Kind {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, callback: Option<u64>) -> Self {
         let encoding = headers.get(header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Self::Encoded;
         }
         let kind = headers.get(header::CONTENT_TYPE);
         let kind = kind.map_or(&b""[..], HeaderValue::as_bytes);
-        if kind.starts_with(b"application/octet-stream") {
-            Self::Unacceptable
+        Self::Payload(if callback.is_some() {
+            payload::Posted::Form
+        } else if kind.starts_with(b"application/octet-stream") {
+            payload::Posted::Bytes
         } else {
-            Self::Text
-        }
+            payload::Posted::Text
+        })
     }
 }
 
@@ -92,12 +111,12 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
         conn: Arc::clone(&conn),
         reading: true,
     };
-    match kind {
-        Kind::Text => {}
+    let form = match (kind, conn.revision) {
         // The guard ends the session.
-        Kind::Encoded => return Posted::Encoded,
-        Kind::Unacceptable => return Posted::Unacceptable,
-    }
+        (Kind::Encoded, _) => return Posted::Encoded,
+        (Kind::Payload(payload::Posted::Bytes), Revision::V4) => return Posted::Unacceptable,
+        (Kind::Payload(form), _) => form,
+    };
     let config = &conn.hub.config;
     let mut body = pin!(collect(body, config.engine.max_payload));
     // A body that came with its head, as nearly all do, needs no timer.
@@ -108,6 +127,8 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
     match read {
         Ok(Ok(body)) => {
             guard.reading = false;
+            let limit = config.engine.max_packets_per_payload;
+            let body = Packets::new(body.into(), form, conn.revision, limit);
             let (done, read) = oneshot::channel();
             conn.command(Command::Body(body, done));
             // If the task has gone, so has the session, and the next request learns it.

@@ -4,7 +4,6 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use crate::{
     conn::Conn,
-    entropy,
     error::{Refuse, StartError},
     handshake::Handshake,
     place::Place,
@@ -125,7 +124,7 @@ impl<D: Send + Sync + 'static> Realm for Opened<D> {
                 guard(hello.clone()).await?;
             }
             let data = (laws.admit)(hello).await?;
-            let id = SocketId(entropy::id());
+            let id = SocketId::new(&conn, place.name());
             let table = Arc::clone(&laws.table);
             Ok(Inner::new(id, conn, place, auth, table, data) as Arc<dyn AnySocket>)
         })

@@ -12,7 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::{
-    Claim, ErrorCode, Form, Known, Opening, Origin, Query, Route, Sid, Transport, route, write_open,
+    Claim, Dialect, ErrorCode, Form, Known, Opening, Origin, Query, Route, Sid, Transport,
+    payload::Payload, route,
 };
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
@@ -77,7 +78,7 @@ pub(crate) type Fallback =
 /// small.
 enum Begun<B> {
     Answered(Answer),
-    Get(Arc<Conn>, HeaderMap, Option<(Coding, usize)>),
+    Get(Arc<Conn>, Option<u64>, HeaderMap, Option<(Coding, usize)>),
     Post(Arc<Conn>, HeaderMap, Kind, B),
     Other(Pin<Box<dyn Future<Output = Answer> + Send>>),
 }
@@ -120,8 +121,11 @@ impl Service {
         async move {
             let mut answer = match begun {
                 Begun::Answered(answer) => answer,
-                Begun::Get(conn, fields, coding) => match polling::get(conn).await {
-                    Ok(payload) => payload_answer(fields, payload, coding).await,
+                Begun::Get(conn, callback, fields, coding) => match polling::get(conn).await {
+                    Ok(payload) => {
+                        let (kind, payload) = polling::dress(payload, callback);
+                        payload_answer(fields, kind, payload, coding).await
+                    }
                     Err(code) => refuse(code, Form::Plain),
                 },
                 Begun::Post(conn, fields, kind, body) => {
@@ -245,25 +249,34 @@ impl Service {
         match (route, conn) {
             (Route::Open(opening), _) => {
                 let service = self.clone();
-                Begun::Other(Box::pin(service.open(opening, form, parts)))
+                Begun::Other(Box::pin(service.open(opening, query.jsonp, form, parts)))
             }
             (Route::Poll, Some(conn)) => {
                 let threshold = self.hub.config.compress_above;
                 let coding = threshold
                     .and_then(|threshold| Some((Coding::accepted(&parts.headers)?, threshold)));
-                Begun::Get(conn, emptied(parts.headers), coding)
+                Begun::Get(conn, query.jsonp, emptied(parts.headers), coding)
             }
             (Route::Post, Some(conn)) => {
-                let kind = Kind::of(&parts.headers);
+                let kind = Kind::of(&parts.headers, query.jsonp);
                 Begun::Post(conn, emptied(parts.headers), kind, body)
             }
-            (Route::Probe, Some(conn)) => self.probe(conn, &mut parts).into(),
+            (Route::Probe, Some(conn)) => {
+                let dialect = query.dialect();
+                self.probe(conn, dialect, &mut parts).into()
+            }
             (Route::Hang, _) => self.hang(&mut parts).into(),
             _ => status(StatusCode::INTERNAL_SERVER_ERROR).into(),
         }
     }
 
-    async fn open(self, opening: Opening, form: Form, mut parts: Parts) -> Answer {
+    async fn open(
+        self,
+        opening: Opening,
+        callback: Option<u64>,
+        form: Form,
+        mut parts: Parts,
+    ) -> Answer {
         let view = match self.may_open(&parts).await {
             Ok(view) => view,
             Err(refusal) => return refuse_with(&refusal, form),
@@ -278,7 +291,7 @@ impl Service {
             return refuse(ErrorCode::BadRequest, form);
         };
         let mut answer = match opening.transport {
-            Transport::Polling => self.open_polling(opening, admission, sid, &parts),
+            Transport::Polling => self.open_polling(opening, callback, admission, sid, &parts),
             Transport::WebSocket => self.open_websocket(opening, admission, sid, &mut parts),
         };
         let hook = self.hub.gate.hooks.initial_headers.as_ref();
@@ -301,6 +314,7 @@ impl Service {
     fn open_polling(
         &self,
         opening: Opening,
+        callback: Option<u64>,
         admission: Admission,
         sid: Sid,
         parts: &Parts,
@@ -308,10 +322,11 @@ impl Service {
         let facts = self.facts(parts);
         let conn = session::open_polling(admission, self.shard, sid, opening, facts);
         session::spawn(Arc::clone(&conn), None);
-        let mut packet = Vec::new();
         let upgrades = self.hub.engine.upgrades(Transport::Polling);
-        write_open(&mut packet, &conn.sid, upgrades, &self.hub.engine);
-        let mut answer = text_answer(HeaderMap::new(), PAYLOAD, packet.into());
+        let mut payload = Payload::new(opening.revision, 0);
+        payload.push_open(&conn.sid, upgrades, &self.hub.engine);
+        let (kind, payload) = polling::dress(payload.into_bytes().into(), callback);
+        let mut answer = text_answer(HeaderMap::new(), kind, payload);
         if let Some(cookie) = &self.hub.gate.cookie {
             let cookie = cookie.value(&conn.sid);
             answer.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -347,7 +362,7 @@ impl Service {
     }
 
     /// A WebSocket for a session that polls.
-    fn probe(&self, conn: Arc<Conn>, parts: &mut Parts) -> Answer {
+    fn probe(&self, conn: Arc<Conn>, dialect: Dialect, parts: &mut Parts) -> Answer {
         let compression = self.hub.compression.as_ref();
         let (answer, upgrade, codec) = match accept(parts, compression, conn.shard_index()) {
             Ok(accepted) => accepted,
@@ -373,6 +388,7 @@ impl Service {
             conn.command(Command::Probe(Box::new(Incoming {
                 io,
                 frames,
+                dialect,
                 unread,
                 codec,
             })));
@@ -494,7 +510,6 @@ fn status(status: StatusCode) -> Answer {
     answer
 }
 
-const PAYLOAD: &str = "text/plain; charset=UTF-8";
 const HTML: &str = "text/html";
 const JSON: &str = "application/json";
 
@@ -522,6 +537,7 @@ fn text_answer(mut fields: HeaderMap, kind: &'static str, body: Bytes) -> Answer
 /// The answer to a poll, compressed if the client takes that and it is long enough to be worth it.
 async fn payload_answer(
     fields: HeaderMap,
+    kind: &'static str,
     payload: Bytes,
     coding: Option<(Coding, usize)>,
 ) -> Answer {
@@ -529,12 +545,12 @@ async fn payload_answer(
         && payload.len() >= threshold
         && let Some(encoded) = coding.encode(&payload).await
     {
-        let mut answer = text_answer(fields, PAYLOAD, encoded);
+        let mut answer = text_answer(fields, kind, encoded);
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_ENCODING, coding.name());
         return answer;
     }
-    text_answer(fields, PAYLOAD, payload)
+    text_answer(fields, kind, payload)
 }
 
 /// An error of the protocol: JSON for a plain request, text and the end of the connection for one

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use eio_transport::{Opening, Session, Sid, Transport, write_open};
+use eio_transport::{Opening, Revision, Session, Sid, Transport, write_open};
 use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
 
 use crate::{
-    conn::{Conn, Writer},
+    conn::{Command, Conn, Writer},
     deflate::Codec,
     desk::Desk,
     driver::Driver,
@@ -53,7 +53,8 @@ pub(crate) fn open_websocket(
     unread: Vec<u8>,
     codec: Option<Box<Codec>>,
 ) -> (Arc<Conn>, Wire) {
-    let wire = Wire::new(io, frames(admission.hub(), codec.as_deref()), unread);
+    let frames = frames(admission.hub(), codec.as_deref());
+    let wire = Wire::new(io, frames, opening.dialect(), unread);
     let conn = open(admission, shard, sid, opening, facts, wire.writer());
     conn.lock().codec = codec;
     (conn, wire)
@@ -79,8 +80,12 @@ fn open(
     let hub = admission.pass_on();
     let engine = Arc::clone(&hub.engine);
     let session = Session::open(opening.revision, opening.transport, engine, Instant::now());
-    let conn = Conn::new(sid, shard, hub, facts, session, writer);
+    let dialect = opening.dialect();
+    let conn = Conn::new(sid, shard, hub, facts, session, dialect, writer);
     conn.hub.add_session(&conn);
+    if opening.revision == Revision::V3 {
+        conn.command(Command::Begin);
+    }
     // The first deadline is armed here.
     conn.drive(|_| ());
     conn

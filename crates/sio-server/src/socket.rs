@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::Sid;
+use eio_transport::{Revision, Sid};
 use serde::{Serialize, de::DeserializeOwned};
 use sio_packet::{Args, ReadError, WriteError};
 use sio_rooms::{Acks, Full, MemberId, Selection};
@@ -22,6 +22,7 @@ use crate::{
     call::Call,
     config::Config,
     conn::{Command, Conn, Form, Mode},
+    entropy,
     error::{CallError, DisconnectReason},
     event::Reply,
     event::{Answer, EventName},
@@ -71,13 +72,33 @@ pub(crate) struct Core {
     auth: Option<Arc<str>>,
 }
 
-/// The public id of a socket: 20 characters, never the id of its session.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct SocketId(pub(crate) Sid);
+/// The public id of a socket.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum SocketId {
+    /// 20 characters, never the id of its session.
+    Own(Sid),
+    /// Of a client of protocol 4 in another namespace than `/`: `/chat#` and the id of its session.
+    Session(Arc<str>),
+}
+
+impl SocketId {
+    /// An id for a new socket of `namespace`. Clients of protocol 4 are not told theirs: they make
+    /// it up from the id of the session, and so do we.
+    pub(crate) fn new(conn: &Conn, namespace: &str) -> Self {
+        match (conn.revision, namespace) {
+            (Revision::V4, _) => Self::Own(entropy::id()),
+            (Revision::V3, "/") => Self::Own(conn.sid),
+            (Revision::V3, name) => Self::Session(format!("{name}#{}", conn.sid.as_str()).into()),
+        }
+    }
+}
 
 impl AsRef<str> for SocketId {
     fn as_ref(&self) -> &str {
-        self.0.as_str()
+        match self {
+            Self::Own(id) => id.as_str(),
+            Self::Session(id) => id,
+        }
     }
 }
 
@@ -533,7 +554,7 @@ impl Core {
             self.place.exit(self.conn.part_index(), *member);
         }
         // Whoever waits for an answer learns at once that none will come.
-        self.place.rounds().gone(self.id);
+        self.place.rounds().gone(&self.id);
         drop(
             self.acks
                 .lock()

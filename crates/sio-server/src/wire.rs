@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use eio_transport::Dialect;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct Wire {
     pub(crate) io: WireIo,
     pub(crate) frames: Connection,
+    pub(crate) dialect: Dialect,
     /// Bytes that have been read but not looked at: what was glued to the upgrade request, or what
     /// the handlers could not keep up with.
     pub(crate) unread: Vec<u8>,
@@ -37,6 +39,7 @@ pub(crate) struct Wire {
 pub(crate) struct Incoming {
     pub(crate) io: IncomingIo,
     pub(crate) frames: Connection,
+    pub(crate) dialect: Dialect,
     pub(crate) unread: Vec<u8>,
     pub(crate) codec: Option<Box<Codec>>,
 }
@@ -54,15 +57,16 @@ impl Incoming {
             IncomingIo::Tcp(stream) => WireIo::Tcp(Arc::new(TcpStream::from_std(stream)?)),
             IncomingIo::Stream(stream) => WireIo::Stream(stream),
         };
-        Ok(Wire::new(io, self.frames, self.unread))
+        Ok(Wire::new(io, self.frames, self.dialect, self.unread))
     }
 }
 
 impl Wire {
-    pub(crate) fn new(io: WireIo, frames: Connection, unread: Vec<u8>) -> Self {
+    pub(crate) fn new(io: WireIo, frames: Connection, dialect: Dialect, unread: Vec<u8>) -> Self {
         Self {
             io,
             frames,
+            dialect,
             unread,
             unsent: Vec::new(),
             last: Instant::now(),
