@@ -2,7 +2,13 @@
 //!
 //! The same operation masks and unmasks. It is written over arrays whose length the compiler knows,
 //! and which it turns into the widest vector instructions it may use; what does not fill an array is
-//! done by one that overlaps the array before it.
+//! done by one that overlaps the array before it. Long payloads go through the same loop compiled for
+//! the vectors that this processor has, which is asked once
+//! (`docs/decisions/0008-masking-in-safe-code.md`).
+
+use std::sync::LazyLock;
+
+use fearless_simd::{Level, dispatch};
 
 /// Masks or unmasks a whole payload.
 #[inline]
@@ -17,8 +23,28 @@ pub fn mask(buf: &mut [u8], key: [u8; 4]) {
         8..16 => ends::<8>(buf, key),
         16..=32 => ends::<16>(buf, key),
         33..=64 => ends::<32>(buf, key),
-        _ => blocks(buf, key),
+        65..WIDE => blocks::<64>(buf, key),
+        _ => wide(buf, key),
     }
+}
+
+/// From so many bytes on, wider vectors save more than it takes to choose them.
+const WIDE: usize = 256;
+
+/// The vectors that this processor has.
+static LEVEL: LazyLock<Level> = LazyLock::new(Level::new);
+
+/// A vector that lies in two cache lines is two accesses; over so many bytes that is worth avoiding.
+const ALIGNED: usize = 2048;
+
+fn wide(mut buf: &mut [u8], mut key: [u8; 4]) {
+    if buf.len() >= ALIGNED {
+        let (head, rest) = buf.split_at_mut(buf.as_ptr().align_offset(64).min(64));
+        mask(head, key);
+        key = turned(key, head.len());
+        buf = rest;
+    }
+    dispatch!(*LEVEL, _ => blocks::<128>(buf, key));
 }
 
 /// The first `N` bytes and the last `N`, which overlap: no loop over what is left. Both are read
@@ -33,10 +59,11 @@ fn ends<const N: usize>(buf: &mut [u8], key: [u8; 4]) {
     buf[last..].copy_from_slice(&block(tail, turned(key, last)));
 }
 
-/// Blocks of 64 bytes, then the last 64, which overlap.
-fn blocks(buf: &mut [u8], key: [u8; 4]) {
-    const N: usize = 64;
-
+/// Blocks of `N` bytes, then the last `N`, which overlap. There are that many.
+///
+/// Inlined into whatever was compiled for wider vectors.
+#[inline(always)]
+fn blocks<const N: usize>(buf: &mut [u8], key: [u8; 4]) {
     let Some(&tail) = buf.last_chunk::<N>() else {
         return;
     };
@@ -49,7 +76,7 @@ fn blocks(buf: &mut [u8], key: [u8; 4]) {
 }
 
 /// `N` is a multiple of four.
-#[inline]
+#[inline(always)]
 fn block<const N: usize>(mut bytes: [u8; N], key: [u8; 4]) -> [u8; N] {
     let key = u32::from_ne_bytes(key);
     for word in bytes.as_chunks_mut::<4>().0 {
@@ -104,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_byte_meets_its_byte_of_the_key(
-            buf in prop::collection::vec(any::<u8>(), 0..300),
+            buf in prop::collection::vec(any::<u8>(), 0..1200),
             from in 0..64_usize,
             key in any::<[u8; 4]>(),
         ) {
