@@ -46,19 +46,38 @@ pub fn write_frame(
 pub fn write_frame_as(out: &mut Vec<u8>, header: Header, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     let guess = header.size();
-    out.extend_from_slice(&[0; Header::MAX_LEN][..guess]);
+    match guess {
+        // Of a length that the compiler knows: bytes stored, where a slice would be a call.
+        2 => out.extend_from_slice(&[0; 2]),
+        4 => out.extend_from_slice(&[0; 4]),
+        _ => out.extend_from_slice(&[0; Header::MAX_LEN][..guess]),
+    }
     write(out);
-    let mut body = start + guess;
-    let len = out.len().checked_sub(body).expect("`write` only appends");
+    let len = out.len().checked_sub(start + guess);
+    let len = len.expect("`write` only appends");
 
-    let header = Header {
-        len: len as u64,
-        ..header
-    };
+    // What nearly all frames are: unmasked, and of the length that was expected or close to it.
+    let front = &mut out[start..];
+    match (guess, len) {
+        (2, 0..126) => front[..2].copy_from_slice(&[header.first_byte(), len as u8]),
+        (4, 126..0x1_0000) => {
+            let [high, low] = (len as u16).to_be_bytes();
+            front[..4].copy_from_slice(&[header.first_byte(), 126, high, low]);
+        }
+        _ => {
+            let len = len as u64;
+            fill_in(out, start, guess, Header { len, ..header });
+        }
+    }
+}
+
+/// Puts `header` where `guess` bytes were left for it, in front of the payload.
+fn fill_in(out: &mut Vec<u8>, start: usize, guess: usize, header: Header) {
     let bytes = header.encode();
     let bytes = bytes.as_ref();
+    let body = start + bytes.len();
     if bytes.len() != guess {
-        body = start + bytes.len();
+        let len = header.len as usize;
         out.resize(out.len().max(body + len), 0);
         out.copy_within(start + guess..start + guess + len, body);
         out.truncate(body + len);

@@ -174,7 +174,7 @@ impl Header {
     #[inline]
     pub fn encode(&self) -> HeaderBytes {
         let mut bytes = [0; Self::MAX_LEN];
-        bytes[0] = u8::from(self.fin) << 7 | (self.rsv & 0b111) << 4 | self.opcode as u8;
+        bytes[0] = self.first_byte();
         let masked = u8::from(self.mask.is_some()) << 7;
         let mut len = match self.len {
             short @ 0..126 => {
@@ -200,6 +200,11 @@ impl Header {
             bytes,
             len: len as u8,
         }
+    }
+
+    #[inline]
+    pub(crate) const fn first_byte(&self) -> u8 {
+        (self.fin as u8) << 7 | (self.rsv & 0b111) << 4 | self.opcode as u8
     }
 
     /// How many bytes [`encode`](Self::encode) gives.
