@@ -7,12 +7,17 @@
 //! ```text
 //!   0                        len                     buf.len()      capacity
 //!   ├────────────────────────┼────────────────────────┼────────────────┤
-//!   │ the message so far:    │ a control frame that   │ at most as much│
-//!   │ unmasked, text checked │ was cut, or bytes that │ again, see     │
+//!   │ the message so far,    │ a control frame that   │ at most as much│
+//!   │ unmasked               │ was cut, or bytes that │ again, see     │
 //!   │                        │ were read straight in  │ `room`         │
 //! ```
+//!
+//! A text message has a buffer of its own kind, [`Text`], unless it is being read straight in; `buf`
+//! holds nothing but the control frame then.
 
-use crate::{ProtocolError, utf8};
+use crate::ProtocolError;
+use crate::mask::Masker;
+use crate::text::{self, Text};
 
 /// The least that is reserved for a message whose length calls for it.
 const FLOOR: usize = 4 * 1024;
@@ -20,15 +25,19 @@ const FLOOR: usize = 4 * 1024;
 /// The least that is reserved where the caller is about to read straight into the buffer.
 const READ_FLOOR: usize = 64 * 1024;
 
+/// So much of a text may be checked once more to read the rest of it straight in.
+const LITTLE: usize = 4 * 1024;
+
+/// How much text is worked on at a time: half of a first-level cache.
+const BLOCK: usize = 16 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Assembler {
     buf: Vec<u8>,
     /// How many bytes of `buf` are the message so far.
     len: usize,
-    /// How many frames it came in so far.
-    pub(crate) fragments: u32,
-    /// How many of its bytes, at the end, are the start of a character: 0 to 3.
-    cut: u8,
+    /// The message so far, if it is text.
+    text: Option<Box<Text>>,
 }
 
 impl Assembler {
@@ -36,21 +45,23 @@ impl Assembler {
         Self {
             buf: Vec::new(),
             len: 0,
-            fragments: 0,
-            cut: 0,
+            text: None,
         }
     }
 
     /// Whether there is neither a message nor a buffer.
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
-        self.buf.capacity() == 0
+        self.buf.capacity() == 0 && self.text.is_none()
     }
 
     /// The length of the message so far.
     #[inline]
-    pub(crate) const fn len(&self) -> usize {
-        self.len
+    pub(crate) fn len(&self) -> usize {
+        match &self.text {
+            Some(text) => text.len(),
+            None => self.len,
+        }
     }
 
     /// Bytes behind the message so far.
@@ -69,22 +80,25 @@ impl Assembler {
     /// frame behind the message.
     #[inline]
     pub(crate) fn release(&mut self, spare: &mut Vec<u8>) {
-        if self.buf.capacity() == 0 {
-            return;
+        if !self.is_empty() {
+            self.release_any(spare);
+        }
+    }
+
+    fn release_any(&mut self, spare: &mut Vec<u8>) {
+        if let Some(text) = self.text.take_if(|text| text.is_finished()) {
+            keep(text.into_bytes(), spare);
         }
         self.buf.truncate(self.len);
         if self.len == 0 {
-            let buf = std::mem::take(&mut self.buf);
-            if buf.capacity() > spare.capacity() {
-                *spare = buf;
-            }
+            keep(std::mem::take(&mut self.buf), spare);
         }
     }
 
     /// Forgets the message.
     pub(crate) fn reset(&mut self, spare: &mut Vec<u8>) {
         self.len = 0;
-        self.cut = 0;
+        self.text = None;
         self.release(spare);
     }
 
@@ -94,41 +108,84 @@ impl Assembler {
         let have = self.buf.len() + piece.len();
         let end = self.buf.len() + left;
         if have > self.buf.capacity() {
-            // A spare buffer is taken by messages that will fill a quarter of it: a few bytes must
-            // not pin a big one.
-            let fits = have..=end.saturating_mul(4).min(max);
-            if self.buf.capacity() == 0 && fits.contains(&spare.capacity()) {
+            if self.buf.capacity() == 0 && fits(spare, have, end, max) {
                 self.buf = std::mem::take(spare);
                 self.buf.clear();
             } else {
-                self.room(have, end, FLOOR, max);
+                let more = room(self.buf.len(), self.buf.capacity(), have, end, FLOOR, max);
+                self.buf.reserve_exact(more);
             }
         }
         self.buf.extend_from_slice(piece);
     }
 
-    /// Makes room for reading straight in.
-    pub(crate) fn space(&mut self, left: usize, max: usize) -> &mut Vec<u8> {
-        let free = self.buf.capacity() - self.buf.len();
-        if free < left.min(READ_FLOOR) {
-            let have = self.buf.len() + 1;
-            let end = self.buf.len() + left;
-            self.room(have, end, READ_FLOOR, max);
+    /// Unmasks bytes and puts them behind the text so far, which must be UTF-8 as far as it has come.
+    pub(crate) fn push_text(
+        &mut self,
+        piece: &mut [u8],
+        masker: &mut Option<Masker>,
+        left: usize,
+        max: usize,
+        spare: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let text = self.text.get_or_insert_default();
+        let have = text.len() + piece.len();
+        let end = text.len() + left;
+        if have > text.capacity() {
+            if text.capacity() == 0 && fits(spare, have, end, max) {
+                **text = Text::within(std::mem::take(spare));
+            } else {
+                let more = room(text.len(), text.capacity(), have, end, FLOOR, max);
+                text.reserve_exact(more);
+            }
         }
-        &mut self.buf
+        // While a block is in the nearest cache it is unmasked, checked and copied.
+        for block in piece.chunks_mut(BLOCK) {
+            if let Some(masker) = masker {
+                masker.apply(block);
+            }
+            text.push(block)?;
+        }
+        Ok(())
     }
 
-    /// Reserves for `have` bytes, of which the frame under way ends at `end`.
+    /// Makes room for reading straight in.
     ///
-    /// A length that is only announced reserves little (`floor`); bytes that have come double it, as
-    /// far as the frame goes. So the capacity stays within twice what was received, and a byte is
-    /// moved about once on average, however the message is cut.
-    fn room(&mut self, have: usize, end: usize, floor: usize, max: usize) {
-        // Small fragments grow the buffer beyond the frame under way, or each would move all others.
-        let end = end.max(self.buf.capacity().saturating_mul(2).min(max));
-        let target = have.max(end.min(floor.max(have.saturating_mul(2))));
-        self.buf
-            .reserve_exact(target.saturating_sub(self.buf.len()));
+    /// Bytes that have not been checked cannot stand in a [`Text`]. So the little that there is of a
+    /// text is put back into `buf` in front of them, and checked with them once more.
+    pub(crate) fn space(&mut self, left: usize, max: usize) -> Option<&mut Vec<u8>> {
+        if let Some(text) = self.text.take_if(|text| text.len() <= LITTLE) {
+            self.buf = text.into_bytes();
+            self.len = self.buf.len();
+        }
+        if self.text.is_some() {
+            return None;
+        }
+        let free = self.buf.capacity() - self.buf.len();
+        if free < left.min(READ_FLOOR) {
+            let (len, capacity) = (self.buf.len(), self.buf.capacity());
+            let more = room(len, capacity, len + 1, len + left, READ_FLOOR, max);
+            self.buf.reserve_exact(more);
+        }
+        Some(&mut self.buf)
+    }
+
+    /// Makes a [`Text`] again of a text that was put into `buf`, and of what was read straight in
+    /// behind it, unmasked by now.
+    pub(crate) fn restore_text(
+        &mut self,
+        left: usize,
+        max: usize,
+        spare: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        if self.buf.is_empty() {
+            return Ok(());
+        }
+        let mut buf = std::mem::take(&mut self.buf);
+        let left = std::mem::take(&mut self.len) + left;
+        self.push_text(&mut buf, &mut None, left, max, spare)?;
+        keep(buf, spare);
+        Ok(())
     }
 
     /// Makes the first `count` bytes behind the message part of it.
@@ -138,19 +195,13 @@ impl Assembler {
         debug_assert!(self.len <= self.buf.len());
     }
 
-    /// The same for text, which must be UTF-8 as far as it has come.
-    pub(crate) fn commit_text(&mut self, count: usize) -> Result<(), ProtocolError> {
-        let unchecked = self.len - usize::from(self.cut);
-        self.commit(count);
-        self.cut = utf8::check(&self.buf[unchecked..self.len])? as u8;
-        Ok(())
-    }
-
-    /// Ends the message, which [`lent`](Self::lent) shows until the buffer is released, and says how
-    /// long it is. Text has to be checked as a whole then.
-    pub(crate) fn finish(&mut self) -> usize {
-        self.cut = 0;
-        std::mem::take(&mut self.len)
+    /// Ends the message, which [`lent`](Self::lent) or [`lent_text`](Self::lent_text) shows until the
+    /// buffer is released, and says how long it is. Text must not end inside a character.
+    pub(crate) fn finish(&mut self) -> Result<usize, ProtocolError> {
+        match &mut self.text {
+            Some(text) => text.finish(),
+            None => Ok(std::mem::take(&mut self.len)),
+        }
     }
 
     /// The message that was finished last, of `len` bytes.
@@ -159,10 +210,53 @@ impl Assembler {
         &self.buf[..len]
     }
 
+    /// The same, if it is text.
+    #[inline]
+    pub(crate) fn lent_text(&self, len: usize) -> Result<&str, ProtocolError> {
+        match &self.text {
+            Some(text) => Ok(text.as_str()),
+            None => text::whole(self.lent(len)),
+        }
+    }
+
     /// The buffer of that message, to keep.
     #[cfg(any(feature = "codec", feature = "tokio"))]
     pub(crate) fn take(&mut self) -> Vec<u8> {
         debug_assert_eq!(self.len, 0);
         std::mem::take(&mut self.buf)
     }
+
+    /// The same, if it is text.
+    #[cfg(any(feature = "codec", feature = "tokio"))]
+    pub(crate) fn take_text(&mut self) -> String {
+        self.text
+            .take()
+            .map_or_else(String::new, |text| text.into_string())
+    }
+}
+
+/// Whether a spare buffer suits a message of which `have` bytes have come, and whose frame under way
+/// ends at `end`. One is taken by messages that will fill a quarter of it: a few bytes must not pin a
+/// big one.
+fn fits(spare: &Vec<u8>, have: usize, end: usize, max: usize) -> bool {
+    (have..=end.saturating_mul(4).min(max)).contains(&spare.capacity())
+}
+
+/// Leaves a buffer for the next message if it is the larger one.
+fn keep(buf: Vec<u8>, spare: &mut Vec<u8>) {
+    if buf.capacity() > spare.capacity() {
+        *spare = buf;
+    }
+}
+
+/// How much more to reserve for `have` bytes, of which the frame under way ends at `end`.
+///
+/// A length that is only announced reserves little (`floor`); bytes that have come double it, as
+/// far as the frame goes. So the capacity stays within twice what was received, and a byte is
+/// moved about once on average, however the message is cut.
+fn room(len: usize, capacity: usize, have: usize, end: usize, floor: usize, max: usize) -> usize {
+    // Small fragments grow the buffer beyond the frame under way, or each would move all others.
+    let end = end.max(capacity.saturating_mul(2).min(max));
+    let target = have.max(end.min(floor.max(have.saturating_mul(2))));
+    target.saturating_sub(len)
 }

@@ -7,7 +7,7 @@ use bytes::buf::Limit;
 
 use crate::control::Control;
 use crate::reader::{Data, Extensions, Found, Reader};
-use crate::{CloseFrame, End, Kind, Limits, Message, OpCode, ProtocolError, State, utf8};
+use crate::{CloseFrame, End, Kind, Limits, Message, OpCode, ProtocolError, State, text};
 
 /// Which side of the connection this is, §5.1: a client masks what it sends, a server does not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -53,7 +53,7 @@ impl Connection {
     pub const fn new(role: Role, limits: Limits) -> Self {
         Self {
             reader: Reader::new(role, limits),
-            control: Control::new(),
+            control: Control::new(&limits),
         }
     }
 
@@ -85,7 +85,7 @@ impl Connection {
         matches!(self.state(), State::Closed | State::Failed) && !self.control.is_due()
     }
 
-    /// How many bytes the data frame under way still lacks: what [`space`](Self::space) would take.
+    /// How many bytes the data frame under way still lacks, and [`space`](Self::space) may take.
     #[inline]
     pub fn want(&self) -> usize {
         match self.reads() {
@@ -128,12 +128,17 @@ impl Connection {
         input: &mut &'i mut [u8],
         spare: &mut Vec<u8>,
     ) -> Result<Option<Message<'a>>, ProtocolError> {
-        if self.reads()
-            && let Some(found) = self.reader.whole(input)
-        {
-            return self.lend(found, input).map(Some);
+        if !self.reads() {
+            return self.receive_any(input, spare);
         }
-        self.receive_any(input, spare)
+        match self.reader.whole(input) {
+            Some((Kind::Binary, payload)) => Ok(Some(Message::Binary(payload))),
+            Some((Kind::Text, payload)) => match text::whole(payload) {
+                Ok(text) => Ok(Some(Message::Text(text))),
+                Err(fault) => Err(self.fail(fault, input)),
+            },
+            None => self.receive_any(input, spare),
+        }
     }
 
     /// The stream has ended, and this is how. Call `poll_transmit` once more if the peer may only
@@ -149,11 +154,12 @@ impl Connection {
     /// once per read, or every few seconds at the heartbeat.
     #[inline]
     pub fn handle_elapsed(&mut self, elapsed: Duration) {
-        self.reader.handle_elapsed(elapsed);
+        self.control.handle_elapsed(elapsed, &self.reader.limits);
     }
 
     /// Room for the payload of the data frame under way, so that a large one is read straight into
-    /// the buffer from which it will be lent. `None` if nothing is [wanted](Self::want).
+    /// the buffer from which it will be lent. `None` if nothing is [wanted](Self::want), and for text
+    /// of which there are more than 4 KiB: read that into your own buffer, where it is checked.
     ///
     /// What is appended there is looked at by the next `receive`, which may be called with an empty
     /// input. Append only: the bytes in front are the message so far.
@@ -163,7 +169,8 @@ impl Connection {
             return None;
         }
         let max = self.reader.limits.max_message;
-        Some(self.reader.assembler.space(want, max).limit(want))
+        let space = self.reader.assembler.space(want, max)?;
+        Some(space.limit(want))
     }
 
     // C: what the application wants
@@ -214,6 +221,12 @@ impl Connection {
         self.reader.assembler.take()
     }
 
+    /// The same, if it was text.
+    #[cfg(any(feature = "codec", feature = "tokio"))]
+    pub(crate) fn take_assembled_text(&mut self) -> String {
+        self.reader.assembler.take_text()
+    }
+
     #[inline]
     const fn reads(&self) -> bool {
         matches!(self.state(), State::Open | State::CloseSent)
@@ -230,7 +243,7 @@ impl Connection {
             self.reader.stop(spare);
             return Ok(None);
         }
-        match self.reader.advance(input, spare) {
+        match self.reader.advance(input, spare, &mut self.control) {
             Ok(Some(found)) => self.lend(found, input).map(Some),
             Ok(None) => Ok(None),
             Err(fault) => Err(self.fail(fault, input)),
@@ -238,7 +251,6 @@ impl Connection {
     }
 
     /// Makes a message of what was found.
-    #[inline]
     fn lend<'a, 'i: 'a>(
         &'a mut self,
         found: Found<'i>,
@@ -247,7 +259,7 @@ impl Connection {
         let (opcode, payload) = match found {
             Found::Data(Data::Plain(Kind::Binary), payload) => return Ok(Message::Binary(payload)),
             Found::Data(Data::Plain(Kind::Text), payload) => {
-                return match utf8::text(payload) {
+                return match text::whole(payload) {
                     Ok(text) => Ok(Message::Text(text)),
                     Err(fault) => Err(self.fail(fault, input)),
                 };
@@ -256,19 +268,22 @@ impl Connection {
                 return Ok(Message::Compressed { kind, payload });
             }
             Found::Assembled(data, len) => {
-                let payload = self.reader.assembler.lent(len);
-                return match data {
-                    Data::Plain(Kind::Binary) => Ok(Message::Binary(payload)),
-                    Data::Plain(Kind::Text) => match utf8::text(payload) {
-                        Ok(text) => Ok(Message::Text(text)),
+                let assembler = &self.reader.assembler;
+                return Ok(match data {
+                    Data::Plain(Kind::Binary) => Message::Binary(assembler.lent(len)),
+                    Data::Plain(Kind::Text) => match assembler.lent_text(len) {
+                        Ok(text) => Message::Text(text),
                         Err(fault) => {
                             self.control.handle_fault(&fault);
                             *input = &mut [];
-                            Err(fault)
+                            return Err(fault);
                         }
                     },
-                    Data::Compressed(kind) => Ok(Message::Compressed { kind, payload }),
-                };
+                    Data::Compressed(kind) => Message::Compressed {
+                        kind,
+                        payload: assembler.lent(len),
+                    },
+                });
             }
             Found::Control(opcode, payload) => (opcode, payload),
             Found::ControlBehind(opcode) => (opcode, self.reader.assembler.behind()),

@@ -14,7 +14,9 @@
 //! A close frame is queued on the way out of `Open` and at no other time, so there is never a second
 //! one, and nothing is queued behind it.
 
-use crate::{CloseFrame, Header, OpCode, ProtocolError, mask};
+use std::time::Duration;
+
+use crate::{CloseFrame, Header, Limits, OpCode, ProtocolError, mask};
 
 /// Where the closing handshake stands, §7.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -51,6 +53,8 @@ const MAX_PONGS: u8 = 16;
 #[derive(Debug)]
 pub(crate) struct Control {
     state: State,
+    /// Control frames that may still come, in parts of [`ONE`].
+    allowance: u32,
     /// Nothing on an idle connection.
     due: Option<Box<Due>>,
 }
@@ -85,9 +89,10 @@ const fn next(state: State, input: Input) -> State {
 }
 
 impl Control {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(limits: &Limits) -> Self {
         Self {
             state: State::Open,
+            allowance: limits.control_burst as u32 * ONE,
             due: None,
         }
     }
@@ -100,6 +105,22 @@ impl Control {
     #[inline]
     pub(crate) const fn is_due(&self) -> bool {
         self.due.is_some()
+    }
+
+    /// A control frame has begun; an error if too many have come in too short a time.
+    pub(crate) fn admit(&mut self) -> Result<(), ProtocolError> {
+        let rest = self.allowance.checked_sub(ONE);
+        self.allowance = rest.ok_or(ProtocolError::ControlRate)?;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn handle_elapsed(&mut self, elapsed: Duration, limits: &Limits) {
+        let burst = u32::from(limits.control_burst) * ONE;
+        let micros = elapsed.as_micros().min(HOUR) as u64;
+        let parts = micros * u64::from(limits.control_per_second) * u64::from(ONE) / 1_000_000;
+        let more = u32::try_from(parts).unwrap_or(u32::MAX);
+        self.allowance = self.allowance.saturating_add(more).min(burst);
     }
 
     /// A ping came: §5.5.2 wants it answered. Behind our close frame it is not: the peer would
@@ -204,9 +225,50 @@ impl Due {
     }
 }
 
+/// One control frame, in the unit of `allowance`: a burst of 65,535 is just within 32 bits, and
+/// microseconds at fifty a second are still three parts each.
+const ONE: u32 = 1 << 16;
+
+/// In microseconds: more than any burst lasts that would be worth waiting for.
+const HOUR: u128 = 3_600_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIMITS: Limits = Limits {
+        max_message: 0,
+        max_fragments: 0,
+        control_burst: 2,
+        control_per_second: 50,
+    };
+
+    /// How many control frames are admitted, one behind the other.
+    fn admitted(control: &mut Control) -> usize {
+        (0..).take_while(|_| control.admit().is_ok()).count()
+    }
+
+    #[test]
+    fn control_frames_come_at_their_rate_and_in_their_burst() {
+        let mut control = Control::new(&LIMITS);
+        assert_eq!(admitted(&mut control), 2);
+        control.handle_elapsed(Duration::from_millis(19), &LIMITS);
+        assert_eq!(admitted(&mut control), 0);
+        control.handle_elapsed(Duration::from_millis(2), &LIMITS);
+        assert_eq!(admitted(&mut control), 1);
+        control.handle_elapsed(Duration::MAX, &LIMITS);
+        assert_eq!(admitted(&mut control), 2);
+    }
+
+    #[test]
+    fn time_that_goes_by_in_small_steps_is_not_lost() {
+        let mut control = Control::new(&LIMITS);
+        assert_eq!(admitted(&mut control), 2);
+        for _ in 0..1010 {
+            control.handle_elapsed(Duration::from_micros(20), &LIMITS);
+        }
+        assert_eq!(admitted(&mut control), 1);
+    }
 
     #[test]
     fn the_table_at_the_top_of_this_file_is_the_machine() {
@@ -243,7 +305,7 @@ mod tests {
 
     #[test]
     fn pongs_go_out_in_the_order_of_the_pings() {
-        let mut control = Control::new();
+        let mut control = Control::new(&LIMITS);
         control.handle_ping(b"a");
         control.handle_ping(b"bc");
         assert_eq!(transmitted(&mut control), b"\x8a\x01a\x8a\x02bc");
@@ -252,7 +314,7 @@ mod tests {
 
     #[test]
     fn of_too_many_pongs_the_newest_is_kept() {
-        let mut control = Control::new();
+        let mut control = Control::new(&LIMITS);
         for ping in 0..100_u8 {
             control.handle_ping(&[ping]);
         }
@@ -264,7 +326,7 @@ mod tests {
     #[test]
     fn only_one_close_frame_is_ever_sent() {
         let close = CloseFrame::new(crate::CloseCode::NORMAL, "bye");
-        let mut control = Control::new();
+        let mut control = Control::new(&LIMITS);
         control.close(close);
         control.close(close);
         control.handle_fault(&ProtocolError::Utf8);
@@ -275,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_pong_that_waits_leaves_before_the_close_frame_and_none_comes_behind_it() {
-        let mut control = Control::new();
+        let mut control = Control::new(&LIMITS);
         control.handle_ping(b"a");
         control.close(None);
         control.handle_ping(b"b");
@@ -284,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_client_masks_each_control_frame_with_a_key_of_its_own() {
-        let mut control = Control::new();
+        let mut control = Control::new(&LIMITS);
         control.handle_ping(b"ab");
         control.close(None);
         let mut keys = [[1, 2, 3, 4], [5, 6, 7, 8]].into_iter();

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::{
@@ -72,39 +72,68 @@ pub(crate) fn receive(
     connection: &mut Connection,
     src: &mut BytesMut,
 ) -> Result<Option<Item>, ProtocolError> {
-    let (start, before) = (src.as_ptr().addr(), src.len());
+    let (range, before) = (src.as_ptr_range(), src.len());
     let mut input = &mut src[..];
-    let received = connection
-        .receive(&mut input)
-        .map(|message| message.map(Found::from));
+    let received = connection.receive(&mut input).map(|message| {
+        message.map(|message| match message {
+            // To be owned without being copied it would have to be checked again.
+            Message::Text(text) if range.contains(&text.as_ptr()) => {
+                Found::Item(Item::Text(text.into()))
+            }
+            Message::Text("") => Found::Item(Item::Text(ByteString::new())),
+            Message::Text(_) => Found::AssembledText,
+            Message::Binary(payload) => Found::Binary(place(payload)),
+            Message::Compressed { kind, payload } => Found::Compressed(kind, place(payload)),
+            Message::Ping(payload) => Found::Item(Item::Ping(Bytes::copy_from_slice(payload))),
+            Message::Pong(payload) => Found::Item(Item::Pong(Bytes::copy_from_slice(payload))),
+            Message::Close(frame) => Found::Item(Item::Close(
+                frame.map(|frame| (frame.code(), frame.reason().into())),
+            )),
+        })
+    });
     let left = input.len();
-    let mut frame = src.split_to(before - left);
-    let Some(found) = received? else {
-        return Ok(None);
+    let start = range.start.addr();
+    let mut owned = |connection: &mut Connection, (addr, len): (usize, usize)| {
+        match addr.checked_sub(start) {
+            _ if len == 0 => Bytes::new(),
+            Some(at) if at < before => match len {
+                0..COPY_BELOW => Bytes::copy_from_slice(&src[at..at + len]),
+                _ => src.split_to(at + len).freeze().slice(at..),
+            },
+            // It was put together in the connection, which will not need the buffer again.
+            _ => Bytes::from(connection.take_assembled()).slice(..len),
+        }
     };
-
-    let mut bytes = |addr: usize, len: usize| match addr.checked_sub(start) {
-        _ if len == 0 => Bytes::new(),
-        Some(at) if at < before => match len {
-            0..COPY_BELOW => Bytes::copy_from_slice(&frame[at..at + len]),
-            _ => frame.split_off(at).freeze().slice(..len),
-        },
-        // It was put together in the connection, which will not need the buffer again.
-        _ => Bytes::from(connection.take_assembled()).slice(..len),
-    };
-    Ok(Some(match found {
-        Found::Text { addr, len } => Item::Text(
-            bytes(addr, len)
-                .try_into()
-                .expect("a text message has been checked"),
-        ),
-        Found::Binary { addr, len } => Item::Binary(bytes(addr, len)),
-        Found::Compressed { kind, addr, len } => Item::Compressed {
+    let item = match received {
+        Ok(Some(Found::Item(item))) => Ok(Some(item)),
+        Ok(Some(Found::AssembledText)) => {
+            Ok(Some(Item::Text(connection.take_assembled_text().into())))
+        }
+        Ok(Some(Found::Binary(place))) => Ok(Some(Item::Binary(owned(connection, place)))),
+        Ok(Some(Found::Compressed(kind, place))) => Ok(Some(Item::Compressed {
             kind,
-            payload: bytes(addr, len),
-        },
-        Found::Control(item) => item,
-    }))
+            payload: owned(connection, place),
+        })),
+        Ok(None) => Ok(None),
+        Err(fault) => Err(fault),
+    };
+    src.advance(src.len() - left);
+    item
+}
+
+/// A message without its loan.
+enum Found {
+    /// The text that was put together in the connection.
+    AssembledText,
+    Binary((usize, usize)),
+    Compressed(Kind, (usize, usize)),
+    /// What is owned already.
+    Item(Item),
+}
+
+/// Where a payload lies, and how long it is.
+fn place(payload: &[u8]) -> (usize, usize) {
+    (payload.as_ptr().addr(), payload.len())
 }
 
 /// What an item is on its way out.
@@ -155,38 +184,4 @@ pub(crate) fn send(connection: &mut Connection, item: Item) -> Result<Outgoing, 
         return Err(Error::ControlTooLong { len });
     }
     Ok(Outgoing::Frame(header, payload))
-}
-
-/// A [`Message`] without its loan: where it lies.
-enum Found {
-    Text { addr: usize, len: usize },
-    Binary { addr: usize, len: usize },
-    Compressed { kind: Kind, addr: usize, len: usize },
-    Control(Item),
-}
-
-impl From<Message<'_>> for Found {
-    fn from(message: Message<'_>) -> Self {
-        let addr = |payload: &[u8]| payload.as_ptr().addr();
-        match message {
-            Message::Text(text) => Self::Text {
-                addr: addr(text.as_bytes()),
-                len: text.len(),
-            },
-            Message::Binary(payload) => Self::Binary {
-                addr: addr(payload),
-                len: payload.len(),
-            },
-            Message::Compressed { kind, payload } => Self::Compressed {
-                kind,
-                addr: addr(payload),
-                len: payload.len(),
-            },
-            Message::Ping(payload) => Self::Control(Item::Ping(Bytes::copy_from_slice(payload))),
-            Message::Pong(payload) => Self::Control(Item::Pong(Bytes::copy_from_slice(payload))),
-            Message::Close(frame) => Self::Control(Item::Close(
-                frame.map(|frame| (frame.code(), frame.reason().into())),
-            )),
-        }
-    }
 }

@@ -139,9 +139,9 @@ mod limits;
 mod mask;
 mod message;
 mod reader;
+mod text;
 #[cfg(feature = "tokio")]
 pub mod tokio;
-mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
 pub use connection::{Connection, Role};

@@ -4,9 +4,8 @@
 //! [`admit`](Reader::admit), before a byte of its payload is stored. What is found is checked as text and
 //! made a message by [`Connection`](crate::Connection).
 
-use std::time::Duration;
-
 use crate::assembler::Assembler;
+use crate::control::Control;
 use crate::mask::Masker;
 use crate::{Header, Kind, Limits, OpCode, ProtocolError, Role, mask};
 
@@ -15,10 +14,10 @@ pub(crate) struct Reader {
     pub(crate) assembler: Assembler,
     reading: Reading,
     pub(crate) limits: Limits,
-    /// Control frames that may still come, in parts of [`ONE`].
-    allowance: u32,
     /// The message under way.
     under_way: Option<Data>,
+    /// How many frames it came in so far.
+    fragments: u32,
     pub(crate) role: Role,
     pub(crate) extensions: Extensions,
 }
@@ -79,9 +78,9 @@ impl Reader {
         Self {
             assembler: Assembler::new(),
             reading: Reading::START,
-            allowance: limits.control_burst as u32 * ONE,
             limits,
             under_way: None,
+            fragments: 0,
             role,
             extensions: Extensions::None,
         }
@@ -98,15 +97,6 @@ impl Reader {
         }
     }
 
-    #[inline]
-    pub(crate) fn handle_elapsed(&mut self, elapsed: Duration) {
-        let burst = u32::from(self.limits.control_burst) * ONE;
-        let micros = elapsed.as_micros().min(HOUR) as u64;
-        let parts = micros * u64::from(self.limits.control_per_second) * u64::from(ONE) / 1_000_000;
-        let more = u32::try_from(parts).unwrap_or(u32::MAX);
-        self.allowance = self.allowance.saturating_add(more).min(burst);
-    }
-
     /// Forgets everything: nothing more will be read.
     pub(crate) fn stop(&mut self, spare: &mut Vec<u8>) {
         self.reading = Reading::START;
@@ -117,36 +107,49 @@ impl Reader {
     /// The next message, if it is what nearly all are: one frame, not compressed, that lies whole in
     /// the input. Everything else, and every fault, is left to [`advance`](Self::advance).
     #[inline]
-    pub(crate) fn whole<'i>(&self, input: &mut &'i mut [u8]) -> Option<Found<'i>> {
+    pub(crate) fn whole<'i>(&self, input: &mut &'i mut [u8]) -> Option<(Kind, &'i [u8])> {
         let between = matches!(self.reading, Reading::Header { len: 0, .. })
             && self.under_way.is_none()
             && self.assembler.is_empty();
         if !between {
             return None;
         }
-        let (header, size) = Header::parse(input).ok()??;
-        let kind = match header.opcode {
-            OpCode::Text => Kind::Text,
-            OpCode::Binary => Kind::Binary,
+        let &[first, second, ref rest @ ..] = &**input else {
+            return None;
+        };
+        // A text or binary message, FIN set and no reserved bit.
+        let kind = match first {
+            0x81 => Kind::Text,
+            0x82 => Kind::Binary,
             _ => return None,
         };
-        let len = usize::try_from(header.len).ok()?;
-        let end = size.checked_add(len)?;
-        if !header.fin
-            || header.rsv != 0
-            || header.mask.is_some() != (self.role == Role::Server)
-            || len > self.limits.max_message
-            || end > input.len()
-        {
+        let masked = second & 0x80 != 0;
+        if masked != (self.role == Role::Server) {
             return None;
         }
-        let (frame, rest) = std::mem::take(input).split_at_mut(end);
+        let (len, mut size) = match second & 0x7f {
+            127 => return None,
+            126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
+            short => (usize::from(short), 2),
+        };
+        let minimal = size == 2 || len > 125;
+        let key = match masked {
+            true => {
+                size += 4;
+                Some(*input.get(size - 4..)?.first_chunk()?)
+            }
+            false => None,
+        };
+        if !minimal || len > self.limits.max_message || input.len() < size + len {
+            return None;
+        }
+        let (frame, rest) = std::mem::take(input).split_at_mut(size + len);
         *input = rest;
         let payload = &mut frame[size..];
-        if let Some(key) = header.mask {
+        if let Some(key) = key {
             mask(payload, key);
         }
-        Some(Found::Data(Data::Plain(kind), payload))
+        Some((kind, payload))
     }
 
     /// Goes to the end of the next message or control frame, or of the input.
@@ -154,6 +157,7 @@ impl Reader {
         &mut self,
         input: &mut &'i mut [u8],
         spare: &mut Vec<u8>,
+        control: &mut Control,
     ) -> Result<Option<Found<'i>>, ProtocolError> {
         if let Reading::Header { .. } = self.reading {
             self.assembler.release(spare);
@@ -163,7 +167,7 @@ impl Reader {
                 let Some(header) = self.read_header(input)? else {
                     return Ok(None);
                 };
-                let data = self.admit(&header)?;
+                let data = self.admit(&header, control)?;
                 // Within the limit of a message or of a control frame, so it fits.
                 let left = header.len as usize;
                 let whole = match data {
@@ -236,7 +240,11 @@ impl Reader {
     /// Checks a header against the roles, the extensions, the message under way and the limits, and
     /// says what message the frame belongs to; `None` for a control frame.
     #[inline]
-    fn admit(&mut self, header: &Header) -> Result<Option<Data>, ProtocolError> {
+    fn admit(
+        &mut self,
+        header: &Header,
+        control: &mut Control,
+    ) -> Result<Option<Data>, ProtocolError> {
         let kind = match header.opcode {
             OpCode::Text => Some(Kind::Text),
             OpCode::Binary => Some(Kind::Binary),
@@ -258,10 +266,7 @@ impl Reader {
             _ => {}
         }
         if header.opcode.is_control() {
-            let Some(rest) = self.allowance.checked_sub(ONE) else {
-                return Err(ProtocolError::ControlRate);
-            };
-            self.allowance = rest;
+            control.admit()?;
             return Ok(None);
         }
 
@@ -270,7 +275,7 @@ impl Reader {
             (None, None) => return Err(ProtocolError::ContinuationUnexpected),
             (Some(_), Some(_)) => return Err(ProtocolError::MessageUnfinished),
             (None, Some(kind)) => {
-                self.assembler.fragments = 1;
+                self.fragments = 1;
                 match header.rsv {
                     0 => Data::Plain(kind),
                     _ => Data::Compressed(kind),
@@ -278,10 +283,10 @@ impl Reader {
             }
             (Some(data), None) => {
                 let limit = self.limits.max_fragments;
-                if self.assembler.fragments >= limit {
+                if self.fragments >= limit {
                     return Err(ProtocolError::Fragments { limit });
                 }
-                self.assembler.fragments += 1;
+                self.fragments += 1;
                 data
             }
         };
@@ -322,15 +327,26 @@ impl Reader {
         {
             masker.apply(assembler.behind_mut());
         }
+        let text = self.under_way == Some(Data::Plain(Kind::Text)) && !opcode.is_control();
+        // A text that is whole with what was read straight in is checked as a whole when it is lent.
+        let gather_text = text && !(fin && straight == *left);
+        let max = self.limits.max_message;
+        if gather_text {
+            assembler.restore_text(*left, max, spare)?;
+        }
         *left -= straight;
 
         let count = (*left).min(input.len());
         let (piece, rest) = std::mem::take(input).split_at_mut(count);
         *input = rest;
-        if let Some(masker) = masker {
-            masker.apply(piece);
+        if gather_text {
+            assembler.push_text(piece, masker, *left, max, spare)?;
+        } else {
+            if let Some(masker) = masker {
+                masker.apply(piece);
+            }
+            assembler.push(piece, *left, max, spare);
         }
-        assembler.push(piece, *left, self.limits.max_message, spare);
         *left -= piece.len();
 
         let ended = *left == 0;
@@ -340,66 +356,14 @@ impl Reader {
         if opcode.is_control() {
             return Ok(ended.then_some(Found::ControlBehind(opcode)));
         }
-        let count = straight + piece.len();
-        if ended && fin {
-            // The text is checked as a whole when it is lent.
-            assembler.commit(count);
-            let len = assembler.finish();
-            let data = self.under_way.take();
-            return Ok(data.map(|data| Found::Assembled(data, len)));
+        if !gather_text {
+            assembler.commit(straight + piece.len());
         }
-        match self.under_way {
-            Some(Data::Plain(Kind::Text)) => assembler.commit_text(count)?,
-            _ => assembler.commit(count),
+        if !(ended && fin) {
+            return Ok(None);
         }
-        Ok(None)
-    }
-}
-
-/// One control frame, in the unit of `allowance`: a burst of 65,535 is just within 32 bits, and
-/// microseconds at fifty a second are still three parts each.
-const ONE: u32 = 1 << 16;
-
-/// In microseconds: more than any burst lasts that would be worth waiting for.
-const HOUR: u128 = 3_600_000_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        max_message: 0,
-        max_fragments: 0,
-        control_burst: 2,
-        control_per_second: 50,
-    };
-
-    /// How many pings are admitted, one behind the other.
-    fn pings(reader: &mut Reader) -> usize {
-        let mut ping = Header::new(OpCode::Ping, 0);
-        ping.mask = Some([0; 4]);
-        (0..).take_while(|_| reader.admit(&ping).is_ok()).count()
-    }
-
-    #[test]
-    fn control_frames_come_at_their_rate_and_in_their_burst() {
-        let mut reader = Reader::new(Role::Server, LIMITS);
-        assert_eq!(pings(&mut reader), 2);
-        reader.handle_elapsed(Duration::from_millis(19));
-        assert_eq!(pings(&mut reader), 0);
-        reader.handle_elapsed(Duration::from_millis(2));
-        assert_eq!(pings(&mut reader), 1);
-        reader.handle_elapsed(Duration::MAX);
-        assert_eq!(pings(&mut reader), 2);
-    }
-
-    #[test]
-    fn time_that_goes_by_in_small_steps_is_not_lost() {
-        let mut reader = Reader::new(Role::Server, LIMITS);
-        assert_eq!(pings(&mut reader), 2);
-        for _ in 0..1010 {
-            reader.handle_elapsed(Duration::from_micros(20));
-        }
-        assert_eq!(pings(&mut reader), 1);
+        let len = assembler.finish()?;
+        let data = self.under_way.take();
+        Ok(data.map(|data| Found::Assembled(data, len)))
     }
 }
