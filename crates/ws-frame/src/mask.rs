@@ -4,7 +4,7 @@
 //! and which it turns into the widest vector instructions it may use; what does not fill an array is
 //! done by one that overlaps the array before it. Long payloads go through the same loop compiled for
 //! the vectors that this processor has, which is asked once
-//! (`docs/decisions/0008-masking-in-safe-code.md`).
+//! (`docs/decisions/0009-masking-in-safe-code.md`).
 
 use std::sync::LazyLock;
 
