@@ -1,6 +1,5 @@
 //! The open packet, with which a server begins a session.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use crate::config::{Config, Transport};
@@ -23,18 +22,19 @@ pub fn write_open(out: &mut Vec<u8>, sid: &Sid, upgrades: &[Transport], config: 
         out.extend_from_slice(upgrade.as_str().as_bytes());
         out.push(b'"');
     }
-    write!(
-        out,
-        "],\"pingInterval\":{},\"pingTimeout\":{},\"maxPayload\":{}}}",
-        millis(config.ping_interval),
-        millis(config.ping_timeout),
-        config.max_payload,
-    )
-    .expect("because writing to a Vec does not fail");
+    let mut number = itoa::Buffer::new();
+    out.extend_from_slice(b"],\"pingInterval\":");
+    out.extend_from_slice(number.format(millis(config.ping_interval)).as_bytes());
+    out.extend_from_slice(b",\"pingTimeout\":");
+    out.extend_from_slice(number.format(millis(config.ping_timeout)).as_bytes());
+    out.extend_from_slice(b",\"maxPayload\":");
+    out.extend_from_slice(number.format(config.max_payload).as_bytes());
+    out.push(b'}');
 }
 
-fn millis(duration: Duration) -> u128 {
-    duration.as_millis()
+/// Whole milliseconds in 64 bits, which are printed in a fraction of the time of 128.
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

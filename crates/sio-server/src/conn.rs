@@ -17,7 +17,7 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::Waker,
@@ -29,6 +29,7 @@ use eio_transport::{
     Action, Dialect, Parcel, PollId, Reason, Revision, Road, Session, Sid, Source,
     payload::{Body, Payload},
 };
+use parking_lot::{Mutex, MutexGuard};
 use sio_packet::{Attachments, WriteError};
 use tokio::{net::TcpStream, sync::oneshot};
 use ws_deflate::InflateError;
@@ -37,6 +38,7 @@ use crate::{
     deflate::{self, Codec},
     facts::Facts,
     hub::Hub,
+    kernel,
     outbox::{MAX_SLICES, Outbox},
     parsers::{Speech, translate},
     shard::{Dirty, Shard},
@@ -241,8 +243,7 @@ impl Conn {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Link> {
-        // No user code runs under the lock, so a poisoned one still holds what it should.
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+        self.link.lock()
     }
 
     // ---- what others do -----------------------------------------------------------------------
@@ -423,7 +424,7 @@ impl Conn {
         let Writer::Direct(stream) = &link.writer else {
             return;
         };
-        if stream.try_write(bytes).ok() != Some(bytes.len()) {
+        if kernel::send(stream, bytes).ok() != Some(bytes.len()) {
             link.writer = Writer::None;
             link.session.abort(Reason::TransportError, Instant::now());
         }
@@ -734,8 +735,8 @@ impl Link {
         };
         // A turn's reply, or one parcel of a broadcast: nearly always all there is.
         let written = match (head.is_empty(), self.outbox.len()) {
-            (true, 1) => stream.try_write(self.outbox.front_bytes()),
-            (false, 0) => stream.try_write(head),
+            (true, 1) => kernel::send(stream, self.outbox.front_bytes()),
+            (false, 0) => kernel::send(stream, head),
             _ => return self.write_all(head, 0),
         };
         match written {
@@ -757,7 +758,7 @@ impl Link {
             let rest = &head[done..];
             let written = match (rest.is_empty(), self.outbox.len()) {
                 (true, 0) => return,
-                (false, 0) => stream.try_write(rest),
+                (false, 0) => kernel::send(stream, rest),
                 (_, ..SOME_SLICES) => write_vectored::<SOME_SLICES>(stream, rest, &self.outbox),
                 _ => write_vectored::<MAX_SLICES>(stream, rest, &self.outbox),
             };
@@ -820,5 +821,5 @@ fn write_vectored<const N: usize>(
 ) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); N];
     let count = outbox.gather(head, &mut slices);
-    stream.try_write_vectored(&slices[..count])
+    kernel::send_all(stream, &slices[..count])
 }

@@ -1,7 +1,11 @@
 //! What the handshake request said, in one allocation.
+//!
+//! It is kept as it came. Most of it is never looked at, so it is taken apart when somebody asks, and
+//! not before.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    str,
     time::SystemTime,
 };
 
@@ -13,41 +17,46 @@ pub(crate) struct Facts {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) time: SystemTime,
     pub(crate) secure: bool,
-    /// `target\n`, then `name: value\n` for each header. Neither can hold a line feed.
-    text: Box<str>,
+    /// The target, up to a space or the end of its line; then a line for each header, its name up to
+    /// the first colon.
+    head: Box<[u8]>,
 }
 
 impl Facts {
-    /// Keeps a request. Header values that are not UTF-8 are left out.
+    /// Keeps a request that was taken apart.
     pub(crate) fn new<'a>(
         peer: Option<SocketAddr>,
         secure: bool,
         target: &str,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Self {
-        let mut text = String::with_capacity(512);
-        text.push_str(target);
-        text.push('\n');
+        let mut head = Vec::with_capacity(512);
+        head.extend_from_slice(target.as_bytes());
+        head.push(b'\n');
         for (name, value) in headers {
-            let Ok(value) = std::str::from_utf8(value) else {
-                continue;
-            };
-            text.push_str(name);
-            text.push_str(": ");
-            text.push_str(value);
-            text.push('\n');
+            head.extend_from_slice(name.as_bytes());
+            head.push(b':');
+            head.extend_from_slice(value);
+            head.push(b'\n');
         }
+        Self::from_head(peer, secure, &head)
+    }
+
+    /// Keeps the head of a request from its target on, which has been found to be well-formed.
+    pub(crate) fn from_head(peer: Option<SocketAddr>, secure: bool, head: &[u8]) -> Self {
         Self {
             peer,
             time: SystemTime::now(),
             secure,
-            text: text.into_boxed_str(),
+            head: head.into(),
         }
     }
 
     /// Path and query as the client sent them.
     pub(crate) fn target(&self) -> &str {
-        self.text.split_once('\n').map_or("", |(target, _)| target)
+        let mut words = self.head.split(u8::is_ascii_whitespace);
+        let target = words.next().map(str::from_utf8);
+        target.and_then(Result::ok).unwrap_or("")
     }
 
     pub(crate) fn query(&self) -> &str {
@@ -67,11 +76,14 @@ impl Facts {
             .map(|(_, value)| value)
     }
 
+    /// The headers in their order. Those whose values are not UTF-8 are left out.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.text
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(": "))
+        let lines = self.head.split(|byte| *byte == b'\n').skip(1);
+        lines.filter_map(|line| {
+            let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
+            // RFC 9110 §5.5: white space around a value is no part of it.
+            Some((name, value.trim_matches([' ', '\t', '\r'])))
+        })
     }
 }
 
@@ -89,6 +101,18 @@ mod tests {
         let facts = Facts::new(None, false, "/socket.io/?EIO=4&x=1", headers.into_iter());
         assert_eq!(facts.target(), "/socket.io/?EIO=4&x=1");
         assert_eq!(facts.query(), "EIO=4&x=1");
+        assert_eq!(
+            facts.headers().collect::<Vec<_>>(),
+            [("Host", "a"), ("Cookie", "k=v: w")]
+        );
+    }
+
+    #[test]
+    fn a_head_that_was_kept_as_it_came_says_the_same() {
+        let head =
+            b"/socket.io/?EIO=4 HTTP/1.1\r\nHost:a\r\nX-Odd: \xff\r\nCookie: \t k=v: w \r\n\r\n";
+        let facts = Facts::from_head(None, false, head);
+        assert_eq!(facts.target(), "/socket.io/?EIO=4");
         assert_eq!(
             facts.headers().collect::<Vec<_>>(),
             [("Host", "a"), ("Cookie", "k=v: w")]

@@ -140,8 +140,9 @@ impl Head {
             return self.hand_over(stream, bytes);
         };
         let sid = entropy::id();
-        let headers = fields.0.iter().map(|field| (field.name, field.value));
-        let facts = Facts::new(Some(self.peer), false, request.path.unwrap_or("/"), headers);
+        // The target begins with the first slash: there is none in `GET`.
+        let target = memchr::memchr(b'/', bytes).unwrap_or(0);
+        let facts = Facts::from_head(Some(self.peer), false, &bytes[target..len]);
         let unread = bytes[len..].to_vec();
         let io = WireIo::Tcp(Arc::new(stream));
         let compression = self.hub.compression.as_ref();

@@ -152,6 +152,7 @@ mod hooks;
 mod hub;
 mod incoming;
 mod io;
+mod kernel;
 mod lane;
 mod listen;
 mod listeners;

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use eio_transport::Parcel;
+use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
 use sio_packet::{Attachments, WriteError};
 use sio_rooms::{MemberId, Rooms, Selection};
@@ -135,9 +136,7 @@ impl Place {
 
     /// One part. Locks one at a time, never under a connection's lock.
     pub(crate) fn part(&self, index: usize) -> MutexGuard<'_, Part> {
-        self.parts[index]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.parts[index].lock()
     }
 
     fn parts(&self) -> impl Iterator<Item = MutexGuard<'_, Part>> {

@@ -1,7 +1,7 @@
 //! The WebSocket of one connection: a stream and the frames cut from it.
 
 use std::{
-    io::{self, Read},
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,6 +19,7 @@ use ws_frame::Connection;
 use crate::{
     conn::{Conn, Writer},
     deflate::Codec,
+    kernel,
 };
 
 /// A WebSocket that has been accepted.
@@ -207,7 +208,7 @@ pub(crate) fn poll_recv(
         let result = stream.try_io(Interest::READABLE, || {
             // `TcpStream::try_read` would leave the readiness set after a short read; whether it
             // may be cleared has to be decided between the read and the next event, that is, here.
-            let n = (&*SockRef::from(stream)).read(buf)?;
+            let n = kernel::recv(stream, buf)?;
             read = Some(n);
             if n < buf.len() && n > 0 {
                 Err(io::ErrorKind::WouldBlock.into())
