@@ -48,7 +48,7 @@ impl<'a> Query<'a> {
         };
         let mut rest = raw.unwrap_or("");
         // One look at all of it: hardly any query has something to decode.
-        let plain = !rest.bytes().fold(false, |any, byte| any | is_encoded(byte));
+        let plain = memchr::memchr2(b'%', b'+', rest.as_bytes()).is_none();
         let decode = |text| {
             if plain {
                 Cow::Borrowed(text)
@@ -121,14 +121,9 @@ fn cut<'a>(rest: &mut &'a str, end: u8) -> &'a str {
     cut
 }
 
-#[inline]
-fn is_encoded(byte: u8) -> bool {
-    (byte == b'%') | (byte == b'+')
-}
-
 /// Undoes `application/x-www-form-urlencoded`; what is not UTF-8 then is replaced.
 pub(crate) fn decode(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(is_encoded) {
+    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let mut bytes = Vec::with_capacity(text.len());

@@ -16,8 +16,8 @@ use eio_transport::{
     payload::Payload, route,
 };
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
-    uri::Authority,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+    request::Parts, uri::Authority,
 };
 use http_body::Body;
 use http_body_util::Full;
@@ -65,6 +65,8 @@ pub struct Service {
 }
 
 type Answer = Response<Full<Bytes>>;
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Who answers requests that are not ours.
 pub(crate) type Fallback =
@@ -158,12 +160,15 @@ impl Service {
         let gate = &self.hub.gate;
         let peer = self.peer(&parts);
         let authority = parts.uri.authority().map(Authority::as_str);
-        let checked = gate.check_page(&parts.headers, peer, authority);
+        let origin = parts.headers.get(header::ORIGIN);
+        let checked = match origin.is_some() || parts.headers.contains_key(&SEC_FETCH_SITE) {
+            true => gate.check_page(&parts.headers, peer, authority),
+            false => Ok(()), // The check is about these two.
+        };
         if let (Err(error), false) = (checked, client_file) {
             gate.log_refused_page(error, &parts.headers, peer, authority);
             return refuse(ErrorCode::Forbidden, form(&parts)).into();
         }
-        let origin = parts.headers.get(header::ORIGIN);
         let origin = origin.filter(|_| checked.is_ok());
         let hooks = &gate.hooks;
         let view = hooks.headers.as_ref();
@@ -435,22 +440,18 @@ impl Service {
 
 /// Whether a request asks to leave HTTP.
 fn form(parts: &Parts) -> Form {
-    let asks = parts
-        .headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .any(|value| {
-            value.to_str().is_ok_and(|value| {
-                value
-                    .split(',')
-                    .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
-            })
-        });
-    if asks && parts.headers.contains_key(header::UPGRADE) {
-        Form::Upgrade
-    } else {
-        Form::Plain
+    if !parts.headers.contains_key(header::UPGRADE) {
+        return Form::Plain; // Nearly all that come here: no more is looked at.
     }
+    let mut connection = parts.headers.get_all(header::CONNECTION).iter();
+    let asks = connection.any(|value| {
+        value.to_str().is_ok_and(|value| {
+            value
+                .split(',')
+                .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+        })
+    });
+    if asks { Form::Upgrade } else { Form::Plain }
 }
 
 /// Checks the opening handshake and answers it.
