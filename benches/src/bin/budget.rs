@@ -1,0 +1,295 @@
+//! What is counted for `cargo xtask bench budget`: a server on the main thread, clients on another,
+//! and nothing that depends on time.
+//!
+//! `budget SCENARIO COUNT` does COUNT operations one after the other and ends at once. Under
+//! callgrind with `--separate-threads=yes` the main thread's instructions are the server's; of two
+//! runs with different counts the difference is what the operations cost, without start and end.
+//!
+//! | scenario | operation |
+//! |---|---|
+//! | `echo` | 32 characters and their ack |
+//! | `binary` | 64 KiB as an attachment, emitted back |
+//! | `connection` | opening handshake, namespace, both answers |
+//! | `delivery` | one of 100 members of a room hears 32 characters |
+//! | `poll` | 32 characters over polling and back: a POST and a GET |
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use sio_server::{Ack, Config, Runtime, Server, Value};
+use tokio::sync::oneshot;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Who hears a broadcast.
+const MEMBERS: usize = 100;
+
+const TEXT: &str = "0123456789abcdef0123456789abcdef";
+
+fn main() -> Result {
+    let mut args = std::env::args().skip(1);
+    let (Some(scenario), Some(count)) = (args.next(), args.next()) else {
+        return Err("budget SCENARIO COUNT".into());
+    };
+    let count = count.parse()?;
+    let mut config = Config::default();
+    // No heartbeat comes in between, however slow the machine is.
+    config.engine.ping_interval = Duration::from_secs(3600);
+    config.engine.connect_timeout = Duration::from_secs(3600);
+    let server = Server::new()
+        .config(config)
+        // The runtime of the caller, and that is this thread alone.
+        .runtime(Runtime::MultiThread)
+        .on("echo", async |_socket, text: String| Ack(text))
+        .on("back", async |socket, value: Value| {
+            socket.emit("back", &value);
+        })
+        .on("enter", async |socket, room: String| {
+            socket.join(&room);
+            Ack(())
+        })
+        .on("cast", async |socket, text: String| {
+            socket.to("room").emit("cast", &text);
+        });
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let bound = server.bind("127.0.0.1:0").await?;
+            let address = bound.local_addr();
+            tokio::spawn(bound.serve());
+            let (done, finished) = oneshot::channel();
+            thread::spawn(move || done.send(play(&scenario, count, address)));
+            finished.await?
+        })?;
+    // At once: what the end of a server costs is not what is counted.
+    std::process::exit(0);
+}
+
+fn play(scenario: &str, count: usize, address: SocketAddr) -> Result {
+    match scenario {
+        "echo" => {
+            let mut client = Client::join(address)?;
+            let ask = format!(r#"421["echo","{TEXT}"]"#);
+            (0..count).try_for_each(|_| client.ask(&ask, &format!(r#"431["{TEXT}"]"#)))
+        }
+        "binary" => {
+            let mut client = Client::join(address)?;
+            let data = vec![7; 64 << 10];
+            let text = r#"451-["back",{"_placeholder":true,"num":0}]"#;
+            for _ in 0..count {
+                client.write(0x81, text.as_bytes())?;
+                client.ask_with(0x82, &data, text.as_bytes())?;
+                if client.read()? != data {
+                    return Err("other bytes came back".into());
+                }
+            }
+            Ok(())
+        }
+        "connection" => {
+            let clients = (0..count).map(|_| Client::join(address));
+            // Until the process ends nobody leaves.
+            clients.collect::<Result<Vec<_>>>().map(std::mem::forget)
+        }
+        "delivery" => {
+            let mut speaker = Client::join(address)?;
+            let mut members = Vec::new();
+            for _ in 0..MEMBERS {
+                let mut member = Client::join(address)?;
+                member.ask(r#"421["enter","room"]"#, "431[]")?;
+                members.push(member);
+            }
+            let cast = format!(r#"42["cast","{TEXT}"]"#);
+            for _ in 0..count.div_ceil(MEMBERS) {
+                speaker.write(0x81, cast.as_bytes())?;
+                for member in &mut members {
+                    member.expect(cast.as_bytes())?;
+                }
+            }
+            Ok(())
+        }
+        "poll" => {
+            let mut poller = Poller::join(address)?;
+            (0..count).try_for_each(|_| poller.echo())
+        }
+        _ => Err(format!("{scenario:?} is none of the scenarios").into()),
+    }
+}
+
+/// A client over a WebSocket that speaks just enough.
+struct Client(TcpStream);
+
+impl Client {
+    /// Connects and joins the namespace `/`.
+    fn join(address: SocketAddr) -> Result<Self> {
+        let mut client = Self(connect(address)?);
+        // The headers of a browser, as far as they are of a usual length.
+        client.0.write_all(
+            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n\
+            Host: localhost:3000\r\n\
+            Connection: Upgrade\r\n\
+            Pragma: no-cache\r\n\
+            Cache-Control: no-cache\r\n\
+            User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+            Chrome/140.0.0.0 Safari/537.36\r\n\
+            Upgrade: websocket\r\n\
+            Origin: http://localhost:3000\r\n\
+            Sec-WebSocket-Version: 13\r\n\
+            Accept-Encoding: gzip, deflate, br, zstd\r\n\
+            Accept-Language: en-US,en;q=0.9\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )?;
+        let head = read_head(&mut client.0)?;
+        if !head.starts_with("HTTP/1.1 101 ") || !client.read()?.starts_with(b"0{") {
+            return Err(head.into());
+        }
+        client.write(0x81, b"40")?;
+        match client.read()?.starts_with(b"40{") {
+            true => Ok(client),
+            false => Err("the namespace was not joined".into()),
+        }
+    }
+
+    /// Sends a frame whose masking key is zero.
+    fn write(&mut self, first: u8, payload: &[u8]) -> io::Result<()> {
+        let mut frame = vec![first];
+        match payload.len() {
+            len @ ..126 => frame.push(0x80 | len as u8),
+            len @ ..0x1_0000 => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                frame.push(0x80 | 127);
+                frame.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(payload);
+        self.0.write_all(&frame)
+    }
+
+    /// Receives a frame.
+    fn read(&mut self) -> Result<Vec<u8>> {
+        let mut header = [0; 2];
+        self.0.read_exact(&mut header)?;
+        let len = match header[1] {
+            126 => u64::from(u16::from_be_bytes(self.take()?)),
+            127 => u64::from_be_bytes(self.take()?),
+            len => u64::from(len),
+        };
+        let mut payload = vec![0; usize::try_from(len)?];
+        self.0.read_exact(&mut payload)?;
+        Ok(payload)
+    }
+
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn expect(&mut self, expected: &[u8]) -> Result {
+        let payload = self.read()?;
+        if payload == expected {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&payload).into())
+    }
+
+    fn ask(&mut self, text: &str, answer: &str) -> Result {
+        self.ask_with(0x81, text.as_bytes(), answer.as_bytes())
+    }
+
+    fn ask_with(&mut self, first: u8, payload: &[u8], answer: &[u8]) -> Result {
+        self.write(first, payload)?;
+        self.expect(answer)
+    }
+}
+
+/// A client over polling: one connection for GETs, one for POSTs.
+struct Poller {
+    gets: TcpStream,
+    posts: TcpStream,
+    target: String,
+}
+
+impl Poller {
+    fn join(address: SocketAddr) -> Result<Self> {
+        let mut poller = Self {
+            gets: connect(address)?,
+            posts: connect(address)?,
+            target: "/socket.io/?EIO=4&transport=polling".to_owned(),
+        };
+        poller.ask_get()?;
+        let open = answer(&mut poller.gets)?;
+        let sid = open.split('"').nth(3).ok_or("no sid in the open packet")?;
+        poller.target += "&sid=";
+        poller.target += sid;
+        poller.post("40")?;
+        poller.ask_get()?;
+        answer(&mut poller.gets)?;
+        Ok(poller)
+    }
+
+    /// A GET that waits, a POST, and what the GET gets for it.
+    fn echo(&mut self) -> Result {
+        self.ask_get()?;
+        self.post(&format!(r#"421["echo","{TEXT}"]"#))?;
+        match answer(&mut self.gets)? {
+            payload if payload == format!(r#"431["{TEXT}"]"#) => Ok(()),
+            payload => Err(payload.into()),
+        }
+    }
+
+    fn ask_get(&mut self) -> io::Result<()> {
+        let target = &self.target;
+        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
+        self.gets.write_all(head.as_bytes())
+    }
+
+    fn post(&mut self, body: &str) -> Result {
+        let (target, len) = (&self.target, body.len());
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\n\
+            Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {len}\r\n\r\n{body}"
+        );
+        self.posts.write_all(request.as_bytes())?;
+        match answer(&mut self.posts)?.as_str() {
+            "ok" => Ok(()),
+            other => Err(other.into()),
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    // Callgrind is slow, but not that slow.
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    Ok(stream)
+}
+
+fn read_head(stream: &mut TcpStream) -> Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8(head)?)
+}
+
+/// The body of an answer of HTTP with a length.
+fn answer(stream: &mut TcpStream) -> Result<String> {
+    let head = read_head(stream)?.to_ascii_lowercase();
+    let (_, rest) = head.split_once("content-length: ").ok_or("no length")?;
+    let len = rest.split("\r\n").next().unwrap_or("").parse()?;
+    let mut body = vec![0; len];
+    stream.read_exact(&mut body)?;
+    Ok(String::from_utf8(body)?)
+}
