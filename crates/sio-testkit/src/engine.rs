@@ -20,6 +20,6 @@ mod storm;
 mod world;
 
 pub use client::{Ask, Client, Temper};
-pub use host::{Frame, Host, Reply};
+pub use host::{Frame, Host, Live, Reply};
 pub use storm::Storm;
 pub use world::{Report, Weather, World};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eio_transport::{
     Action, Config, Data, Dialect, Packet, PacketError, Parcel, PollId, Reason, Road, Session,
@@ -32,6 +32,22 @@ pub enum Reply {
     Close(u32),
 }
 
+/// Something that the host keeps for a peer: gone by a deadline if nothing more happens, and charged
+/// to a budget.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// What it is.
+    pub what: &'static str,
+    /// When it is looked at next, if nothing happens before: it goes then, or has a later one.
+    pub deadline: Instant,
+    /// When it goes at the latest, if only this peer's bytes keep coming.
+    pub latest: Option<Instant>,
+    /// The bytes that it holds.
+    pub bytes: usize,
+    /// The most that it may hold.
+    pub budget: usize,
+}
+
 /// A session with its queue and its two roads.
 ///
 /// Connections and WebSockets have numbers. Messages to the client are numbered by
@@ -42,9 +58,12 @@ pub struct Host {
     dialect: Dialect,
     queue: VecDeque<Arc<Parcel>>,
     get: Option<(PollId, u32)>,
-    post: Option<u32>,
+    /// A POST whose body has not come whole, and when it began.
+    post: Option<(u32, Instant)>,
     socket: Option<u32>,
-    probe: Option<u32>,
+    /// A WebSocket that offers itself, and since when.
+    probe: Option<(u32, Instant)>,
+    config: Arc<Config>,
     /// What came over the WebSocket while the session did not accept it, as it would wait unread
     /// in the kernel. `None` stands for the end of the WebSocket.
     unread: VecDeque<Option<Frame>>,
@@ -59,9 +78,18 @@ impl Host {
     /// The most bytes of the queue that go into one answer, small so that it happens.
     const ANSWER: usize = 60;
 
+    /// The most bytes that may wait for the client.
+    const QUEUE: usize = 600;
+
+    /// How much later than its deadline a timer may go off.
+    const LATE: Duration = Duration::from_millis(100);
+
+    /// How long the body of a POST may take.
+    const BODY: Duration = Duration::from_secs(15);
+
     /// A session just opened. Over WebSocket it uses number 0.
     pub fn new(dialect: Dialect, via: Transport, config: Arc<Config>, now: Instant) -> Self {
-        let mut session = Session::open(dialect.revision(), via, config, now);
+        let mut session = Session::open(dialect.revision(), via, Arc::clone(&config), now);
         session.claim();
         Self {
             session,
@@ -71,6 +99,7 @@ impl Host {
             post: None,
             socket: (via == Transport::WebSocket).then_some(0),
             probe: None,
+            config,
             unread: VecDeque::new(),
             emitted: 0,
             received: 0,
@@ -101,8 +130,8 @@ impl Host {
     }
 
     /// The number of the probing WebSocket.
-    pub const fn probe_number(&self) -> Option<u32> {
-        self.probe
+    pub fn probe_number(&self) -> Option<u32> {
+        self.probe.map(|(probe, _)| probe)
     }
 
     /// The number of the session's WebSocket.
@@ -111,8 +140,57 @@ impl Host {
     }
 
     /// The connection of the POST that is being read.
-    pub const fn post_number(&self) -> Option<u32> {
-        self.post
+    pub fn post_number(&self) -> Option<u32> {
+        self.post.map(|(post, _)| post)
+    }
+
+    /// When [`timeout`](Self::timeout) has something to do: the session's deadline, or a POST's.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let post = self.post.map(|(_, begun)| begun + Self::BODY);
+        [self.session.poll_timeout(), post]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// All that is kept for the peer at the moment, each once.
+    pub fn live(&self) -> Vec<Live> {
+        let mut live = Vec::new();
+        let mut add = |what, deadline, latest, bytes, budget| {
+            live.push(Live {
+                what,
+                deadline,
+                latest,
+                bytes,
+                budget,
+            });
+        };
+        if let Some((_, begun)) = self.post {
+            // The body is collected by the driver, which knows its limit.
+            let end = begun + Self::BODY;
+            add("POST", end, Some(end), 0, self.config.max_payload);
+        }
+        let Some(deadline) = self.session.poll_timeout() else {
+            return live;
+        };
+        let waits: usize = self.queue.iter().map(|parcel| parcel.len()).sum();
+        add("session", deadline, None, waits, Self::QUEUE);
+        if self.get.is_some() {
+            add("GET", deadline, None, 0, 0);
+        }
+        if let Some((_, since)) = self.probe {
+            let end = since + self.config.upgrade_timeout;
+            // A session that was closed meanwhile takes the probe along with its last words.
+            let end = match self.session.is_offered() && !self.closing {
+                true => end,
+                false => end.max(deadline),
+            };
+            add("probe", deadline, Some(end), 0, 0);
+        }
+        if self.socket.is_some() {
+            add("WebSocket", deadline, None, 0, 0);
+        }
+        live
     }
 
     /// The connection of the GET that waits.
@@ -151,7 +229,7 @@ impl Host {
     /// The head of a POST came.
     pub fn post(&mut self, connection: u32, now: Instant) {
         match self.session.handle_post(now) {
-            Ok(()) => self.post = Some(connection),
+            Ok(()) => self.post = Some((connection, now)),
             Err(code) => {
                 self.replies
                     .push_back(Reply::Post(connection, code.status()));
@@ -162,10 +240,11 @@ impl Host {
 
     /// The body of a POST is complete.
     pub fn post_done(&mut self, connection: u32, body: &[u8], posted: Posted, now: Instant) {
-        if self.post != Some(connection) {
+        if self.post_number() != Some(connection) {
             return;
         }
         self.post = None;
+        assert!(body.len() <= self.config.max_payload, "a body has a limit");
         let mut body = Body::new(body.into(), posted, self.dialect.revision(), 100);
         while let Some(packet) = body.next() {
             match packet {
@@ -185,7 +264,7 @@ impl Host {
 
     /// The connection of a POST is gone before its body was complete.
     pub fn post_gone(&mut self, connection: u32, now: Instant) {
-        if self.post == Some(connection) {
+        if self.post_number() == Some(connection) {
             self.post = None;
             self.session.handle_post_lost(now);
             self.settle(now);
@@ -195,7 +274,7 @@ impl Host {
     /// A WebSocket with the id of the session came.
     pub fn probe(&mut self, socket: u32, now: Instant) {
         match self.session.handle_probe(now) {
-            Ok(()) => self.probe = Some(socket),
+            Ok(()) => self.probe = Some((socket, now)),
             Err(_) => self.replies.push_back(Reply::Close(socket)),
         }
         self.settle(now);
@@ -203,7 +282,7 @@ impl Host {
 
     /// A frame came.
     pub fn frame(&mut self, socket: u32, frame: Frame, now: Instant) {
-        if self.probe == Some(socket) {
+        if self.probe_number() == Some(socket) {
             match self.parse(&frame) {
                 Ok(packet) => {
                     let data = self.session.handle_packet(Source::Probe, packet, now);
@@ -220,7 +299,7 @@ impl Host {
 
     /// A WebSocket is gone.
     pub fn socket_gone(&mut self, socket: u32, now: Instant) {
-        if self.probe == Some(socket) {
+        if self.probe_number() == Some(socket) {
             self.probe = None;
             self.session.handle_lost(Source::Probe, now);
             self.settle(now);
@@ -232,9 +311,15 @@ impl Host {
 
     /// A timer went off, rightly or not.
     pub fn timeout(&mut self, now: Instant) {
+        if let Some((connection, begun)) = self.post
+            && begun + Self::BODY <= now
+        {
+            self.replies.push_back(Reply::Post(connection, 408));
+            self.post_gone(connection, now);
+        }
         self.session.handle_timeout(now);
         self.settle(now);
-        let next = self.session.poll_timeout();
+        let next = self.poll_timeout();
         assert!(
             next.is_none_or(|next| next > now),
             "a deadline that was handled is over"
@@ -257,8 +342,15 @@ impl Host {
         } else {
             Parcel::text(&number.to_string())
         };
-        self.queue
-            .push_back(Arc::new(parcel).translated(self.dialect));
+        let parcel = Arc::new(parcel).translated(self.dialect);
+        let waits: usize = self.queue.iter().map(|parcel| parcel.len()).sum();
+        if waits + parcel.len() > Self::QUEUE {
+            // A stream with a hole in it would be worse.
+            self.queue.clear();
+            self.session.abort(Reason::SlowConsumer, now);
+        } else {
+            self.queue.push_back(parcel);
+        }
         self.settle(now);
     }
 
@@ -342,9 +434,17 @@ impl Host {
             "the living have a deadline"
         );
         assert_eq!(session.is_ended(), self.ended.is_some(), "an end is told");
+        for live in self.live() {
+            assert!(live.bytes <= live.budget, "{live:?} is within its budget");
+            assert!(
+                live.latest
+                    .is_none_or(|latest| latest.max(live.deadline) + Self::LATE >= now),
+                "{live:?} outlives its deadline"
+            );
+        }
         if session.is_ended() {
             assert_eq!(
-                (self.probe, self.socket),
+                (self.probe_number(), self.socket),
                 (None, None),
                 "no WebSocket outlives its session"
             );
@@ -362,7 +462,7 @@ impl Host {
         match action {
             Action::Send(control) => self.queue.push_back(Arc::new(Parcel::control(control))),
             Action::SendProbe => {
-                let probe = self.probe.expect("a probe is answered while it is there");
+                let (probe, _) = self.probe.expect("a probe is answered while it is there");
                 self.replies
                     .push_back(Reply::Frame(probe, Frame::Text("3probe".into())));
             }
@@ -379,14 +479,14 @@ impl Host {
                 self.answer(connection, payload);
             }
             Action::DropProbe => {
-                let probe = self
+                let (probe, _) = self
                     .probe
                     .take()
                     .expect("a probe is dropped while it is there");
                 self.replies.push_back(Reply::Close(probe));
             }
             Action::Switch => {
-                self.socket = self.probe.take();
+                self.socket = self.probe.take().map(|(probe, _)| probe);
                 assert!(
                     self.socket.is_some(),
                     "the session moves to a WebSocket that is there"

@@ -84,7 +84,7 @@ impl<'a> Storm<'a> {
             self.look();
         }
         let silent = self.now;
-        while let Some(deadline) = self.host.session().poll_timeout() {
+        while let Some(deadline) = self.host.poll_timeout() {
             self.now = self.now.max(deadline);
             self.host.timeout(self.now);
             self.look();
@@ -95,6 +95,7 @@ impl<'a> Storm<'a> {
             "a session ends when its peer is silent"
         );
         assert!(self.host.ended().is_some());
+        assert!(self.host.live().is_empty(), "nothing is left");
         // Whatever comes now is refused or ignored.
         for _ in 0..4 {
             self.step();
@@ -178,7 +179,6 @@ impl<'a> Storm<'a> {
         // A driver's clock does not pass a deadline unnoticed.
         while let Some(deadline) = self
             .host
-            .session()
             .poll_timeout()
             .filter(|deadline| *deadline <= self.now)
         {

@@ -196,6 +196,7 @@ impl<'a> World<'a> {
         }
         let reason = self.host.ended().expect("every session comes to its end");
         assert!(self.open_gets.is_empty(), "every GET is answered");
+        assert!(self.host.live().is_empty(), "nothing is left");
         Report {
             emitted: self.host.emitted(),
             delivered: self.client.received(),
@@ -382,7 +383,7 @@ impl<'a> World<'a> {
                     let begun = self.timeline.now() + after;
                     self.arrived[0] = self.arrived[0].max(begun);
                     let slow = match (self.weather, self.temper) {
-                        (Weather::Foul, _) if self.chance.percent(30) => 15_000,
+                        (Weather::Foul, _) if self.chance.percent(30) => 18_000,
                         (Weather::Fair, Temper::Hasty) => 200,
                         _ => 3,
                     };
@@ -454,7 +455,7 @@ impl<'a> World<'a> {
 
     /// Sets the timer, which may go off too early, but never too late by more than a tick.
     fn wind_timer(&mut self) {
-        let Some(deadline) = self.host.session().poll_timeout() else {
+        let Some(deadline) = self.host.poll_timeout() else {
             return;
         };
         if self.timer.is_none_or(|timer| timer > deadline) {
