@@ -6,8 +6,8 @@
 //!
 //! What is not here yet, because the server cannot do it: the events `server-side-emit` and
 //! `server-side-ask` (clients see an unknown event; what the matrix skips for what is missing is in
-//! `clients/missing.json`); the settings `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER`,
-//! `EIO_ECHO`, and `PMD` for Socket.IO.
+//! `clients/missing.json`); the settings `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER` and
+//! `EIO_ECHO`.
 
 #[cfg(feature = "ws-echo")]
 mod echo;

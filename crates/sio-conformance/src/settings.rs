@@ -2,7 +2,7 @@
 
 use std::{env, sync::Mutex, time::Duration};
 
-use sio_server::{Config, Cookie, Cors, Handshake, Refuse, Value};
+use sio_server::{Config, Cookie, Cors, Handshake, PerMessageDeflate, Refuse, Value};
 
 /// The environment variables of the contract.
 ///
@@ -17,13 +17,14 @@ use sio_server::{Config, Cookie, Cors, Handshake, Refuse, Value};
 /// | `EIO3` | 0 | clients of Engine.IO 3 are let in, and those that poll by JSONP |
 /// | `ROAD` | listen | `listen`, `service` or `axum` |
 /// | `WS_ECHO` | 0 | also a plain WebSocket echo under `/ws-echo`; `ROAD` is `axum` then, and the feature `ws-echo` is needed |
-/// | `PMD` | 1 | that echo agrees to permessage-deflate |
+/// | `PMD` | 1 | permessage-deflate, of Socket.IO and of that echo: 0 is off, 1 compresses every message, 2 also with context take-over |
 pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) road: Road,
     /// Whether there is a plain WebSocket echo, and whether it compresses.
     #[cfg_attr(not(feature = "ws-echo"), expect(dead_code))]
     pub(crate) ws_echo: Option<bool>,
+    per_message_deflate: Option<PerMessageDeflate>,
     ping_interval: Duration,
     ping_timeout: Duration,
     connect_timeout: Duration,
@@ -72,6 +73,15 @@ impl Settings {
                 Ok(other) => panic!("ROAD is {other:?}: listen, service or axum"),
             },
             ws_echo,
+            per_message_deflate: match number("PMD", 1) {
+                0 => None,
+                level => Some(PerMessageDeflate {
+                    threshold: 0,
+                    server_no_context_takeover: level < 2,
+                    client_no_context_takeover: level < 2,
+                    ..PerMessageDeflate::default()
+                }),
+            },
             ping_interval: millis("PING_INTERVAL"),
             ping_timeout: millis("PING_TIMEOUT"),
             connect_timeout: millis("CONNECT_TIMEOUT"),
@@ -93,6 +103,7 @@ impl Settings {
         config.engine.allow_jsonp = self.eio3;
         config.cors = Cors::Any;
         config.cookie = self.cookie.then(|| Cookie::new("io"));
+        config.per_message_deflate = self.per_message_deflate.clone();
         config.client_files = env::var_os("SIO_CLIENT_DIR").map(Into::into);
         config
     }

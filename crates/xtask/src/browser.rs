@@ -1,16 +1,23 @@
-//! The part `browser` of the test: the chat, in two pages of a real Chromium.
+//! The part `browser` of the test: the chat, in two pages of a real Chromium, and compressed messages,
+//! in a third.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use crate::{
     install::{self, Npm},
     place,
-    run::{Failure, say, succeed, succeed_within},
+    run::{Failure, Server, say, succeed, succeed_within},
 };
 
 pub(crate) fn run() -> Result<(), Failure> {
     install::npm(Npm::All)?;
     let chromium = install::chromium()?;
+    // What is wrong with one does not hide what the other would say.
+    let chat = chat(&chromium);
+    deflate(&chromium).and(chat)
+}
+
+fn chat(chromium: &Path) -> Result<(), Failure> {
     say("cargo: building the chat");
     succeed(Command::new("cargo").current_dir(place::root()).args([
         "build",
@@ -37,4 +44,42 @@ pub(crate) fn run() -> Result<(), Failure> {
     print!("{}", fs::read_to_string(&log)?);
     println!("screenshots: {}", place::shots().display());
     result
+}
+
+fn deflate(chromium: &Path) -> Result<(), Failure> {
+    say("browser: compressed messages in Chromium");
+    succeed(Command::new("cargo").current_dir(place::root()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "sio-conformance",
+    ]))?;
+    for mode in ["1", "2"] {
+        let mut command = Command::new(place::program("conformance-server"));
+        command
+            .env("PMD", mode)
+            .env("SIO_CLIENT_DIR", place::browser_client());
+        // A page has more to do than to answer pings.
+        for timeout in ["PING_TIMEOUT", "CONNECT_TIMEOUT", "UPGRADE_TIMEOUT"] {
+            command.env(timeout, "5000");
+        }
+        let log = place::logs().join(format!("server-for-browser-{mode}.log"));
+        let server = Server::start(&mut command, log)?;
+        let log = place::logs().join(format!("browser-deflate-{mode}.log"));
+        let result = succeed_within(
+            Command::new("node")
+                .current_dir(place::clients())
+                .args(["--test", "--test-reporter=spec", "browser/deflate.test.mjs"])
+                .env("SIO_URL", server.url())
+                .env("PMD", mode)
+                .env("CHROMIUM", chromium)
+                .env("CLIENTS_NPM", place::npm()),
+            Duration::from_secs(120),
+            &log,
+        );
+        print!("{}", fs::read_to_string(&log)?);
+        result?;
+        server.stop()?;
+    }
+    Ok(())
 }

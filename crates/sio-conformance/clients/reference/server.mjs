@@ -25,7 +25,11 @@ const io = new Server(http, {
   connectTimeout: number("CONNECT_TIMEOUT", 1000),
   upgradeTimeout: number("UPGRADE_TIMEOUT", 1000),
   maxHttpBufferSize: number("MAX_PAYLOAD", 100_000),
-  perMessageDeflate: env.PMD === "0" ? false : { threshold: 0 },
+  perMessageDeflate: env.PMD !== "0" && {
+    threshold: 0,
+    serverNoContextTakeover: env.PMD !== "2",
+    clientNoContextTakeover: env.PMD !== "2",
+  },
   cookie: env.COOKIE !== "0",
   cors: { origin: "*" },
 });
