@@ -12,7 +12,9 @@ use crate::{conn::Conn, socket::AnySocket};
 /// The side of a connection that hears its messages. It is called by the connection's task alone,
 /// within a turn: what it says to its own client leaves at the turn's end.
 pub(crate) trait Application: Send + Unpin {
-    fn new(conn: Arc<Conn>) -> Self;
+    fn new(conn: Arc<Conn>) -> Self
+    where
+        Self: Sized;
 
     fn conn(&self) -> &Arc<Conn>;
 
@@ -48,4 +50,10 @@ pub(crate) trait Application: Send + Unpin {
 
     /// The task is gone before its end: handlers are not run any more.
     fn abandon(&mut self);
+
+    /// The client has answered a ping.
+    fn heartbeat(&self) {}
+
+    /// The connection has moved to WebSocket.
+    fn upgraded(&self) {}
 }

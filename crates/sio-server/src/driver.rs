@@ -27,6 +27,7 @@ use ws_frame::{CloseCode, Kind, Message, OpCode, State, write_frame};
 use crate::{
     application::Application,
     conn::{Command, Conn},
+    counters::Limit,
     turn,
     wire::{Wire, WireIo},
 };
@@ -226,6 +227,7 @@ impl<A: Application> Driver<A> {
                 conn.settle(&mut link);
                 drop(link);
                 self.wire = Some(*probe);
+                self.desk.upgraded();
             }
             Action::Hang => {
                 if let Some(wire) = &mut self.wire {
@@ -245,6 +247,7 @@ impl<A: Application> Driver<A> {
             "a connection ended"
         );
         self.stage = Stage::Closing(None);
+        self.desk.conn().shard().tally.closed(reason);
         self.desk.conn().hub.remove_session(self.desk.conn());
         self.desk.end(reason, cx);
         self.desk.conn().pause_turn();
@@ -395,6 +398,9 @@ impl<A: Application> Driver<A> {
             let data = match post.body.next() {
                 None => break,
                 Some(Ok(packet)) => {
+                    if is_heartbeat(&conn, &packet) {
+                        self.desk.heartbeat();
+                    }
                     conn.drive(|session| session.handle_packet(Source::Polling, packet, now))
                 }
                 Some(Err(error)) => {
@@ -468,6 +474,7 @@ fn feed<A: Application>(
             Ok(Some(Message::Binary(data))) => handle_binary(desk, data, now, cx),
             Ok(Some(Message::Compressed { kind, payload })) => {
                 if let Err(code) = handle_compressed(desk, kind, payload, now, cx) {
+                    count(desk.conn(), code);
                     wire.frames.close(Some(code.into()));
                     transmit(desk.conn(), wire);
                     desk.conn()
@@ -478,6 +485,7 @@ fn feed<A: Application>(
             Ok(Some(_)) => control = true,
             Err(error) => {
                 tracing::debug!(%error, "a WebSocket broke the protocol");
+                count(desk.conn(), error.close_code());
                 transmit(desk.conn(), wire);
                 desk.conn()
                     .drive(|session| session.abort(Reason::TransportError, now));
@@ -561,6 +569,12 @@ fn handle_packet<A: Application>(
     now: Instant,
     cx: &mut Context<'_>,
 ) {
+    if packet
+        .as_ref()
+        .is_ok_and(|packet| is_heartbeat(desk.conn(), packet))
+    {
+        desk.heartbeat();
+    }
     let data = desk.conn().drive(|session| match packet {
         Ok(packet) => session.handle_packet(Source::WebSocket, packet, now),
         Err(_) => {
@@ -622,6 +636,21 @@ fn handle_probe(conn: &Arc<Conn>, packet: Result<Packet<'_>, PacketError>, now: 
         Err(_) => session.handle_malformed(Source::Probe, now),
     });
     moved
+}
+
+/// Whether a packet is the client's part of the heartbeat.
+fn is_heartbeat(conn: &Conn, packet: &Packet<'_>) -> bool {
+    match conn.revision {
+        Revision::V3 => matches!(packet, Packet::Ping(_)),
+        Revision::V4 => matches!(packet, Packet::Pong(_)),
+    }
+}
+
+/// Counts a message that was too long.
+fn count(conn: &Conn, code: CloseCode) {
+    if code == CloseCode::TOO_BIG {
+        conn.shard().tally.hit(Limit::MessageBytes);
+    }
 }
 
 /// Whether a timer, which is set now if it has not been, has run out.

@@ -25,6 +25,7 @@ use tokio::{net::TcpStream, time::Sleep};
 use ws_handshake::{Headers, Upgrade};
 
 use crate::{
+    counters::{Limit, Tally},
     deflate,
     desk::Desk,
     driver::Driver,
@@ -33,8 +34,9 @@ use crate::{
     gate::Admission,
     hub::Hub,
     listen::Replay,
+    observe::Observed,
     patience::Patience,
-    service::Service,
+    service::{MAX_TARGET, Service},
     session, turn,
     wire::{WireIo, poll_recv},
 };
@@ -50,6 +52,8 @@ pub(crate) enum Front {
     Head(Box<Head>),
     /// hyper serves it.
     Http(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// It is a WebSocket, and somebody watches.
+    Observed(Driver<Observed>),
     /// It is a WebSocket, for bare Engine.IO.
     Bare(Driver<engine::Desk>),
     /// It is a WebSocket, for Socket.IO.
@@ -89,6 +93,7 @@ impl Future for Front {
                     None => return Poll::Ready(()),
                 },
                 Self::Http(http) => return http.as_mut().poll(cx),
+                Self::Observed(driver) => return Pin::new(driver).poll(cx),
                 Self::Bare(driver) => return Pin::new(driver).poll(cx),
                 Self::Socket(driver) => return Pin::new(driver).poll(cx),
             }
@@ -109,18 +114,26 @@ impl Head {
                 let timer = self
                     .timer
                     .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-                timer.as_mut().poll(cx).map(|()| None)
+                timer.as_mut().poll(cx).map(|()| {
+                    self.tally().hit(Limit::HeadTime);
+                    None
+                })
             }
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(None),
             Poll::Ready(Ok(n)) => Poll::Ready(Some(self.decide(stream, &scratch[..n]))),
         })
     }
 
+    fn tally(&self) -> &Tally {
+        &self.hub.shards[usize::from(self.shard)].tally
+    }
+
     fn decide(&self, stream: TcpStream, bytes: &[u8]) -> Front {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
         let opening = match request.parse(bytes) {
-            Ok(httparse::Status::Complete(len)) => {
+            // What might be too long is measured where everything is.
+            Ok(httparse::Status::Complete(len)) if len <= MAX_TARGET => {
                 opening(&request, &self.hub).map(|opening| (len, opening))
             }
             _ => None,
@@ -157,7 +170,9 @@ impl Head {
             session::write_open_frame(&mut encoder.frames, &self.hub, &sid);
             conn.greet(&encoder.frames);
         });
-        if self.hub.bare.is_none() {
+        if self.hub.observer.is_some() {
+            Front::Observed(Driver::new(conn, Some(wire)))
+        } else if self.hub.bare.is_none() {
             Front::Socket(Driver::new(conn, Some(wire)))
         } else {
             Front::Bare(Driver::new(conn, Some(wire)))
@@ -179,8 +194,15 @@ impl Head {
             .writev(false)
             .serve_connection(stream, service)
             .with_upgrades();
+        let (hub, shard) = (Arc::clone(&self.hub), usize::from(self.shard));
         Front::Http(Box::pin(async move {
             if let Err(error) = http.await {
+                let tally = &hub.shards[shard].tally;
+                if error.is_timeout() {
+                    tally.hit(Limit::HeadTime);
+                } else if error.is_parse_too_large() {
+                    tally.hit(Limit::Head);
+                }
                 tracing::debug!(%error, "an HTTP connection ended early");
             }
         }))

@@ -13,9 +13,11 @@ use http::Request;
 use crate::{
     config::Config,
     conn::Conn,
+    counters::Counters,
     deflate::Compression,
     engine, entropy,
     gate::Gate,
+    observe::Observer,
     panic::contain,
     parsers::Parsers,
     place::{Place, Stay, Visit},
@@ -63,6 +65,7 @@ pub(crate) struct Furniture {
     pub(crate) fallback: Option<Fallback>,
     pub(crate) on_error: Option<OnErrorDefault>,
     pub(crate) bare: Option<Arc<engine::Handlers>>,
+    pub(crate) observer: Option<Observer>,
 }
 
 pub(crate) struct Hub {
@@ -81,6 +84,7 @@ pub(crate) struct Hub {
     pub(crate) parsers: Parsers,
     /// Who hears the messages, if that is not Socket.IO.
     pub(crate) bare: Option<Arc<engine::Handlers>>,
+    pub(crate) observer: Option<Observer>,
     /// Who answers requests that are not ours.
     pub(crate) fallback: Option<Fallback>,
     /// Who sees failures that no namespace sees itself.
@@ -105,6 +109,7 @@ impl Hub {
             fallback,
             on_error,
             bare,
+            observer,
         } = furniture;
         let now = Instant::now();
         let hub = Arc::new(Self {
@@ -123,6 +128,7 @@ impl Hub {
             fallback,
             on_error,
             bare,
+            observer,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),
@@ -191,6 +197,14 @@ impl Hub {
         if map.is_empty() && map.capacity() > 1024 {
             map.shrink_to_fit();
         }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        for shard in &self.shards {
+            counters.add(&shard.tally);
+        }
+        counters
     }
 
     pub(crate) fn session_count(&self) -> usize {

@@ -10,6 +10,7 @@ use sio_rooms::Selection;
 
 use crate::{
     conn::Command,
+    counters::Counters,
     event::EventName,
     hub::{Address, Hub},
     target::{RoomNames, Sent, Target},
@@ -102,6 +103,13 @@ impl Io {
     /// Connections, whatever they have joined.
     pub fn connections(&self) -> usize {
         self.address.hub().map_or(0, |hub| hub.session_count())
+    }
+
+    /// What has been counted since the server was started, connections and limits.
+    pub fn counters(&self) -> Counters {
+        self.address
+            .hub()
+            .map_or_else(Counters::default, |hub| hub.counters())
     }
 
     /// Closes all connections; clients see `transport close` and come back when they can.

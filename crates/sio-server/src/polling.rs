@@ -18,7 +18,10 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 
-use crate::conn::{Command, Conn};
+use crate::{
+    conn::{Command, Conn},
+    counters::Limit,
+};
 
 /// What a POST came to.
 pub(crate) enum Posted {
@@ -113,7 +116,10 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
     };
     let form = match (kind, conn.revision) {
         // The guard ends the session.
-        (Kind::Encoded, _) => return Posted::Encoded,
+        (Kind::Encoded, _) => {
+            conn.shard().tally.hit(Limit::BodyEncoding);
+            return Posted::Encoded;
+        }
         (Kind::Payload(payload::Posted::Bytes), Revision::V4) => return Posted::Unacceptable,
         (Kind::Payload(form), _) => form,
     };
@@ -138,9 +144,14 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
         Ok(Err(Unread::TooLarge)) => {
             guard.reading = false;
             conn.drive(|session| session.handle_post_end(Instant::now()));
+            conn.shard().tally.hit(Limit::BodyBytes);
             Posted::TooLarge
         }
-        Ok(Err(Unread::Broken)) | Err(_) => Posted::Lost,
+        Ok(Err(Unread::Broken)) => Posted::Lost,
+        Err(_) => {
+            conn.shard().tally.hit(Limit::BodyTime);
+            Posted::Lost
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     io::Io,
     listen::{Bound, Threads},
     namespace::Namespace,
+    observe::Observer,
     realm::Mounted,
     service::{Fallback, Layer, Service},
     socket::Socket,
@@ -66,6 +67,7 @@ pub struct Server {
     on_error: Option<OnErrorDefault>,
     /// Who hears the messages, if that is not Socket.IO.
     pub(crate) bare: Option<Arc<engine::Handlers>>,
+    pub(crate) observer: Option<Observer>,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
@@ -105,6 +107,7 @@ impl Server {
             hooks: Hooks::default(),
             on_error: None,
             bare: None,
+            observer: None,
             hub: Arc::new(OnceLock::new()),
         }
     }
@@ -362,6 +365,7 @@ impl Server {
             fallback: self.fallback,
             on_error: self.on_error,
             bare: self.bare,
+            observer: self.observer,
         };
         let hub = Hub::new(self.config, gate, shards, furniture);
         let _ = self.hub.set(Arc::clone(&hub));

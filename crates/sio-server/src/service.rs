@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::{
-    Claim, Dialect, ErrorCode, Form, Known, Opening, Origin, Query, Route, Sid, Transport,
+    Claim, Dialect, ErrorCode, Form, Known, Opening, Origin, Query, Refusal, Route, Sid, Transport,
     payload::Payload, route,
 };
 use http::{
@@ -30,6 +30,7 @@ use ws_handshake::{HandshakeError, Upgrade};
 use crate::{
     compress::Coding,
     conn::{Command, Conn},
+    counters::{Limit, Tally},
     deflate::{self, Codec, Compression},
     entropy,
     error::Refuse,
@@ -39,6 +40,7 @@ use crate::{
     hooks::{add_headers, decide},
     hub::Hub,
     listen::Replay,
+    observe::{self, ConnectionError, EngineEvent},
     polling::{self, Kind, Posted},
     session,
     shard::Shard,
@@ -153,6 +155,12 @@ impl Service {
     fn begin<B: Body>(&self, request: Request<B>, page: &mut Option<Page>) -> Begun<B> {
         self.ensure_running();
         let (parts, body) = request.into_parts();
+        if let Some((limit, refused)) = over_limit(&parts) {
+            self.tally().hit(limit);
+            let context = limit.name();
+            self.tell(&parts, &refused, None, context, context);
+            return refused.into();
+        }
         let name = &parts.uri.path()[self.hub.config.path.len()..];
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         // A page of anybody may bring in a script, and no more than that is served.
@@ -167,7 +175,16 @@ impl Service {
         };
         if let (Err(error), false) = (checked, client_file) {
             gate.log_refused_page(error, &parts.headers, peer, authority);
-            return refuse(ErrorCode::Forbidden, form(&parts)).into();
+            self.tally().hit(Limit::Origin);
+            let refused = refuse(ErrorCode::Forbidden, form(&parts));
+            self.tell(
+                &parts,
+                &refused,
+                Some(ErrorCode::Forbidden),
+                "Forbidden",
+                "origin",
+            );
+            return refused.into();
         }
         let origin = origin.filter(|_| checked.is_ok());
         let hooks = &gate.hooks;
@@ -249,7 +266,7 @@ impl Service {
         };
         let route = match route(asked, &query, known, &self.hub.engine) {
             Ok(route) => route,
-            Err(refusal) => return refuse(refusal.code, form).into(),
+            Err(refusal) => return self.refuse(&parts, refusal, form).into(),
         };
         match (route, conn) {
             (Route::Open(opening), _) => {
@@ -284,16 +301,39 @@ impl Service {
     ) -> Answer {
         let view = match self.may_open(&parts).await {
             Ok(view) => view,
-            Err(refusal) => return refuse_with(&refusal, form),
+            Err(refusal) => {
+                let refused = refuse_with(&refusal, form);
+                let code = Some(ErrorCode::Forbidden);
+                self.tell(&parts, &refused, code, &refusal.message, "allow_request");
+                return refused;
+            }
         };
         if let Err(refusal) = opening.check_revision(&self.hub.engine) {
-            return refuse(refusal.code, form);
+            return self.refuse(&parts, refusal, form);
         }
         let Some(admission) = Admission::ask(&self.hub) else {
-            return full();
+            self.tally().hit(Limit::Connections);
+            let refused = full();
+            self.tell(
+                &parts,
+                &refused,
+                None,
+                "Too many connections",
+                "max_connections",
+            );
+            return refused;
         };
         let Some(sid) = self.hub.new_sid(view.as_ref()) else {
-            return refuse(ErrorCode::BadRequest, form);
+            let code = ErrorCode::BadRequest;
+            let refused = refuse(code, form);
+            self.tell(
+                &parts,
+                &refused,
+                Some(code),
+                code.message(),
+                "ID_GENERATION_ERROR",
+            );
+            return refused;
         };
         let mut answer = match opening.transport {
             Transport::Polling => self.open_polling(opening, callback, admission, sid, &parts),
@@ -302,6 +342,41 @@ impl Service {
         let hook = self.hub.gate.hooks.initial_headers.as_ref();
         add_headers(hook, answer.headers_mut(), view.as_ref());
         answer
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.hub.shards[usize::from(self.shard)].tally
+    }
+
+    /// A request that the protocol refuses.
+    fn refuse(&self, parts: &Parts, refusal: Refusal, form: Form) -> Answer {
+        let Refusal { code, context, .. } = refusal;
+        let refused = refuse(code, form);
+        let context = context.name().unwrap_or(code.message());
+        self.tell(parts, &refused, Some(code), code.message(), context);
+        refused
+    }
+
+    /// Counts a refusal, and tells whoever watches.
+    fn tell(
+        &self,
+        request: &Parts,
+        refused: &Answer,
+        code: Option<ErrorCode>,
+        message: &str,
+        context: &str,
+    ) {
+        self.tally().refused();
+        if let Some(observer) = &self.hub.observer {
+            let error = ConnectionError {
+                status: refused.status().as_u16(),
+                code: code.map(ErrorCode::code),
+                message,
+                context,
+                request,
+            };
+            observe::tell(observer, EngineEvent::ConnectionError(error));
+        }
     }
 
     /// Asks the application whether a request may open a connection, and returns it as hooks see it.
@@ -436,6 +511,33 @@ impl Service {
             .map(|(name, value)| (name.as_str(), value.as_bytes()));
         Facts::new(self.peer(parts), secure, target, headers)
     }
+}
+
+/// The longest target of a request, in bytes.
+pub(crate) const MAX_TARGET: usize = 8 << 10;
+/// The most header fields of a request, and the most bytes of their names and values together.
+const MAX_FIELDS: usize = 64;
+pub(crate) const MAX_FIELD_BYTES: usize = 16 << 10;
+
+/// The answer to a request whose head is more than anybody needs, on whichever road it came.
+fn over_limit(parts: &Parts) -> Option<(Limit, Answer)> {
+    let target = parts.uri.path_and_query();
+    let target = target.map_or(0, |target| target.as_str().len());
+    let fields = parts.headers.iter();
+    let bytes: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    let (limit, over) = if target > MAX_TARGET {
+        (Limit::Target, StatusCode::URI_TOO_LONG)
+    } else if parts.headers.len() > MAX_FIELDS || bytes > MAX_FIELD_BYTES {
+        (Limit::Head, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else {
+        return None;
+    };
+    let mut answer = status(over);
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    Some((limit, answer))
 }
 
 /// Whether a request asks to leave HTTP.

@@ -14,6 +14,7 @@ use crate::{
     facts::Facts,
     gate::Admission,
     hub::Hub,
+    observe::Observed,
     wire::{Wire, WireIo},
 };
 
@@ -62,7 +63,9 @@ pub(crate) fn open_websocket(
 
 /// Spawns a session's task.
 pub(crate) fn spawn(conn: Arc<Conn>, wire: Option<Wire>) {
-    if conn.hub.bare.is_none() {
+    if conn.hub.observer.is_some() {
+        tokio::spawn(Driver::<Observed>::new(conn, wire));
+    } else if conn.hub.bare.is_none() {
         tokio::spawn(Driver::<Desk>::new(conn, wire));
     } else {
         tokio::spawn(Driver::<engine::Desk>::new(conn, wire));
@@ -86,6 +89,7 @@ fn open(
     if opening.revision == Revision::V3 {
         conn.command(Command::Begin);
     }
+    conn.shard().tally.opened();
     // The first deadline is armed here.
     conn.drive(|_| ());
     conn

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::{
     conn::Conn,
+    counters::Tally,
     hub::Hub,
     wheel::{Wheel, tick_of},
 };
@@ -26,6 +27,7 @@ use crate::{
 const SLICE: usize = 256;
 
 pub(crate) struct Shard {
+    pub(crate) tally: Tally,
     dirty: Mutex<Dirty>,
     /// When the wheel began to turn.
     epoch: Instant,
@@ -62,6 +64,7 @@ impl Dirty {
 impl Shard {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
+            tally: Tally::default(),
             dirty: Mutex::default(),
             epoch: now,
             timers: Mutex::new(Timers {

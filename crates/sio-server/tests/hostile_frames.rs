@@ -342,7 +342,7 @@ on_every_road! {
         let query = "EIO=4&transport=websocket";
         let mut bytes = request(query);
         bytes.truncate(bytes.len() - 2);
-        for n in 0..60 {
+        for n in 0..50 {
             bytes.extend(format!("X-{n}: y\r\n").bytes());
         }
         bytes.extend(b"\r\n");

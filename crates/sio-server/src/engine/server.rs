@@ -14,11 +14,13 @@ use tokio::net::ToSocketAddrs;
 use crate::{
     config::Config,
     conn::Command,
+    counters::Counters,
     engine::{Message, Socket},
     error::{Refuse, StartError},
     hub::Hub,
     lane::Task,
     listen::Bound,
+    observe::EngineEvent,
     server::{Runtime, Server as Inner},
     service::{Layer, Service},
 };
@@ -152,6 +154,11 @@ impl Server {
         self.with(|inner| inner.generate_id(generate))
     }
 
+    /// See [`crate::Server::observe`].
+    pub fn observe(self, observer: impl Fn(EngineEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.observe(observer))
+    }
+
     /// The handle to reach clients with from elsewhere. It may be taken before the server is started.
     pub fn handle(&self) -> Handle {
         Handle {
@@ -247,6 +254,13 @@ impl Handle {
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What has been counted since the server was started, connections and limits.
+    pub fn counters(&self) -> Counters {
+        self.hub
+            .get()
+            .map_or_else(Counters::default, |hub| hub.counters())
     }
 
     /// Closes all connections.
