@@ -63,6 +63,14 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Rooms that one socket may be in, its own not counted. Default 4096.
     pub max_rooms: usize,
+    /// Whether headers, path and query of the opening request stay known to
+    /// [`Socket::handshake`](crate::Socket::handshake) when the client has joined its first namespace.
+    /// Without them a connection takes less memory by what the request was long, and secrets in it are
+    /// kept no longer than they are needed. Default true, as in Node.
+    pub keep_request: bool,
+    /// Namespaces made on demand, by a pattern or a predicate, that may be open at the same time. Above
+    /// it a client gets `Too many namespaces`. Default 10,000: clients choose their names.
+    pub max_dynamic_namespaces: usize,
     /// How long handlers that are still running may finish after their socket has gone.
     /// Default 30 s.
     pub linger: Duration,
@@ -105,6 +113,8 @@ impl Default for Config {
             max_connect_attempts: 128,
             max_connections: None,
             max_rooms: 4096,
+            keep_request: true,
+            max_dynamic_namespaces: 10_000,
             linger: Duration::from_secs(30),
             shards: None,
             header_timeout: Duration::from_secs(10),

@@ -22,7 +22,7 @@ use crate::{
     parsers::{self, Speech},
     place::{Outlet, Visit},
     realm::Joining,
-    socket::{AckText, AnySocket},
+    socket::{self, AckText, AnySocket},
 };
 
 pub(crate) struct Desk {
@@ -267,8 +267,9 @@ impl Desk {
                 let Some(index) = self.find(packet.namespace)? else {
                     return Ok(());
                 };
-                self.seats[index].socket.core().leave();
-                self.part(index, DisconnectReason::ClientNamespaceDisconnect, cx);
+                let reason = DisconnectReason::ClientNamespaceDisconnect;
+                socket::leave(&self.seats[index].socket, reason);
+                self.part(index, reason, cx);
                 Ok(())
             }
             kind @ Kind::ConnectError => Err(Fault::Direction(kind)),
@@ -315,15 +316,17 @@ impl Desk {
             self.refuse(namespace, &Refuse::new("Too many namespaces"));
             return Ok(());
         }
-        let Some(visit) = self.conn.hub.visit(namespace) else {
-            let mut refusal = Refuse::new("Invalid namespace");
-            if self.conn.revision == Revision::V3 {
-                // The one refusal that Node gives to old clients as it does to new ones.
-                let message = refusal.message.clone();
-                refusal = refusal.with_data(&serde_json::json!({ "message": message }));
+        let visit = match self.conn.hub.visit(namespace) {
+            Ok(visit) => visit,
+            Err(mut refusal) => {
+                if self.conn.revision == Revision::V3 {
+                    // The refusals that Node gives to old clients as it does to new ones.
+                    let message = refusal.message.clone();
+                    refusal = refusal.with_data(&serde_json::json!({ "message": message }));
+                }
+                self.refuse(namespace, &refusal);
+                return Ok(());
             }
-            self.refuse(namespace, &refusal);
-            return Ok(());
         };
         let auth = (!auth.is_empty()).then(|| auth.into());
         let mut decision = visit.realm().admit(Arc::clone(&self.conn), auth);
@@ -386,6 +389,9 @@ impl Desk {
         };
         core.set_member(place.part(self.conn.part_index()).enter(id, outlet));
         self.left.retain(|left| **left != *place.name());
+        if !self.config().keep_request {
+            self.conn.facts.forget();
+        }
         let mut lane = Lane::default();
         if let Some(job) = Arc::clone(&socket).connected() {
             self.pending += lane.offer(job, 0, cx);
@@ -433,7 +439,7 @@ impl Desk {
             let core = seat.socket.core();
             if !core.is_gone() {
                 core.say_disconnect();
-                core.leave();
+                socket::leave(&seat.socket, DisconnectReason::ServerNamespaceDisconnect);
             }
         }
         while !self.seats.is_empty() {
@@ -447,11 +453,9 @@ impl Desk {
         self.joining.clear();
         self.reassembler.clear();
         while let Some(seat) = self.seats.first() {
-            let removed = !seat.socket.core().leave();
-            let reason = if removed {
-                DisconnectReason::ServerNamespaceDisconnect
-            } else {
-                DisconnectReason::Connection(reason)
+            let reason = match socket::leave(&seat.socket, DisconnectReason::Connection(reason)) {
+                true => DisconnectReason::Connection(reason),
+                false => DisconnectReason::ServerNamespaceDisconnect,
             };
             self.part(0, reason, cx);
         }
@@ -461,7 +465,8 @@ impl Desk {
     pub(crate) fn abandon(&mut self) {
         self.joining.clear();
         for seat in self.seats.drain(..) {
-            seat.socket.core().leave();
+            let reason = DisconnectReason::Connection(Reason::TransportError);
+            socket::leave(&seat.socket, reason);
             seat.socket.let_go();
         }
     }

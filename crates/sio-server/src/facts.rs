@@ -6,6 +6,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     str,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -17,9 +18,15 @@ pub(crate) struct Facts {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) time: SystemTime,
     pub(crate) secure: bool,
+    request: Mutex<Request>,
+}
+
+/// What a request said, as far as it is still known.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
     /// The target, up to a space or the end of its line; then a line for each header, its name up to
-    /// the first colon.
-    head: Box<[u8]>,
+    /// the first colon. None if all has been forgotten.
+    head: Option<Arc<[u8]>>,
 }
 
 impl Facts {
@@ -48,25 +55,58 @@ impl Facts {
             peer,
             time: SystemTime::now(),
             secure,
-            head: head.into(),
+            request: Mutex::new(Request {
+                head: Some(head.into()),
+            }),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Request> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the request said.
+    pub(crate) fn request(&self) -> Request {
+        self.lock().clone()
+    }
+
+    /// The address of the client itself, as proxies that are trusted tell it.
+    pub(crate) fn client(&self, proxies: &Proxies) -> Option<IpAddr> {
+        let request = self.request();
+        let forwarded: Vec<_> = request.values("x-forwarded-for").collect();
+        proxies.client(self.peer, forwarded.into_iter())
+    }
+
+    /// Lets go of all but what proxies said of the client.
+    pub(crate) fn forget(&self) {
+        let mut request = self.lock();
+        let mut kept = String::new();
+        for (name, value) in request.headers() {
+            if FORWARDED.iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
+                kept.extend(["\n", name, ":", value]);
+            }
+        }
+        request.head = (!kept.is_empty()).then(|| kept.into_bytes().into());
+    }
+}
+
+/// What the client's address and its scheme are made of.
+const FORWARDED: [&str; 2] = ["x-forwarded-for", "x-forwarded-proto"];
+
+impl Request {
+    fn head(&self) -> &[u8] {
+        self.head.as_deref().unwrap_or_default()
     }
 
     /// Path and query as the client sent them.
     pub(crate) fn target(&self) -> &str {
-        let mut words = self.head.split(u8::is_ascii_whitespace);
+        let mut words = self.head().split(u8::is_ascii_whitespace);
         let target = words.next().map(str::from_utf8);
         target.and_then(Result::ok).unwrap_or("")
     }
 
     pub(crate) fn query(&self) -> &str {
         self.target().split_once('?').map_or("", |(_, query)| query)
-    }
-
-    /// The address of the client itself, as proxies that are trusted tell it.
-    pub(crate) fn client(&self, proxies: &Proxies) -> Option<IpAddr> {
-        let forwarded: Vec<_> = self.values("x-forwarded-for").collect();
-        proxies.client(self.peer, forwarded.into_iter())
     }
 
     /// The values of a header of which there may be several, `name` in any case.
@@ -78,7 +118,7 @@ impl Facts {
 
     /// The headers in their order. Those whose values are not UTF-8 are left out.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let lines = self.head.split(|byte| *byte == b'\n').skip(1);
+        let lines = self.head().split(|byte| *byte == b'\n').skip(1);
         lines.filter_map(|line| {
             let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
             // RFC 9110 §5.5: white space around a value is no part of it.
@@ -99,10 +139,10 @@ mod tests {
             ("Cookie", b"k=v: w"),
         ];
         let facts = Facts::new(None, false, "/socket.io/?EIO=4&x=1", headers.into_iter());
-        assert_eq!(facts.target(), "/socket.io/?EIO=4&x=1");
-        assert_eq!(facts.query(), "EIO=4&x=1");
+        assert_eq!(facts.request().target(), "/socket.io/?EIO=4&x=1");
+        assert_eq!(facts.request().query(), "EIO=4&x=1");
         assert_eq!(
-            facts.headers().collect::<Vec<_>>(),
+            facts.request().headers().collect::<Vec<_>>(),
             [("Host", "a"), ("Cookie", "k=v: w")]
         );
     }
@@ -112,10 +152,31 @@ mod tests {
         let head =
             b"/socket.io/?EIO=4 HTTP/1.1\r\nHost:a\r\nX-Odd: \xff\r\nCookie: \t k=v: w \r\n\r\n";
         let facts = Facts::from_head(None, false, head);
-        assert_eq!(facts.target(), "/socket.io/?EIO=4");
+        assert_eq!(facts.request().target(), "/socket.io/?EIO=4");
         assert_eq!(
-            facts.headers().collect::<Vec<_>>(),
+            facts.request().headers().collect::<Vec<_>>(),
             [("Host", "a"), ("Cookie", "k=v: w")]
         );
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_the_address_of_the_client() {
+        let headers = [
+            ("Cookie", b"secret".as_slice()),
+            ("X-Forwarded-For", b"10.0.0.1"),
+        ];
+        let facts = Facts::new(None, false, "/socket.io/?token=secret", headers.into_iter());
+        let before = facts.request();
+        facts.forget();
+        let after = facts.request();
+        assert_eq!((after.target(), after.query()), ("", ""));
+        assert_eq!(
+            after.headers().collect::<Vec<_>>(),
+            [("X-Forwarded-For", "10.0.0.1")]
+        );
+        assert_eq!(before.headers().count(), 2, "who has it, has it");
+        let facts = Facts::new(None, false, "/", std::iter::empty());
+        facts.forget();
+        assert!(facts.request().head.is_none());
     }
 }

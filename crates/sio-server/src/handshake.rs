@@ -10,20 +10,30 @@ use std::{
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeStruct};
 use sio_packet::{Object, Value};
 
-use crate::{conn::Conn, error::Refuse, io::Io, place::Place};
+use crate::{conn::Conn, error::Refuse, facts::Request, io::Io, place::Place};
 
 /// The request that opened the connection, and the auth payload of the CONNECT.
+///
+/// Where [`Config::keep_request`](crate::Config::keep_request) is off, headers, path and query are known to
+/// admissions until the client has joined its first namespace, and empty afterwards.
 #[derive(Clone)]
 pub struct Handshake {
     conn: Arc<Conn>,
     place: Arc<Place>,
+    request: Request,
     /// None is kept of a client that sent none.
     auth: Option<Arc<str>>,
 }
 
 impl Handshake {
     pub(crate) fn new(conn: Arc<Conn>, place: Arc<Place>, auth: Option<Arc<str>>) -> Self {
-        Self { conn, place, auth }
+        let request = conn.facts.request();
+        Self {
+            conn,
+            place,
+            request,
+            auth,
+        }
     }
 
     /// The auth payload read as `T`. A client that sent none has sent `{}`.
@@ -50,12 +60,12 @@ impl Handshake {
 
     /// All headers of the request whose values are text, in their order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.conn.facts.headers()
+        self.request.headers()
     }
 
     /// Path and query of the request.
     pub fn url(&self) -> &str {
-        self.conn.facts.target()
+        self.request.target()
     }
 
     /// A parameter of the request's query, decoded; the first of its name.
@@ -67,7 +77,7 @@ impl Handshake {
 
     /// All parameters of the request's query, decoded, in their order.
     pub fn queries(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        let pairs = self.conn.facts.query().split('&');
+        let pairs = self.request.query().split('&');
         let pairs = pairs.filter(|pair| !pair.is_empty());
         pairs.map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -96,7 +106,7 @@ impl Handshake {
     pub fn is_secure(&self) -> bool {
         let peer = self.address().map(|peer| peer.ip());
         let told = || {
-            let mut protocols = self.conn.facts.values("x-forwarded-proto");
+            let mut protocols = self.request.values("x-forwarded-proto");
             let first = protocols.next().and_then(|list| list.split(',').next());
             first.is_some_and(|protocol| protocol.trim().eq_ignore_ascii_case("https"))
         };

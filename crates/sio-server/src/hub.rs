@@ -16,6 +16,7 @@ use crate::{
     counters::Counters,
     deflate::Compression,
     engine, entropy,
+    error::Refuse,
     gate::Gate,
     observe::Observer,
     panic::contain,
@@ -228,18 +229,20 @@ impl Hub {
 
     /// The namespace of this name, opened if it is one that may be opened on demand, with a visitor
     /// expected.
-    pub(crate) fn visit(self: &Arc<Self>, name: &str) -> Option<Visit> {
+    pub(crate) fn visit(self: &Arc<Self>, name: &str) -> Result<Visit, Refuse> {
         {
             let realms = self.realms.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(realm) = realms.get(name) {
                 realm.place().expect_visitor();
-                return Some(Visit::expected(Arc::clone(realm)));
+                return Ok(Visit::expected(Arc::clone(realm)));
             }
         }
         let mounted = self.mounted.iter().find(|mounted| {
             contain("the choice of a namespace", || mounted.matches(name)).unwrap_or(false)
-        })?;
-        Some(self.open(name, Stay::WhileInhabited, &**mounted))
+        });
+        let mounted = mounted.ok_or_else(|| Refuse::new("Invalid namespace"))?;
+        self.open(name, Stay::WhileInhabited, &**mounted)
+            .ok_or_else(|| Refuse::new("Too many namespaces"))
     }
 
     pub(crate) fn existing(&self, name: &str) -> Option<Arc<dyn Realm>> {
@@ -250,19 +253,27 @@ impl Hub {
             .cloned()
     }
 
-    fn open(self: &Arc<Self>, name: &str, stay: Stay, mounted: &dyn Mounted) -> Visit {
+    /// Opens a namespace, unless it is open; `None` if there are too many.
+    fn open(self: &Arc<Self>, name: &str, stay: Stay, mounted: &dyn Mounted) -> Option<Visit> {
         let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
+        if stay == Stay::WhileInhabited && !realms.contains_key(name) {
+            let fixed = self.mounted.iter().filter(|one| one.fixed_name().is_some());
+            if realms.len() >= self.config.max_dynamic_namespaces + fixed.count() {
+                return None;
+            }
+        }
         let realm = realms.entry(name.into()).or_insert_with(|| {
             let parts = self.shards.len() * (1 + self.parsers.len());
             let seeds = (0..parts).map(|_| u64::from_ne_bytes(entropy::bytes()));
             let max_rooms = self.config.max_rooms;
-            let place = Place::new(name, Arc::downgrade(self), stay, max_rooms, seeds);
+            let (hub, onlookers) = (Arc::downgrade(self), mounted.onlookers());
+            let place = Place::new(name, hub, stay, max_rooms, onlookers, seeds);
             mounted.open(Arc::new(place))
         });
         realm.place().expect_visitor();
         let realm = Arc::clone(realm);
         drop(realms);
-        Visit::expected(realm)
+        Some(Visit::expected(realm))
     }
 
     /// Closes a namespace that was opened on demand and that everybody has left.
@@ -273,6 +284,9 @@ impl Hub {
             .is_some_and(|realm| realm.place().is_deserted())
         {
             realms.remove(name);
+            if realms.capacity() > 1024 && realms.len() < realms.capacity() / 4 {
+                realms.shrink_to_fit();
+            }
         }
     }
 }

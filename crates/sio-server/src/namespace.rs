@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     handshake::Handshake,
     incoming::Incoming,
+    onlookers::{Onlookers, Outgoing, RoomEvent},
     pattern::Pattern,
     realm::{Admit, Mount, Mounted, Name, Rules},
     socket::{Responder, Socket},
@@ -131,6 +132,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
             guards: Vec::new(),
             admit,
             table: Table::new(),
+            onlookers: Onlookers::default(),
         };
         Self {
             name,
@@ -355,6 +357,33 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         self
     }
 
+    /// Looks at each event that is emitted in the namespace, before it is sent: Node's `onAnyOutgoing`,
+    /// once for an emit to many. Acks are no events.
+    ///
+    /// It costs that each event is written once more and read.
+    pub fn on_any_outgoing(mut self, look: impl Fn(&Outgoing<'_>) + Send + Sync + 'static) -> Self {
+        self.rules.onlookers.outgoing.push(Arc::new(look));
+        self
+    }
+
+    /// Is told when rooms come and go, and who joins and leaves them: one event after the other, in
+    /// the order in which it happened.
+    ///
+    /// `look` runs where it happened: what takes long belongs into a task.
+    ///
+    /// ```
+    /// # use sio_server::{Namespace, RoomEvent};
+    /// let chat = Namespace::open("/chat").on_room(|event| match event {
+    ///     RoomEvent::Created { room } => println!("{room} is open"),
+    ///     RoomEvent::Deleted { room } => println!("{room} is empty"),
+    ///     other => println!("{other:?}"),
+    /// });
+    /// ```
+    pub fn on_room(mut self, look: impl Fn(&RoomEvent) + Send + Sync + 'static) -> Self {
+        self.rules.onlookers.rooms = Some(Arc::new(look));
+        self
+    }
+
     // ---- coming and going ---------------------------------------------------------------------
 
     /// Runs when a client has joined, before any of its events is handled.
@@ -369,6 +398,26 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         self.rules.table.connect = Some(Box::new(move |socket| {
             table::lifecycle(socket, "connect", handler.clone())
         }));
+        self
+    }
+
+    /// Sees a socket that is about to leave while it is still a member of its rooms, once for each that
+    /// had joined: Node's `disconnecting`. It runs where it happens, so it does not wait for anything;
+    /// what is said to the socket itself reaches nobody any more.
+    ///
+    /// ```
+    /// # use sio_server::{Namespace, Socket};
+    /// let chat = Namespace::open("/chat").on_disconnecting(|socket: &Socket, reason| {
+    ///     for room in socket.rooms() {
+    ///         socket.to(&room).emit("left", &(socket.id(), reason.as_str()));
+    ///     }
+    /// });
+    /// ```
+    pub fn on_disconnecting(
+        mut self,
+        look: impl Fn(&Socket<D>, DisconnectReason) + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.table.leaving = Some(Box::new(look));
         self
     }
 

@@ -12,13 +12,14 @@ use eio_transport::Parcel;
 use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
 use sio_packet::{Attachments, WriteError};
-use sio_rooms::{MemberId, Rooms, Selection};
+use sio_rooms::{JoinError, MemberId, Rooms, Selection};
 
 use crate::{
     calls::{Asked, Rounds},
     conn::{Conn, Form, Mode},
     error::CallError,
     hub::Hub,
+    onlookers::{Onlookers, RoomLog, Tap},
     parsers::{Speech, Spoken},
     realm::Realm,
     socket::{AnySocket, SocketId},
@@ -44,6 +45,10 @@ pub(crate) struct Place {
     parts: Box<[Mutex<Part>]>,
     /// Calls to many that wait for answers.
     rounds: Rounds,
+    /// Who is told of rooms, if anybody is.
+    room_log: Option<RoomLog>,
+    /// Who looks at what is emitted.
+    taps: Box<[Tap]>,
 }
 
 /// A namespace that somebody is about to enter: it is not closed meanwhile.
@@ -78,12 +83,20 @@ pub(crate) struct Outlet {
     pub(crate) socket: Arc<dyn AnySocket>,
 }
 
+/// A socket in the index.
+#[derive(Clone, Copy)]
+pub(crate) struct Member<'a> {
+    pub(crate) id: MemberId,
+    pub(crate) socket: &'a SocketId,
+}
+
 impl Place {
     pub(crate) fn new(
         name: &str,
         hub: Weak<Hub>,
         stay: Stay,
         max_rooms: usize,
+        onlookers: Onlookers,
         seeds: impl Iterator<Item = u64>,
     ) -> Self {
         let part = |seed| Mutex::new(Rooms::with_seed(seed).with_max_rooms_per_member(max_rooms));
@@ -94,6 +107,8 @@ impl Place {
             visitors,
             parts: seeds.map(part).collect(),
             rounds: Rounds::default(),
+            room_log: onlookers.rooms.map(RoomLog::new),
+            taps: onlookers.outgoing.into(),
         }
     }
 
@@ -146,6 +161,12 @@ impl Place {
     /// Sockets in the namespace.
     pub(crate) fn len(&self) -> usize {
         self.parts().map(|part| part.len()).sum()
+    }
+
+    /// Those who look at what is emitted; nearly always nobody.
+    #[inline]
+    pub(crate) fn taps(&self) -> &[Tap] {
+        &self.taps
     }
 
     pub(crate) fn rounds(&self) -> &Rounds {
@@ -260,12 +281,54 @@ impl Place {
         sockets
     }
 
+    /// Makes a member join a room.
+    pub(crate) fn join(
+        &self,
+        part: usize,
+        member: Member<'_>,
+        room: &str,
+    ) -> Result<(), JoinError> {
+        let mut part = self.part(part);
+        let joined = part.join(member.id, room)?;
+        if let Some(log) = &self.room_log
+            && joined.is_new()
+        {
+            log.note_joined(room, member.socket);
+            drop(part);
+            log.tell();
+        }
+        Ok(())
+    }
+
+    /// Makes a member leave a room.
+    pub(crate) fn leave(&self, part: usize, member: Member<'_>, room: &str) {
+        let mut part = self.part(part);
+        let left = part.leave(member.id, room);
+        if let Some(log) = &self.room_log
+            && left
+        {
+            log.note_left(room, member.socket);
+            drop(part);
+            log.tell();
+        }
+    }
+
     /// Takes a member out of all its rooms.
-    pub(crate) fn exit(&self, part: usize, member: MemberId) {
+    pub(crate) fn exit(&self, part: usize, member: Member<'_>) {
+        let mut part = self.part(part);
+        if let Some(log) = &self.room_log {
+            for room in part.rooms_of(member.id) {
+                log.note_left(room, member.socket);
+            }
+        }
+        let gone = part.exit(member.id);
+        drop(part);
         // The socket may be the last owner of its connection: it must not be dropped under the
         // lock.
-        let gone = self.part(part).exit(member);
         drop(gone);
+        if let Some(log) = &self.room_log {
+            log.tell();
+        }
         self.close_if_deserted();
     }
 }

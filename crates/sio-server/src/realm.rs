@@ -6,6 +6,7 @@ use crate::{
     conn::Conn,
     error::{Refuse, StartError},
     handshake::Handshake,
+    onlookers::Onlookers,
     place::Place,
     socket::{AnySocket, Inner, SocketId},
     table::Table,
@@ -23,6 +24,7 @@ pub(crate) struct Rules<D> {
     pub(crate) guards: Vec<Guard>,
     pub(crate) admit: Admit<D>,
     pub(crate) table: Table<D>,
+    pub(crate) onlookers: Onlookers,
 }
 
 pub(crate) type Guard = Box<dyn Fn(Handshake) -> Admission<()> + Send + Sync>;
@@ -34,6 +36,7 @@ pub(crate) trait Mounted: Send + Sync {
     fn fixed_name(&self) -> Option<&str>;
     fn matches(&self, name: &str) -> bool;
     fn open(&self, place: Arc<Place>) -> Arc<dyn Realm>;
+    fn onlookers(&self) -> Onlookers;
     /// What was wrong with the way it was put together.
     fn take_fault(&mut self) -> Option<StartError>;
 }
@@ -51,6 +54,7 @@ pub(crate) type Joining = Admission<Arc<dyn AnySocket>>;
 pub(crate) struct Mount<D> {
     name: Name,
     laws: Arc<Laws<D>>,
+    onlookers: Onlookers,
     fault: Option<StartError>,
 }
 
@@ -67,6 +71,7 @@ impl<D> Mount<D> {
             guards,
             admit,
             table,
+            onlookers,
         } = rules;
         let table = Arc::new(table);
         let laws = Arc::new(Laws {
@@ -74,7 +79,12 @@ impl<D> Mount<D> {
             admit,
             table,
         });
-        Self { name, laws, fault }
+        Self {
+            name,
+            laws,
+            onlookers,
+            fault,
+        }
     }
 }
 
@@ -98,6 +108,10 @@ impl<D: Send + Sync + 'static> Mounted for Mount<D> {
             place,
             laws: Arc::clone(&self.laws),
         })
+    }
+
+    fn onlookers(&self) -> Onlookers {
+        self.onlookers.clone()
     }
 
     fn take_fault(&mut self) -> Option<StartError> {

@@ -31,7 +31,9 @@ use crate::{
     io::Io,
     lane::{Job, Order},
     listeners::{Hears, ListenerId, Listeners, Which},
-    place::Place,
+    onlookers,
+    panic::contain,
+    place::{Member, Place},
     store::Session,
     table::Table,
     table::{Handler, OnEvent, Serial},
@@ -114,6 +116,8 @@ pub(crate) trait AnySocket: Send + Sync {
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     /// The handler of the connection, if there is one.
     fn connected(self: Arc<Self>) -> Option<Job>;
+    /// The socket is about to leave, and who looks at that is shown it.
+    fn leaving(self: Arc<Self>, reason: DisconnectReason);
     /// The handler of the disconnection, if there is one.
     fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Job>;
     /// The handler of an event, if there is one, with its arguments read.
@@ -440,6 +444,18 @@ impl<D> fmt::Debug for Socket<D> {
     }
 }
 
+/// Takes a socket out of its namespace. True for the one caller who did it.
+pub(crate) fn leave(socket: &Arc<dyn AnySocket>, reason: DisconnectReason) -> bool {
+    let core = socket.core();
+    // In one order with the opening of rounds, see `Rounds`.
+    if core.gone.swap(true, Ordering::SeqCst) {
+        return false;
+    }
+    Arc::clone(socket).leaving(reason);
+    core.exit();
+    true
+}
+
 /// Puts a socket out of its namespace: its client is told, and its connection's task runs the
 /// disconnect handler.
 pub(crate) fn remove(socket: &Arc<dyn AnySocket>) {
@@ -448,7 +464,7 @@ pub(crate) fn remove(socket: &Arc<dyn AnySocket>) {
         return;
     }
     core.say_disconnect();
-    if core.leave() {
+    if leave(socket, DisconnectReason::ServerNamespaceDisconnect) {
         core.conn.command(Command::Removed(Arc::clone(socket)));
     }
 }
@@ -498,6 +514,17 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         Some(Job { task, order })
     }
 
+    fn leaving(self: Arc<Self>, reason: DisconnectReason) {
+        if self.table.leaving.is_some() && self.core.member.get().is_some() {
+            let socket = Socket::new(self);
+            contain("a look at a socket that leaves", || {
+                if let Some(look) = &socket.table().leaving {
+                    look(&socket, reason);
+                }
+            });
+        }
+    }
+
     fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Job> {
         let table = Arc::clone(&self.table);
         let handler = table.disconnect.as_ref()?;
@@ -543,15 +570,11 @@ impl Core {
         let _ = self.member.set(member);
     }
 
-    /// Takes the socket out of the namespace. True for the one caller who did it.
-    pub(crate) fn leave(&self) -> bool {
-        // In one order with the opening of rounds, see `Rounds`.
-        if self.gone.swap(true, Ordering::SeqCst) {
-            return false;
-        }
-        if let Some(member) = self.member.get() {
-            let _ = self.last_rooms.set(self.rooms_of(*member));
-            self.place.exit(self.conn.part_index(), *member);
+    /// Lets go of the rooms and of those who wait for answers.
+    fn exit(&self) {
+        if let Some(member) = self.member() {
+            let _ = self.last_rooms.set(self.rooms_of(member.id));
+            self.place.exit(self.conn.part_index(), member);
         }
         // Whoever waits for an answer learns at once that none will come.
         self.place.rounds().gone(&self.id);
@@ -561,7 +584,13 @@ impl Core {
                 .unwrap_or_else(PoisonError::into_inner)
                 .drain(),
         );
-        true
+    }
+
+    /// This socket in the index, once it has entered.
+    fn member(&self) -> Option<Member<'_>> {
+        let id = *self.member.get()?;
+        let socket = &self.id;
+        Some(Member { id, socket })
     }
 
     fn rooms(&self) -> Vec<String> {
@@ -580,10 +609,10 @@ impl Core {
     }
 
     pub(crate) fn join(&self, room: &str) -> bool {
-        let Some(member) = self.member.get() else {
+        let Some(member) = self.member() else {
             return false;
         };
-        let joined = self.place.part(self.conn.part_index()).join(*member, room);
+        let joined = self.place.join(self.conn.part_index(), member, room);
         if let Err(error) = &joined {
             tracing::warn!(socket = self.id.as_ref(), %error, "a room was not joined");
         }
@@ -591,8 +620,8 @@ impl Core {
     }
 
     pub(crate) fn leave_room(&self, room: &str) {
-        if let Some(member) = self.member.get() {
-            self.place.part(self.conn.part_index()).leave(*member, room);
+        if let Some(member) = self.member() {
+            self.place.leave(self.conn.part_index(), member, room);
         }
     }
 
@@ -605,6 +634,9 @@ impl Core {
     ) -> Sent {
         if self.is_gone() {
             return Sent { reached: 0 };
+        }
+        if !self.place.taps().is_empty() {
+            onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
         let said = self.conn.say(mode, |out, attachments| {
             frames::event(out, attachments, self.place.name(), ack, event, payload)
@@ -651,6 +683,9 @@ impl Core {
         if self.is_gone() {
             self.forget_ack(id);
             return Err(CallError::Disconnected);
+        }
+        if !self.place.taps().is_empty() {
+            onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
         let said = self.conn.say(Mode::Reliable, |out, attachments| {
             frames::event(

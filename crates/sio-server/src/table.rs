@@ -34,12 +34,16 @@ pub(crate) struct Table<D> {
     pub(crate) connect: Option<Box<dyn Fn(Socket<D>) -> Task + Send + Sync>>,
     #[expect(clippy::type_complexity, reason = "it is spelled out once, here")]
     pub(crate) disconnect: Option<Box<dyn Fn(Socket<D>, DisconnectReason) -> Task + Send + Sync>>,
+    /// Sees a socket that is about to leave.
+    pub(crate) leaving: Option<Leaving<D>>,
     pub(crate) error: Option<OnError<D>>,
 }
 
 /// A middleware or catch-all.
 pub(crate) type Watcher<D> = Box<dyn Fn(Socket<D>, Incoming) -> Watching + Send + Sync>;
 pub(crate) type Watching = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send>>;
+
+pub(crate) type Leaving<D> = Box<dyn Fn(&Socket<D>, DisconnectReason) + Send + Sync>;
 
 /// The handler of failures; its answer goes to the ack.
 pub(crate) type OnError<D> = Box<dyn Fn(Socket<D>, Failure, Option<u64>) -> Task + Send + Sync>;
@@ -89,6 +93,7 @@ impl<D> Table<D> {
             unhandled: None,
             connect: None,
             disconnect: None,
+            leaving: None,
             error: None,
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     event::{Answer, EventName},
     frames,
     hub::Address,
+    onlookers,
     place::Place,
     socket::{self, AnySocket, Socket},
 };
@@ -103,6 +104,9 @@ impl Target {
     pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
         let event = event.event_name();
         let emit = |place: &Arc<Place>| {
+            if !place.taps().is_empty() {
+                onlookers::show(place, None, event, payload);
+            }
             place.emit(&self.selection, self.mode, self.form, |out, attachments| {
                 frames::event(out, attachments, place.name(), None, event, payload)
             })
@@ -144,6 +148,9 @@ impl Target {
     {
         let event = event.event_name();
         let ask = |place: &Arc<Place>| {
+            if !place.taps().is_empty() {
+                onlookers::show(place, None, event, payload);
+            }
             let timeout = place.hub().map(|hub| hub.config.ack_timeout);
             let asked = place.ask(&self.selection, |out, attachments, ack| {
                 frames::event(out, attachments, place.name(), Some(ack), event, payload)

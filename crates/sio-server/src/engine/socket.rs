@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
 use eio_transport::{Transport, push_message};
@@ -13,17 +13,21 @@ use ws_frame::{OpCode, write_frame};
 use crate::{
     conn::{Command, Conn, Mode},
     engine::Content,
+    facts::Request,
 };
 
 /// A client. Cheap to clone; harmless when the client has gone.
 #[derive(Clone)]
 pub struct Socket {
     conn: Arc<Conn>,
+    /// What the request said, once it has been looked at.
+    request: OnceLock<Request>,
 }
 
 impl Socket {
     pub(crate) fn new(conn: Arc<Conn>) -> Self {
-        Self { conn }
+        let request = OnceLock::new();
+        Self { conn, request }
     }
 
     /// The session's id. Whoever knows it can read and write the session: show it to nobody else.
@@ -92,12 +96,16 @@ impl Socket {
 
     /// All headers of that request whose values are text, in their order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.conn.facts.headers()
+        self.request().headers()
     }
 
     /// Path and query of that request.
     pub fn url(&self) -> &str {
-        self.conn.facts.target()
+        self.request().target()
+    }
+
+    fn request(&self) -> &Request {
+        self.request.get_or_init(|| self.conn.facts.request())
     }
 
     /// The peer of the TCP connection, where it is known: a proxy's, if there is one.
