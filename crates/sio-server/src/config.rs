@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{cookie::Cookie, cors::Cors, deflate::PerMessageDeflate, proxies::Proxies};
+use crate::{
+    cookie::Cookie, cors::Cors, deflate::PerMessageDeflate, http2::Http2, proxies::Proxies,
+};
 
 /// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
 ///
@@ -76,6 +78,10 @@ pub struct Config {
     pub linger: Duration,
     /// Threads of our own listener, each with a share of the connections. Default one per core.
     pub shards: Option<usize>,
+    /// HTTP/2 on our own listener, as a proxy speaks it that has ended TLS, with WebSockets as streams
+    /// of it. Default none: floods of HTTP/2 are cheaper than the work they cause, and browsers open
+    /// WebSockets over HTTP/1.1 where they have to.
+    pub http2: Option<Http2>,
     /// How long the head of a request may take to arrive. Default 10 s.
     pub header_timeout: Duration,
     /// How long the body of a POST may take to arrive. Default 15 s.
@@ -117,6 +123,7 @@ impl Default for Config {
             max_dynamic_namespaces: 10_000,
             linger: Duration::from_secs(30),
             shards: None,
+            http2: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(15),
             close_timeout: Duration::from_secs(5),

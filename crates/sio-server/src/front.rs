@@ -32,6 +32,7 @@ use crate::{
     engine, entropy,
     facts::Facts,
     gate::Admission,
+    http2,
     hub::Hub,
     listen::Replay,
     observe::Observed,
@@ -182,11 +183,22 @@ impl Head {
     /// Lets hyper serve the connection, beginning with what was read.
     fn hand_over(&self, stream: TcpStream, bytes: &[u8]) -> Front {
         let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));
+        let stream = Replay::new(Bytes::copy_from_slice(bytes), stream);
+        if let Some(settings) = &self.hub.config.http2
+            && http2::is_preface(bytes)
+        {
+            let http = http2::serve(settings, &self.hub, stream, service);
+            return Front::Http(Box::pin(async move {
+                if let Err(error) = http.await {
+                    tracing::debug!(%error, "a connection of HTTP/2 ended early");
+                }
+            }));
+        }
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let answer = service.answer(request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let stream = TokioIo::new(Replay::new(Bytes::copy_from_slice(bytes), stream));
+        let stream = TokioIo::new(stream);
         let http = hyper::server::conn::http1::Builder::new()
             .timer(Patience::new())
             .header_read_timeout(self.hub.config.header_timeout)

@@ -21,7 +21,10 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::Full;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{
+    ext::Protocol,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use ws_frame::CloseFrame;
@@ -256,6 +259,8 @@ impl Service {
         });
         let asked = eio_transport::Request {
             method: match parts.method {
+                // What HTTP/1.1 asks by GET and `Upgrade`.
+                _ if is_extended_connect(&parts) => eio_transport::Method::Get,
                 Method::GET => eio_transport::Method::Get,
                 Method::POST => eio_transport::Method::Post,
                 _ => eio_transport::Method::Other,
@@ -542,6 +547,9 @@ fn over_limit(parts: &Parts) -> Option<(Limit, Answer)> {
 
 /// Whether a request asks to leave HTTP.
 fn form(parts: &Parts) -> Form {
+    if is_extended_connect(parts) {
+        return Form::Upgrade;
+    }
     if !parts.headers.contains_key(header::UPGRADE) {
         return Form::Plain; // Nearly all that come here: no more is looked at.
     }
@@ -556,19 +564,24 @@ fn form(parts: &Parts) -> Form {
     if asks { Form::Upgrade } else { Form::Plain }
 }
 
+/// Whether this is what HTTP/2 has for an Upgrade request, RFC 8441 §4.
+fn is_extended_connect(parts: &Parts) -> bool {
+    parts.method == Method::CONNECT && parts.extensions.get::<Protocol>().is_some()
+}
+
 /// Checks the opening handshake and answers it.
 fn accept(
     parts: &mut Parts,
     compression: Option<&Compression>,
     shard: usize,
 ) -> Result<(Answer, OnUpgrade, Option<Box<Codec>>), HandshakeError> {
-    // The version that hyper parsed; the method is a GET, or the check says so.
-    let version = if parts.version == Version::HTTP_10 {
-        Version::HTTP_10
+    let (method, headers) = (parts.method.as_str(), &parts.headers);
+    let upgrade = if parts.version == Version::HTTP_2 {
+        let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
+        Upgrade::check_connect(method, parts.version, protocol, headers)?
     } else {
-        parts.version
+        Upgrade::check(method, parts.version, headers)?
     };
-    let upgrade = Upgrade::check(parts.method.as_str(), version, &parts.headers)?;
     let (policy, codec) = deflate::negotiate(compression, &upgrade, shard);
     let answer = upgrade.agree(&policy).response().map(|()| Full::default());
     let upgrade = parts
