@@ -5,6 +5,7 @@ mod differential;
 mod faults;
 mod hazards;
 mod header;
+mod limits;
 mod memory;
 mod oracle;
 mod pair;
