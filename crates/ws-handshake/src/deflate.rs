@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_that_breaks_the_rules_is_declined() {
+    fn sec_f7_an_offer_that_breaks_the_rules_is_declined() {
         let table = [
             "; unknown",
             "; unknown=1",

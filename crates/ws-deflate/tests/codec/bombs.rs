@@ -38,7 +38,7 @@ fn a_message_may_reach_its_limit_and_not_a_byte_more() {
 }
 
 #[test]
-fn a_bomb_costs_the_limit_and_not_what_it_holds() {
+fn sec_f6_a_bomb_costs_the_limit_and_not_what_it_holds() {
     let bomb = deflated(&vec![0; 16 << 20]);
     assert!(bomb.len() < 32 << 10);
     let limit = 100_000;
@@ -60,7 +60,7 @@ fn a_bomb_costs_the_limit_and_not_what_it_holds() {
 }
 
 #[test]
-fn a_bomb_with_a_kept_window_stops_too() {
+fn sec_f6_a_bomb_with_a_kept_window_stops_too() {
     let mut pool = pool();
     let config = InflateConfig {
         context_takeover: true,
@@ -93,7 +93,7 @@ fn a_bomb_with_a_kept_window_stops_too() {
 }
 
 #[test]
-fn empty_blocks_cost_time_in_proportion_to_their_bytes() {
+fn sec_f6_empty_blocks_cost_time_in_proportion_to_their_bytes() {
     // A million empty stored blocks, the last without its tail; a million of the fixed code, of ten
     // bits each. Quadratic work would be minutes.
     let stored = [0x00, 0x00, 0x00, 0xff, 0xff].repeat(1_000_000);
