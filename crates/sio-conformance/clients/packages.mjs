@@ -14,5 +14,18 @@ const load = createRequire(path.join(installed, "package.json"));
 
 export const { io, Manager } = load("socket.io-client");
 export const { WebSocket } = load("ws");
+/** `io` of every generation of the client; those before 3 speak Engine.IO 3. */
+export const generations = {
+  2: load("socket.io-client-2"),
+  3: load("socket.io-client-3").io,
+  4: io,
+};
+/** The layer below, alone. */
+export const engines = {
+  3: load("engine.io-client-3"),
+  4: load("engine.io-client-4").Socket ?? load("engine.io-client-4"),
+  5: load("engine.io-client-5").Socket ?? load("engine.io-client-5"),
+  6: load("engine.io-client-6").Socket,
+};
 export const socketIoServer = () => load("socket.io");
 export const playwright = () => load("playwright-core");

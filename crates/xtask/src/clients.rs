@@ -10,7 +10,8 @@ use crate::{
 };
 
 const ROADS: [&str; 3] = ["listen", "service", "axum"];
-const CLIENTS: [&str; 2] = ["node", "python"];
+/// `old` is every generation of the JavaScript clients, and its server lets Engine.IO 3 in.
+const CLIENTS: [&str; 3] = ["node", "old", "python"];
 
 /// What to run against what.
 #[derive(Default)]
@@ -136,6 +137,9 @@ fn serve(road: &str, client: &str) -> Result<Server, Failure> {
     for timeout in ["PING_TIMEOUT", "CONNECT_TIMEOUT", "UPGRADE_TIMEOUT"] {
         command.env(timeout, "3000");
     }
+    if client == "old" {
+        command.env("EIO3", "1");
+    }
     Server::start(&mut command, log(&format!("server-{road}-for-{client}")))
 }
 
@@ -164,21 +168,25 @@ fn one(client: &str, road: &str, selection: &Selection) -> Result<(), Failure> {
 
 fn command(client: &str, selection: &Selection) -> Command {
     let mut command;
-    if client == "node" {
+    if client != "python" {
         command = Command::new("node");
         command.args(["--test", "--test-reporter=spec", "--test-timeout=120000"]);
         if let Some(pattern) = &selection.pattern {
             command.arg(format!("--test-name-pattern={pattern}"));
         }
-        for suite in [
-            "acks",
-            "deflate",
-            "events",
-            "lifecycle",
-            "namespaces",
-            "rooms",
-            "wire",
-        ] {
+        let suites = match client {
+            "old" => &["old"][..],
+            _ => &[
+                "acks",
+                "deflate",
+                "events",
+                "lifecycle",
+                "namespaces",
+                "rooms",
+                "wire",
+            ],
+        };
+        for suite in suites {
             command.arg(format!("{suite}.test.mjs"));
         }
     } else {
@@ -223,7 +231,7 @@ fn report(client: &str, log: &Path, result: Result<(), Failure>) -> Result<(), F
         println!("  skipped: {}", skipped.trim());
     }
     result.map_err(|failure| {
-        let mark = if client == "node" {
+        let mark = if client != "python" {
             "✖ failing tests:"
         } else {
             "======"

@@ -36,7 +36,7 @@ cargo xtask test [--only PART]...
       autobahn  Autobahn's 517 cases against the WebSocket layer, server and client
 
 cargo xtask conformance [--road ROAD]... [--client CLIENT]... [--match REGEX]
-    The clients alone. ROAD: listen, service, axum. CLIENT: node, python.
+    The clients alone. ROAD: listen, service, axum. CLIENT: node, old, python.
     --match runs the tests whose name it fits (Node) or whose name contains it (Python).
     --reference runs them against Node's own server instead: a test that fails there is wrong.
 

@@ -32,6 +32,7 @@ const io = new Server(http, {
   },
   cookie: env.COOKIE !== "0",
   cors: { origin: "*" },
+  allowEIO3: env.EIO3 === "1",
 });
 
 const reasons = new Map();
