@@ -100,6 +100,7 @@ mod fault;
 mod key;
 mod limits;
 mod msgpack;
+mod offset;
 mod packet;
 mod parser;
 mod placeholder;
@@ -120,6 +121,7 @@ pub use encode::{
 pub use error::{ParseError, ReadError, WriteError};
 pub use limits::Limits;
 pub use msgpack::Msgpack;
+pub use offset::{Offset, write_with_offset};
 pub use packet::{Kind, Packet, is_reserved};
 pub use parser::{Form, Head, Message, Parser, Scratch};
 pub use reassembler::{Complete, Reassembler};
