@@ -20,7 +20,8 @@
 //! received.
 //!
 //! Methods in the usual families: facts; what happened ([`handle_timeout`](Recovery::handle_timeout));
-//! commands; and [`poll_timeout`](Recovery::poll_timeout). Time is an argument, and so are the ids
+//! commands; and what to do: [`poll_forgotten`](Recovery::poll_forgotten) until it is empty, then wait until
+//! [`poll_timeout`](Recovery::poll_timeout). Time is an argument, and so are the ids
 //! by which sessions are found: they are secrets, made from entropy by the caller.
 //!
 //! # Layout
@@ -85,6 +86,8 @@ pub struct Recovery<P, S> {
     sessions: HashMap<Arc<str>, Session<S>, FixedState>,
     /// Sessions that went away, in that order; one that has come back since is skipped.
     away: VecDeque<(Instant, Arc<str>)>,
+    /// What was kept of sessions that have ended.
+    forgotten: Vec<S>,
 }
 
 #[derive(Debug)]
@@ -171,6 +174,7 @@ impl<P: Clone, S: Clone> Recovery<P, S> {
             history: History::new(seed),
             sessions: HashMap::with_hasher(FixedState::with_seed(seed.rotate_left(32))),
             away: VecDeque::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -347,10 +351,20 @@ impl<P: Clone, S: Clone> Recovery<P, S> {
         for stay in &session.stays {
             self.history.forget(&stay.room);
         }
+        self.forgotten.push(session.keepsake);
         if self.sessions.is_empty() {
             self.history.clear();
             self.away = VecDeque::new();
             self.sessions.shrink_to_fit();
+        }
+    }
+
+    /// Forgets all sessions that are away.
+    pub fn forget_away(&mut self) {
+        while let Some((_, id)) = self.away.pop_front() {
+            if self.live(&id).is_none() {
+                self.forget(&id);
+            }
         }
     }
 
@@ -429,6 +443,12 @@ impl<P: Clone, S: Clone> Recovery<P, S> {
     }
 
     // ---- what to do ---------------------------------------------------------------------------
+
+    /// What was kept of a session that has ended: the caller lets go of it where that can do no harm.
+    #[inline]
+    pub fn poll_forgotten(&mut self) -> Option<S> {
+        self.forgotten.pop()
+    }
 
     /// When something will be too old, and [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -50,6 +50,8 @@ struct World {
     clients: Vec<Client>,
     packets: u32,
     sessions: u32,
+    opened: u32,
+    forgotten: u32,
     /// No exceptions, no leaves: it is known exactly what was lost.
     plain: bool,
     recovered: u32,
@@ -67,6 +69,8 @@ impl World {
             clients: Vec::new(),
             packets: 0,
             sessions: 0,
+            opened: 0,
+            forgotten: 0,
             plain: seed.is_multiple_of(4),
             recovered: 0,
             delivered: 0,
@@ -116,6 +120,11 @@ impl World {
                 }
                 _ => self.recovery.handle_timeout(self.now),
             }
+            while self.recovery.poll_forgotten().is_some() {
+                self.forgotten += 1;
+            }
+            let kept = self.recovery.len() as u32;
+            assert_eq!(self.opened, kept + self.forgotten, "each is let go once");
             assert!(self.recovery.packets() <= self.limits.max_packets);
             assert!(self.recovery.bytes() <= self.limits.max_bytes);
             assert!(self.recovery.len() <= self.limits.max_sessions);
@@ -346,6 +355,7 @@ impl World {
         let opened = self
             .recovery
             .open(client.pid.as_str(), &Self::name(index), index);
+        self.opened += u32::from(opened);
         client.server = if opened { Seen::Live } else { Seen::Gone };
     }
 }
