@@ -35,6 +35,8 @@ pub enum Reason {
     SlowConsumer,
     /// The client sent more pongs than there were pings.
     StrayPongs,
+    /// The client came back on another connection.
+    Superseded,
     /// The client closed the session or its connection.
     TransportClose,
     /// The transport failed, or the client broke its rules.
@@ -50,7 +52,7 @@ impl Reason {
             Self::ParseError => "parse error",
             Self::PingTimeout => "ping timeout",
             Self::ServerShuttingDown => "server shutting down",
-            Self::SlowConsumer | Self::TransportClose => "transport close",
+            Self::SlowConsumer | Self::Superseded | Self::TransportClose => "transport close",
             Self::HeartbeatDirection
             | Self::PollLost
             | Self::PollOverlap
@@ -79,6 +81,7 @@ impl Reason {
             Self::ServerShuttingDown => "the server is shutting down",
             Self::SlowConsumer => "the client did not take what was queued for it",
             Self::StrayPongs => "too many unasked pongs",
+            Self::Superseded => "the client came back on another connection",
             Self::TransportClose => "closed by the client",
             Self::TransportError => "the transport failed",
         }

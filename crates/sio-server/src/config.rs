@@ -45,6 +45,10 @@ pub struct Config {
     /// Compression of messages on WebSockets, with clients that offer it. Default none: it costs time,
     /// and most messages are short.
     pub per_message_deflate: Option<PerMessageDeflate>,
+    /// Clients whose connection broke may come back as if nothing had happened. Default `None`: what
+    /// everybody might miss has to be kept, and each event carries an offset as one more argument,
+    /// which handlers of clients see.
+    pub recovery: Option<Recovery>,
     /// Bytes that may wait for one connection. Above it the connection is closed: a stream with a
     /// hole in it would be worse. Default 4 MiB: four times the largest inbound message.
     pub max_queued_bytes: usize,
@@ -112,6 +116,7 @@ impl Default for Config {
             cookie: None,
             compress_above: Some(1024),
             per_message_deflate: None,
+            recovery: None,
             max_queued_bytes: 4 << 20,
             max_pending_bytes: 1 << 20,
             ack_timeout: Duration::from_secs(60),
@@ -127,6 +132,46 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(15),
             close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Connection state recovery: for how long, and within which bounds, for each namespace.
+///
+/// A client that comes back in time is the same socket to everybody: its id, rooms, data and session
+/// are what they were, and it is sent what it missed, before anything new: each event that was emitted
+/// to it, to its rooms or to everyone, unless it was volatile or a call. If a single one of them is
+/// not kept any more it is a new socket instead, and [`Socket::recovery_error`] says why.
+///
+/// Admission and guards run when it comes back as when it first came; the data stay what they were.
+///
+/// ```
+/// let mut config = sio_server::Config::default();
+/// config.recovery = Some(sio_server::Recovery::default());
+/// ```
+///
+/// [`Socket::recovery_error`]: crate::Socket::recovery_error
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// How long a client may be away, from when the server noticed. Default 2 minutes, Node's.
+    pub max_disconnection_duration: Duration,
+    /// Packets that are kept. Default 100,000.
+    pub max_packets: usize,
+    /// Bytes of packets that are kept. Default 64 MiB.
+    pub max_bytes: usize,
+    /// Sessions, connected or away. Default 100,000; above it those who have been away for longest are
+    /// forgotten.
+    pub max_sessions: usize,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self {
+            max_disconnection_duration: Duration::from_secs(120),
+            max_packets: 100_000,
+            max_bytes: 64 << 20,
+            max_sessions: 100_000,
         }
     }
 }

@@ -167,6 +167,9 @@ pub(crate) enum Command {
     Body(Body, oneshot::Sender<()>),
     /// Put all sockets out and close the connection.
     Disconnect,
+    /// The client has come back on another connection: this one is over. The sender is dropped when
+    /// it has ended.
+    Fence(oneshot::Sender<()>),
     /// The client reads too slowly; what waited has been thrown away.
     Overflow,
     /// A WebSocket with this session's id.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::{Reason, Revision};
-use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler, v4};
+use eio_transport::{Parcel, Reason, Revision};
+use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler, WriteError, v4};
 use smallvec::SmallVec;
 
 use crate::{
@@ -18,9 +18,10 @@ use crate::{
     error::{DisconnectReason, Refuse},
     frames,
     lane::Lane,
+    memory::{self, Claim},
     panic::contain,
     parsers::{self, Speech},
-    place::{Outlet, Visit},
+    place::{Outlet, Place, Visit},
     realm::Joining,
     socket::{self, AckText, AnySocket},
 };
@@ -53,6 +54,8 @@ struct Seat {
 struct Candidate {
     visit: Visit,
     decision: Joining,
+    /// It asks for a session it had.
+    claim: Option<Claim>,
 }
 
 /// Why the peer's packets cannot be accepted any more.
@@ -328,11 +331,20 @@ impl Desk {
                 return Ok(());
             }
         };
+        let claim = visit.place().memory().and_then(|_| Claim::of(auth));
         let auth = (!auth.is_empty()).then(|| auth.into());
         let mut decision = visit.realm().admit(Arc::clone(&self.conn), auth);
-        match ask(&mut decision, cx) {
-            Poll::Ready(decision) => self.decide(&visit, decision, cx),
-            Poll::Pending => self.joining.push(Candidate { visit, decision }),
+        if let Some(claim) = &claim {
+            decision = fenced(decision, Arc::clone(visit.realm().place()), &claim.pid);
+        }
+        let mut candidate = Candidate {
+            visit,
+            decision,
+            claim,
+        };
+        match ask(&mut candidate.decision, cx) {
+            Poll::Ready(decision) => self.decide(candidate, decision, cx),
+            Poll::Pending => self.joining.push(candidate),
         }
         Ok(())
     }
@@ -345,7 +357,7 @@ impl Desk {
                 continue;
             };
             let candidate = self.joining.remove(index);
-            self.decide(&candidate.visit, decision, cx);
+            self.decide(candidate, decision, cx);
         }
         if self.joining.is_empty() {
             self.joining = Vec::new();
@@ -354,40 +366,32 @@ impl Desk {
 
     fn decide(
         &mut self,
-        visit: &Visit,
+        candidate: Candidate,
         decision: Result<Arc<dyn AnySocket>, Refuse>,
         cx: &mut Context<'_>,
     ) {
         match decision {
-            Ok(socket) => self.seat(socket, cx),
-            Err(refusal) => self.refuse(visit.place().name(), &refusal),
+            Ok(socket) => self.seat(&socket, candidate.claim, cx),
+            Err(refusal) => self.refuse(candidate.visit.place().name(), &refusal),
         }
     }
 
     /// Makes a client a member: it is told, then it may be heard and spoken to.
-    fn seat(&mut self, socket: Arc<dyn AnySocket>, cx: &mut Context<'_>) {
-        let core = socket.core();
-        let (id, place) = (core.id.clone(), Arc::clone(&core.place));
+    fn seat(&mut self, admitted: &Arc<dyn AnySocket>, claim: Option<Claim>, cx: &mut Context<'_>) {
         self.conn.drive(|session| session.claim());
-        let told = self.conn.say(Mode::Reliable, |out, _| {
-            frames::plain(out, |text| {
-                match self.conn.revision {
-                    Revision::V3 => v4::write_connect(text, place.name()),
-                    Revision::V4 => {
-                        sio_packet::write_connect(text, place.name(), id.as_ref(), None);
-                    }
-                }
-                Ok(())
-            })
-        });
-        if !told.is_ok_and(|taken| taken) {
-            return; // The connection has ended meanwhile.
-        }
-        let outlet = Outlet {
-            conn: Arc::clone(&self.conn),
-            socket: Arc::clone(&socket),
+        let place = &admitted.core().place;
+        let socket = match place.memory() {
+            None => self
+                .enter(admitted, None, &[], &[])
+                .then(|| Arc::clone(admitted)),
+            Some(memory) => memory.seat(admitted, claim, |socket, pid, missed, rooms| {
+                self.enter(socket, pid, missed, rooms)
+            }),
         };
-        core.set_member(place.part(self.conn.part_index()).enter(id, outlet));
+        let Some(socket) = socket else {
+            return; // The connection has ended meanwhile.
+        };
+        place.tell();
         self.left.retain(|left| **left != *place.name());
         if !self.config().keep_request {
             self.conn.facts.forget();
@@ -397,6 +401,48 @@ impl Desk {
             self.pending += lane.offer(job, 0, cx);
         }
         self.seats.push(Seat { socket, lane });
+    }
+
+    /// Tells the client that it is a member, sends what it missed, and makes it one. False if its
+    /// connection has ended.
+    ///
+    /// In this order, other than Node, which sends first what was missed: a client keeps that until it
+    /// is told, so if the connection broke in between it would be sent, and handled, twice.
+    fn enter(
+        &self,
+        socket: &Arc<dyn AnySocket>,
+        pid: Option<&str>,
+        missed: &[Arc<Parcel>],
+        rooms: &[Arc<str>],
+    ) -> bool {
+        let core = socket.core();
+        let (id, place) = (core.id.clone(), &core.place);
+        let told = self.conn.say(Mode::Reliable, |out, _| {
+            frames::plain(out, |text| {
+                match self.conn.revision {
+                    Revision::V3 => v4::write_connect(text, place.name()),
+                    Revision::V4 => {
+                        sio_packet::write_connect(text, place.name(), id.as_ref(), pid);
+                    }
+                }
+                Ok(())
+            })
+        });
+        if !told.is_ok_and(|taken| taken) {
+            return false;
+        }
+        for parcel in missed {
+            let _ = self.conn.say(Mode::Reliable, |out, _| {
+                out.extend_from_slice(parcel.wire());
+                Ok::<_, WriteError>(())
+            });
+        }
+        let outlet = Outlet {
+            conn: Arc::clone(&self.conn),
+            socket: Arc::clone(socket),
+        };
+        core.set_member(place.enter(self.conn.part_index(), id, outlet, rooms));
+        true
     }
 
     fn refuse(&self, namespace: &str, refusal: &Refuse) {
@@ -588,6 +634,16 @@ impl Application for Desk {
     fn abandon(&mut self) {
         self.abandon();
     }
+}
+
+/// A decision after which the connection that the client had before is closed.
+fn fenced(decision: Joining, place: Arc<Place>, pid: &Arc<str>) -> Joining {
+    let pid = Arc::clone(pid);
+    Box::pin(async move {
+        let socket = decision.await?;
+        memory::fence(&place, &pid).await;
+        Ok(socket)
+    })
 }
 
 /// Goes on with a decision. One that panics refuses.

@@ -175,6 +175,14 @@ impl<A: Application> Driver<A> {
                 self.desk.disconnect_all(cx);
                 self.conn().close(Reason::ForcedServerClose);
             }
+            Command::Fence(ended) => {
+                if matches!(self.stage, Stage::Open) {
+                    self.conn()
+                        .drive(|session| session.abort(Reason::Superseded, now));
+                    // Behind the end that follows from it.
+                    self.conn().command(Command::Fence(ended));
+                }
+            }
             Command::Overflow => {
                 self.conn()
                     .drive(|session| session.abort(Reason::SlowConsumer, now));

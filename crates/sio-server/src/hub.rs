@@ -18,6 +18,7 @@ use crate::{
     engine, entropy,
     error::Refuse,
     gate::Gate,
+    memory::Memory,
     observe::Observer,
     panic::contain,
     parsers::Parsers,
@@ -267,13 +268,21 @@ impl Hub {
             let seeds = (0..parts).map(|_| u64::from_ne_bytes(entropy::bytes()));
             let max_rooms = self.config.max_rooms;
             let (hub, onlookers) = (Arc::downgrade(self), mounted.onlookers());
-            let place = Place::new(name, hub, stay, max_rooms, onlookers, seeds);
+            let memory = Memory::new(&self.config);
+            let place = Place::new(name, hub, stay, max_rooms, onlookers, seeds, memory);
             mounted.open(Arc::new(place))
         });
         realm.place().expect_visitor();
         let realm = Arc::clone(realm);
         drop(realms);
         Some(Visit::expected(realm))
+    }
+
+    /// All namespaces that are open.
+    pub(crate) fn places(&self) -> Vec<Arc<Place>> {
+        let realms = self.realms.read().unwrap_or_else(PoisonError::into_inner);
+        let places = realms.values().map(|realm| Arc::clone(realm.place()));
+        places.collect()
     }
 
     /// Closes a namespace that was opened on demand and that everybody has left.

@@ -158,6 +158,7 @@ mod kernel;
 mod lane;
 mod listen;
 mod listeners;
+mod memory;
 mod namespace;
 mod notice;
 mod observe;
@@ -185,7 +186,7 @@ mod wire;
 
 pub use call::Call;
 pub use calls::{Answers, Calls};
-pub use config::Config;
+pub use config::{Config, Recovery};
 pub use cookie::{Cookie, SameSite};
 pub use cors::Cors;
 pub use counters::{Counters, Limit};
@@ -210,6 +211,7 @@ pub use service::{Layer, Layered, PeerAddr, Service};
 /// For a [`Parser`] of one's own.
 pub use sio_packet;
 pub use sio_packet::{Arguments, Limits as PacketLimits, Msgpack, Parser, Value};
+pub use sio_rooms::RecoveryError;
 #[doc(hidden)]
 pub use socket::Responder;
 pub use socket::Socket;

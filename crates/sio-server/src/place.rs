@@ -6,6 +6,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use eio_transport::Parcel;
@@ -19,6 +20,7 @@ use crate::{
     conn::{Conn, Form, Mode},
     error::CallError,
     hub::Hub,
+    memory::{Going, Log, Memory},
     onlookers::{Onlookers, RoomLog, Tap},
     parsers::{Speech, Spoken},
     realm::Realm,
@@ -49,6 +51,8 @@ pub(crate) struct Place {
     room_log: Option<RoomLog>,
     /// Who looks at what is emitted.
     taps: Box<[Tap]>,
+    /// What is remembered of sessions, for recovery.
+    memory: Option<Memory>,
 }
 
 /// A namespace that somebody is about to enter: it is not closed meanwhile.
@@ -88,6 +92,8 @@ pub(crate) struct Outlet {
 pub(crate) struct Member<'a> {
     pub(crate) id: MemberId,
     pub(crate) socket: &'a SocketId,
+    /// Its session, where there is recovery.
+    pub(crate) pid: Option<&'a str>,
 }
 
 impl Place {
@@ -98,6 +104,7 @@ impl Place {
         max_rooms: usize,
         onlookers: Onlookers,
         seeds: impl Iterator<Item = u64>,
+        memory: Option<Memory>,
     ) -> Self {
         let part = |seed| Mutex::new(Rooms::with_seed(seed).with_max_rooms_per_member(max_rooms));
         let visitors = (stay == Stay::WhileInhabited).then(AtomicUsize::default);
@@ -109,6 +116,7 @@ impl Place {
             rounds: Rounds::default(),
             room_log: onlookers.rooms.map(RoomLog::new),
             taps: onlookers.outgoing.into(),
+            memory,
         }
     }
 
@@ -130,10 +138,12 @@ impl Place {
     /// Whether a namespace opened on demand may be closed.
     pub(crate) fn is_deserted(&self) -> bool {
         let none = |visitors: &AtomicUsize| visitors.load(Ordering::Relaxed) == 0;
-        self.visitors.as_ref().is_some_and(none) && self.len() == 0
+        self.visitors.as_ref().is_some_and(none)
+            && self.len() == 0
+            && self.memory.as_ref().is_none_or(Memory::is_empty)
     }
 
-    fn close_if_deserted(&self) {
+    pub(crate) fn close_if_deserted(&self) {
         if self.is_deserted()
             && let Some(hub) = self.hub()
         {
@@ -169,6 +179,25 @@ impl Place {
         &self.taps
     }
 
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
+    }
+
+    /// Runs `f` under the lock of what is remembered, if anything is.
+    fn remembering<R>(&self, f: impl FnOnce(Option<&mut Log>) -> R) -> R {
+        match &self.memory {
+            Some(memory) => memory.with(|recovery| f(Some(recovery))),
+            None => f(None),
+        }
+    }
+
+    /// The connection of a socket, by its id.
+    pub(crate) fn conn_of(&self, id: &str) -> Option<Arc<Conn>> {
+        let who = Selection::everyone().to(id);
+        let socket = self.select(&who).pop()?;
+        Some(Arc::clone(&socket.core().conn))
+    }
+
     pub(crate) fn rounds(&self) -> &Rounds {
         &self.rounds
     }
@@ -198,10 +227,27 @@ impl Place {
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), WriteError>,
     ) -> Result<usize, WriteError> {
         let Some(hub) = self.hub() else { return Ok(0) };
-        let parcel = turn::with_encoder(|encoder| {
+        turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
-            Ok(Arc::new(form.parcel(&encoder.frames)))
-        })?;
+            let Some(memory) = &self.memory else {
+                let parcel = Arc::new(form.parcel(&encoder.frames));
+                return Ok(self.deliver(&hub, who, mode, parcel));
+            };
+            Ok(memory.with(|recovery| {
+                let recorded = u64::from(mode == Mode::Reliable);
+                let position = recovery.position() + recorded;
+                let parcel = Arc::new(form.parcel(&memory.stamp(&encoder.frames, position)));
+                if recorded == 1 {
+                    let packet = Arc::clone(&parcel);
+                    recovery.record(who, packet, parcel.len(), Instant::now());
+                }
+                self.deliver(&hub, who, mode, parcel)
+            }))
+        })
+    }
+
+    /// Hands a parcel to everybody selected. Returns how many took it.
+    fn deliver(&self, hub: &Hub, who: &Selection, mode: Mode, parcel: Arc<Parcel>) -> usize {
         let mut spoken = Spoken::new(parcel, &hub.parsers);
         let mut reached = 0;
         for index in 0..self.parts.len() {
@@ -222,7 +268,7 @@ impl Place {
                 reached += usize::from(outlet.conn.offer(parcel, mode, &mut dirty));
             });
         }
-        Ok(reached)
+        reached
     }
 
     /// Asks everybody selected. The packet is written once, with one ack id for all.
@@ -288,47 +334,87 @@ impl Place {
         member: Member<'_>,
         room: &str,
     ) -> Result<(), JoinError> {
-        let mut part = self.part(part);
-        let joined = part.join(member.id, room)?;
-        if let Some(log) = &self.room_log
-            && joined.is_new()
-        {
-            log.note_joined(room, member.socket);
-            drop(part);
-            log.tell();
-        }
+        self.remembering(|recovery| {
+            let mut part = self.part(part);
+            let joined = part.join(member.id, room)?;
+            if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
+                recovery.join(pid, room);
+            }
+            if let Some(log) = &self.room_log
+                && joined.is_new()
+            {
+                log.note_joined(room, member.socket);
+            }
+            Ok(())
+        })?;
+        self.tell();
         Ok(())
     }
 
     /// Makes a member leave a room.
     pub(crate) fn leave(&self, part: usize, member: Member<'_>, room: &str) {
+        self.remembering(|recovery| {
+            let mut part = self.part(part);
+            let left = part.leave(member.id, room);
+            if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
+                recovery.leave(pid, room);
+            }
+            if let Some(log) = &self.room_log
+                && left
+            {
+                log.note_left(room, member.socket);
+            }
+        });
+        self.tell();
+    }
+
+    /// Makes a socket a member, in these rooms; the caller [tells](Self::tell) of it.
+    pub(crate) fn enter(
+        &self,
+        part: usize,
+        id: SocketId,
+        outlet: Outlet,
+        rooms: &[Arc<str>],
+    ) -> MemberId {
         let mut part = self.part(part);
-        let left = part.leave(member.id, room);
-        if let Some(log) = &self.room_log
-            && left
-        {
-            log.note_left(room, member.socket);
-            drop(part);
+        let member = part.enter(id.clone(), outlet);
+        for room in rooms.iter().filter(|room| ***room != *id.as_ref()) {
+            if let (Ok(_), Some(log)) = (part.join(member, room), &self.room_log) {
+                log.note_joined(room, &id);
+            }
+        }
+        member
+    }
+
+    /// Tells of what happened to rooms, if anybody wants to know. Runs the application's code: not
+    /// under a lock.
+    pub(crate) fn tell(&self) {
+        if let Some(log) = &self.room_log {
             log.tell();
         }
     }
 
     /// Takes a member out of all its rooms.
-    pub(crate) fn exit(&self, part: usize, member: Member<'_>) {
-        let mut part = self.part(part);
-        if let Some(log) = &self.room_log {
-            for room in part.rooms_of(member.id) {
-                log.note_left(room, member.socket);
+    pub(crate) fn exit(&self, part: usize, member: Member<'_>, going: Going) {
+        let gone = self.remembering(|recovery| {
+            if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
+                match going {
+                    Going::Away => recovery.depart(pid, Instant::now()),
+                    Going::ForGood => recovery.forget(pid),
+                }
             }
-        }
-        let gone = part.exit(member.id);
-        drop(part);
+            let mut part = self.part(part);
+            if let Some(log) = &self.room_log {
+                for room in part.rooms_of(member.id) {
+                    log.note_left(room, member.socket);
+                }
+            }
+            part.exit(member.id)
+        });
         // The socket may be the last owner of its connection: it must not be dropped under the
-        // lock.
+        // locks.
         drop(gone);
-        if let Some(log) = &self.room_log {
-            log.tell();
-        }
+        self.tell();
         self.close_if_deserted();
     }
 }

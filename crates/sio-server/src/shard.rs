@@ -19,6 +19,7 @@ use crate::{
     conn::Conn,
     counters::Tally,
     hub::Hub,
+    memory,
     wheel::{Wheel, tick_of},
 };
 
@@ -113,7 +114,7 @@ impl Shard {
             list: Vec::new(),
             next: 0,
         };
-        (flusher, tick(Arc::clone(hub), index))
+        (flusher, tick_and_sweep(Arc::clone(hub), index))
     }
 }
 
@@ -148,6 +149,15 @@ impl Future for Flusher {
         // Once more: either there is a rest, or the list has to be looked at before sleeping.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// What a shard has to do now and then.
+async fn tick_and_sweep(hub: Arc<Hub>, index: usize) {
+    if index == 0 && hub.config.recovery.is_some() {
+        tokio::join!(tick(Arc::clone(&hub), index), memory::sweep(hub));
+    } else {
+        tick(hub, index).await;
     }
 }
 

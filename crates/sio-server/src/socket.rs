@@ -15,7 +15,7 @@ use bytes::Bytes;
 use eio_transport::{Revision, Sid};
 use serde::{Serialize, de::DeserializeOwned};
 use sio_packet::{Args, ReadError, WriteError};
-use sio_rooms::{Acks, Full, MemberId, Selection};
+use sio_rooms::{Acks, Full, MemberId, RecoveryError, Selection};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     io::Io,
     lane::{Job, Order},
     listeners::{Hears, ListenerId, Listeners, Which},
+    memory::{Going, Tie},
     onlookers,
     panic::contain,
     place::{Member, Place},
@@ -52,7 +53,14 @@ pub(crate) struct Inner<D> {
     core: Core,
     table: Arc<Table<D>>,
     extras: OnceLock<Box<Extras<D>>>,
-    data: D,
+    data: Held<D>,
+}
+
+/// Where a socket's data are.
+enum Held<D> {
+    Own(D),
+    /// With the socket that this one goes on from, which has its own.
+    Of(Arc<Inner<D>>),
 }
 
 /// What few sockets have: there when it is first used.
@@ -72,6 +80,8 @@ pub(crate) struct Core {
     /// The rooms it was in when it left, for the disconnect handler.
     last_rooms: OnceLock<Vec<String>>,
     auth: Option<Arc<str>>,
+    /// Its session, where there is recovery.
+    tie: OnceLock<Box<Tie>>,
 }
 
 /// The public id of a socket.
@@ -114,6 +124,13 @@ pub(crate) struct AckText {
 pub(crate) trait AnySocket: Send + Sync {
     fn core(&self) -> &Core;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    /// A socket that goes on from this one, on another connection.
+    fn continued(
+        self: Arc<Self>,
+        conn: Arc<Conn>,
+        auth: Option<Arc<str>>,
+        id: SocketId,
+    ) -> Arc<dyn AnySocket>;
     /// The handler of the connection, if there is one.
     fn connected(self: Arc<Self>) -> Option<Job>;
     /// The socket is about to leave, and who looks at that is shown it.
@@ -141,7 +158,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     /// What the admission to the namespace returned.
     pub fn data(&self) -> &D {
-        &self.inner.data
+        self.inner.data()
     }
 
     /// The namespace's name.
@@ -172,6 +189,18 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// The handle of the server, to emit to others than this socket's namespace.
     pub fn io(&self) -> Io {
         Io::from_hub(Arc::clone(&self.inner.core.conn.hub))
+    }
+
+    /// Whether the client came back after its connection broke, and is what it was: see
+    /// [`Recovery`](crate::Recovery).
+    pub fn recovered(&self) -> bool {
+        let tie = self.inner.core.tie.get();
+        tie.is_some_and(|tie| tie.recovered == Ok(true))
+    }
+
+    /// Why the client, which came back after its connection broke, is a new socket all the same.
+    pub fn recovery_error(&self) -> Option<RecoveryError> {
+        self.inner.core.tie.get()?.recovered.err()
     }
 
     /// Bytes that wait to be sent to this client.
@@ -368,7 +397,8 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// Values kept for this socket by their type, as Flask-SocketIO keeps a session. Where the type is
     /// known from the beginning, [`data`](Self::data) is the better place.
     pub fn session(&self) -> &Session {
-        &self.extras().session
+        let first = self.inner.first().unwrap_or(&self.inner);
+        &first.extras().session
     }
 
     // ---- the end ------------------------------------------------------------------------------
@@ -407,12 +437,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     fn extras(&self) -> &Extras<D> {
-        self.inner.extras.get_or_init(|| {
-            Box::new(Extras {
-                listeners: Listeners::new(),
-                session: Session::default(),
-            })
-        })
+        self.inner.extras()
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
@@ -452,7 +477,7 @@ pub(crate) fn leave(socket: &Arc<dyn AnySocket>, reason: DisconnectReason) -> bo
         return false;
     }
     Arc::clone(socket).leaving(reason);
-    core.exit();
+    core.exit(Going::of(reason));
     true
 }
 
@@ -478,6 +503,17 @@ impl<D: Send + Sync + 'static> Inner<D> {
         table: Arc<Table<D>>,
         data: D,
     ) -> Arc<Self> {
+        Self::with_data(id, conn, place, auth, table, Held::Own(data))
+    }
+
+    fn with_data(
+        id: SocketId,
+        conn: Arc<Conn>,
+        place: Arc<Place>,
+        auth: Option<Arc<str>>,
+        table: Arc<Table<D>>,
+        data: Held<D>,
+    ) -> Arc<Self> {
         let core = Core {
             id,
             conn,
@@ -487,6 +523,7 @@ impl<D: Send + Sync + 'static> Inner<D> {
             gone: AtomicBool::new(false),
             last_rooms: OnceLock::new(),
             auth,
+            tie: OnceLock::new(),
         };
         Arc::new(Self {
             core,
@@ -497,9 +534,45 @@ impl<D: Send + Sync + 'static> Inner<D> {
     }
 }
 
+impl<D> Inner<D> {
+    /// The socket that this one goes on from.
+    fn first(&self) -> Option<&Arc<Self>> {
+        match &self.data {
+            Held::Own(_) => None,
+            Held::Of(first) => Some(first),
+        }
+    }
+
+    fn data(&self) -> &D {
+        match &self.data {
+            Held::Own(data) => data,
+            Held::Of(first) => first.data(),
+        }
+    }
+
+    fn extras(&self) -> &Extras<D> {
+        self.extras.get_or_init(|| {
+            Box::new(Extras {
+                listeners: Listeners::new(),
+                session: Session::default(),
+            })
+        })
+    }
+}
+
 impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
     fn core(&self) -> &Core {
         &self.core
+    }
+
+    fn continued(
+        self: Arc<Self>,
+        conn: Arc<Conn>,
+        auth: Option<Arc<str>>,
+        id: SocketId,
+    ) -> Arc<dyn AnySocket> {
+        let (place, table) = (Arc::clone(&self.core.place), Arc::clone(&self.table));
+        Self::with_data(id, conn, place, auth, table, Held::Of(self))
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -570,11 +643,20 @@ impl Core {
         let _ = self.member.set(member);
     }
 
+    pub(crate) fn auth(&self) -> Option<Arc<str>> {
+        self.auth.clone()
+    }
+
+    /// Remembers the session; once, before entering.
+    pub(crate) fn tie(&self, tie: Tie) {
+        let _ = self.tie.set(Box::new(tie));
+    }
+
     /// Lets go of the rooms and of those who wait for answers.
-    fn exit(&self) {
+    fn exit(&self, going: Going) {
         if let Some(member) = self.member() {
             let _ = self.last_rooms.set(self.rooms_of(member.id));
-            self.place.exit(self.conn.part_index(), member);
+            self.place.exit(self.conn.part_index(), member, going);
         }
         // Whoever waits for an answer learns at once that none will come.
         self.place.rounds().gone(&self.id);
@@ -590,7 +672,8 @@ impl Core {
     fn member(&self) -> Option<Member<'_>> {
         let id = *self.member.get()?;
         let socket = &self.id;
-        Some(Member { id, socket })
+        let pid = self.tie.get().map(|tie| &*tie.pid);
+        Some(Member { id, socket, pid })
     }
 
     fn rooms(&self) -> Vec<String> {
@@ -632,6 +715,9 @@ impl Core {
         event: &str,
         payload: &T,
     ) -> Sent {
+        if self.place.memory().is_some() {
+            return self.emit_by_name(mode, Form::default(), event, payload);
+        }
         if self.is_gone() {
             return Sent { reached: 0 };
         }
@@ -645,6 +731,9 @@ impl Core {
     }
 
     fn emit_as<T: Serialize + ?Sized>(&self, form: Form, event: &str, payload: &T) -> Sent {
+        if self.place.memory().is_some() {
+            return self.emit_by_name(Mode::Reliable, form, event, payload);
+        }
         if self.is_gone() {
             return Sent { reached: 0 };
         }
@@ -652,6 +741,25 @@ impl Core {
             frames::event(out, attachments, self.place.name(), None, event, payload)
         });
         Self::sent(event, said)
+    }
+
+    /// To whoever has this id: that is this socket, or the one that goes on from it, now or when its
+    /// client comes back.
+    fn emit_by_name<T: Serialize + ?Sized>(
+        &self,
+        mode: Mode,
+        form: Form,
+        event: &str,
+        payload: &T,
+    ) -> Sent {
+        if !self.place.taps().is_empty() {
+            onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
+        }
+        let who = Selection::everyone().to(self.id.as_ref());
+        let said = self.place.emit(&who, mode, form, |out, attachments| {
+            frames::event(out, attachments, self.place.name(), None, event, payload)
+        });
+        Self::sent(event, said.map(|reached| reached > 0))
     }
 
     fn sent(event: &str, said: Result<bool, WriteError>) -> Sent {
