@@ -540,8 +540,8 @@ impl Conn {
             return;
         }
         let compressed = match &mut link.codec {
-            Some(codec) => self.compress(codec, head),
-            None => None,
+            Some(codec) if !head.is_empty() => self.compress(codec, head),
+            _ => None,
         };
         let head = compressed.as_deref().unwrap_or(head);
         match &link.writer {
@@ -574,6 +574,8 @@ impl Conn {
     #[cold]
     fn compress(&self, codec: &mut Codec, head: &[u8]) -> Option<Vec<u8>> {
         let compression = self.hub.compression.as_ref()?;
+        // The pool is asked for only if there is something to do.
+        codec.wants(head).then_some(())?;
         codec.frames(&mut compression.pool(self.shard_index()), head)
     }
 

@@ -32,8 +32,8 @@ use ws_handshake::{DeflateParams, DeflatePolicy, Policy, Upgrade};
 /// });
 /// ```
 ///
-/// Without context take-over, the default, a connection that is idle holds nothing, and a message to
-/// many is compressed once for all of them. With it, messages that resemble those before them get
+/// Without context take-over, the default, a connection that is idle holds 80 bytes for it, and a
+/// message to many is compressed once for all of them. With it, messages that resemble those before them get
 /// smaller still, and each connection holds its windows: up to 371 KiB for what is sent and 48 KiB for
 /// what is received, of [`memory`](Self::memory).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,9 +171,14 @@ pub(crate) struct Codec {
 }
 
 impl Codec {
+    /// Whether any of these frames is to be compressed.
+    pub(crate) fn wants(&self, frames: &[u8]) -> bool {
+        has_message_of(self.deflate.config().threshold, frames)
+    }
+
     /// The frames as they are to be written, if that is another way than they are.
     pub(crate) fn frames(&mut self, pool: &mut Pool, frames: &[u8]) -> Option<Vec<u8>> {
-        if !has_message_of(self.deflate.config().threshold, frames) {
+        if !self.wants(frames) {
             return None;
         }
         let mut out = Vec::with_capacity(frames.len() / 2);
@@ -315,6 +320,11 @@ mod tests {
         };
         let (first, second) = (next(), next());
         assert!(second.wire().len() < first.wire().len());
+    }
+
+    #[test]
+    fn a_connection_that_agreed_holds_eighty_bytes_until_a_window_is_kept() {
+        assert!(size_of::<Codec>() <= 80, "{}", size_of::<Codec>());
     }
 
     #[test]
