@@ -13,6 +13,7 @@ export const installed =
 const load = createRequire(path.join(installed, "package.json"));
 
 export const { io, Manager } = load("socket.io-client");
+export const { Socket: EngineSocket } = load("engine.io-client");
 export const { WebSocket } = load("ws");
 /** `io` of every generation of the client; those before 3 speak Engine.IO 3. */
 export const generations = {

@@ -6,8 +6,8 @@
 //!
 //! What is not here yet, because the server cannot do it: the events `server-side-emit` and
 //! `server-side-ask` (clients see an unknown event; what the matrix skips for what is missing is in
-//! `clients/missing.json`); the settings `CSR`, `PARSER=msgpack`, `REDIS_URL`, `CLUSTER` and
-//! `EIO_ECHO`.
+//! `clients/missing.json`); the settings `CSR`, `PARSER=msgpack`, `REDIS_URL` and
+//! `CLUSTER`.
 
 #[cfg(feature = "ws-echo")]
 mod echo;
@@ -23,7 +23,7 @@ use handlers::{Reasons, handlers};
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use settings::{Settings, open};
-use sio_server::{Handshake, Incoming, Namespace, Refuse, Server};
+use sio_server::{Handshake, Incoming, Namespace, Refuse, Server, engine};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -74,7 +74,23 @@ async fn main() -> io::Result<()> {
                     socket.emit("refused", &failure.to_string());
                 }),
         );
+    let server = if settings.eio_echo {
+        server.beside(engine_echo(&settings))
+    } else {
+        server
+    };
     roads::serve(server, &settings).await
+}
+
+/// Bare Engine.IO that sends every message back.
+fn engine_echo(settings: &Settings) -> engine::Server {
+    let mut config = settings.config();
+    config.path = "/engine.io/".into();
+    engine::Server::new()
+        .config(config)
+        .on_message(async |socket, message| {
+            socket.send(&message);
+        })
 }
 
 /// `^/dyn-[0-9]+$`

@@ -16,11 +16,13 @@ use sio_server::{Config, Cookie, Cors, Handshake, PerMessageDeflate, Refuse, Val
 /// | `COOKIE` | 1 | a session cookie `io` on the handshake |
 /// | `EIO3` | 0 | clients of Engine.IO 3 are let in, and those that poll by JSONP |
 /// | `ROAD` | listen | `listen`, `service` or `axum` |
+/// | `EIO_ECHO` | 0 | also a bare Engine.IO server under `/engine.io/` that sends back what it is sent |
 /// | `WS_ECHO` | 0 | also a plain WebSocket echo under `/ws-echo`; `ROAD` is `axum` then, and the feature `ws-echo` is needed |
 /// | `PMD` | 1 | permessage-deflate, of Socket.IO and of that echo: 0 is off, 1 compresses every message, 2 also with context take-over |
 pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) road: Road,
+    pub(crate) eio_echo: bool,
     /// Whether there is a plain WebSocket echo, and whether it compresses.
     #[cfg_attr(not(feature = "ws-echo"), expect(dead_code))]
     pub(crate) ws_echo: Option<bool>,
@@ -62,6 +64,7 @@ impl Settings {
         );
         Self {
             port: u16::try_from(number("PORT", 3000)).expect("PORT is a port"),
+            eio_echo: number("EIO_ECHO", 0) != 0,
             road: match env::var("ROAD").as_deref() {
                 Ok("axum") => Road::Axum,
                 Err(_) if ws_echo.is_some() => Road::Axum,

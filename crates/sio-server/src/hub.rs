@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -12,7 +15,7 @@ use http::Request;
 
 use crate::{
     config::Config,
-    conn::Conn,
+    conn::{Command, Conn},
     counters::Counters,
     deflate::Compression,
     engine, entropy,
@@ -24,7 +27,7 @@ use crate::{
     parsers::Parsers,
     place::{Place, Stay, Visit},
     realm::{Mounted, Realm},
-    service::Fallback,
+    service::{Fallback, Service},
     shard::Shard,
     table::OnErrorDefault,
 };
@@ -68,6 +71,7 @@ pub(crate) struct Furniture {
     pub(crate) on_error: Option<OnErrorDefault>,
     pub(crate) bare: Option<Arc<engine::Handlers>>,
     pub(crate) observer: Option<Observer>,
+    pub(crate) beside: Option<Service>,
 }
 
 pub(crate) struct Hub {
@@ -87,6 +91,8 @@ pub(crate) struct Hub {
     /// Who hears the messages, if that is not Socket.IO.
     pub(crate) bare: Option<Arc<engine::Handlers>>,
     pub(crate) observer: Option<Observer>,
+    /// Bare Engine.IO at a path of its own.
+    pub(crate) beside: Option<Service>,
     /// Who answers requests that are not ours.
     pub(crate) fallback: Option<Fallback>,
     /// Who sees failures that no namespace sees itself.
@@ -112,6 +118,7 @@ impl Hub {
             on_error,
             bare,
             observer,
+            beside,
         } = furniture;
         let now = Instant::now();
         let hub = Arc::new(Self {
@@ -131,6 +138,7 @@ impl Hub {
             on_error,
             bare,
             observer,
+            beside,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),
@@ -214,6 +222,20 @@ impl Hub {
             map.lock().unwrap_or_else(PoisonError::into_inner).len()
         };
         self.sessions.iter().map(len).sum()
+    }
+
+    /// Closes all connections, those of the server beside, too.
+    pub(crate) fn close(&self) {
+        self.for_each_session(|conn| conn.command(Command::Shutdown));
+        if let Some(beside) = &self.beside {
+            beside.close();
+        }
+    }
+
+    /// Connections whose task has not ended, those of the server beside included.
+    pub(crate) fn drivers_left(&self) -> usize {
+        let beside = self.beside.as_ref().map_or(0, Service::drivers_left);
+        self.drivers.load(Ordering::Acquire) + beside
     }
 
     pub(crate) fn for_each_session(&self, mut f: impl FnMut(&Arc<Conn>)) {

@@ -9,7 +9,6 @@ use serde::Serialize;
 use sio_rooms::Selection;
 
 use crate::{
-    conn::Command,
     counters::Counters,
     event::EventName,
     hub::{Address, Hub},
@@ -115,7 +114,7 @@ impl Io {
     /// Closes all connections; clients see `transport close` and come back when they can.
     pub fn close(&self) {
         if let Some(hub) = self.address.hub() {
-            hub.for_each_session(|conn| conn.command(Command::Shutdown));
+            hub.close();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     thread,
     time::Duration,
@@ -126,7 +126,7 @@ impl Bound {
         let _ = stopping.send(Stage::Closing);
         io.close();
         let deadline = tokio::time::Instant::now() + hub.config.close_timeout;
-        while hub.drivers.load(Ordering::Acquire) > 0 && tokio::time::Instant::now() < deadline {
+        while hub.drivers_left() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let _ = stopping.send(Stage::Gone);

@@ -68,6 +68,7 @@ pub struct Server {
     /// Who hears the messages, if that is not Socket.IO.
     pub(crate) bare: Option<Arc<engine::Handlers>>,
     pub(crate) observer: Option<Observer>,
+    beside: Option<Box<engine::Server>>,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
@@ -108,6 +109,7 @@ impl Server {
             on_error: None,
             bare: None,
             observer: None,
+            beside: None,
             hub: Arc::new(OnceLock::new()),
         }
     }
@@ -134,6 +136,13 @@ impl Server {
         Fut: Future<Output = Response<Bytes>> + Send + 'static,
     {
         self.fallback = Some(Box::new(move |request| Box::pin(handler.clone()(request))));
+        self
+    }
+
+    /// Serves bare Engine.IO, too, at a path of its own: clients that speak another protocol on the same
+    /// listener. A second one replaces the first.
+    pub fn beside(mut self, server: engine::Server) -> Self {
+        self.beside = Some(Box::new(server));
         self
     }
 
@@ -359,7 +368,12 @@ impl Server {
             return Err(StartError::DuplicateNamespace(pair[0].into()));
         }
         let gate = Gate::new(&self.config, self.hooks)?;
+        let beside = self
+            .beside
+            .map(|server| server.into_service())
+            .transpose()?;
         let furniture = Furniture {
+            beside,
             mounted,
             parsers: self.parsers.into(),
             fallback: self.fallback,

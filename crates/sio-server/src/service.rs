@@ -111,16 +111,37 @@ impl Service {
 
     /// Whether a request of this path is ours.
     pub(crate) fn owns(&self, path: &str) -> bool {
+        self.is_ours(path)
+            || self
+                .hub
+                .beside
+                .as_ref()
+                .is_some_and(|beside| beside.owns(path))
+    }
+
+    fn is_ours(&self, path: &str) -> bool {
         path.starts_with(self.hub.config.path.as_str())
     }
 
+    pub(crate) fn close(&self) {
+        self.hub.close();
+    }
+
+    pub(crate) fn drivers_left(&self) -> usize {
+        self.hub.drivers_left()
+    }
+
     /// Answers one request. It is looked at in this call; the future only waits.
-    pub(crate) fn answer<B: Body>(
+    pub(crate) fn answer<B>(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Answer> + use<B> {
+    ) -> impl Future<Output = Answer> + Send + use<B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
         let mut page = None;
-        let begun = if self.owns(request.uri().path()) {
+        let begun = if self.is_ours(request.uri().path()) {
             self.begin(request, &mut page)
         } else {
             self.fall_back(request)
@@ -216,7 +237,20 @@ impl Service {
     }
 
     /// A request that is not ours.
-    fn fall_back<B>(&self, mut request: Request<B>) -> Begun<B> {
+    fn fall_back<B>(&self, mut request: Request<B>) -> Begun<B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        if let Some(beside) = &self.hub.beside
+            && beside.is_ours(request.uri().path())
+        {
+            let beside = Self {
+                peer: self.peer,
+                ..beside.clone()
+            };
+            return Begun::Other(Box::pin(beside.answer(request)));
+        }
         let Some(fallback) = &self.hub.fallback else {
             return status(StatusCode::NOT_FOUND).into();
         };
@@ -357,7 +391,7 @@ impl Service {
     fn refuse(&self, parts: &Parts, refusal: Refusal, form: Form) -> Answer {
         let Refusal { code, context, .. } = refusal;
         let refused = refuse(code, form);
-        let context = context.name().unwrap_or(code.message());
+        let context = context.name().unwrap_or_else(|| code.message());
         self.tell(parts, &refused, Some(code), code.message(), context);
         refused
     }

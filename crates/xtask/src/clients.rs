@@ -132,7 +132,7 @@ fn serve(road: &str, client: &str) -> Result<Server, Failure> {
         ours.env("ROAD", road);
         ours
     };
-    command.env("PMD", deflate(road));
+    command.env("PMD", deflate(road)).env("EIO_ECHO", "1");
     // On a busy machine a client may well be silent for the second that is the server's default.
     for timeout in ["PING_TIMEOUT", "CONNECT_TIMEOUT", "UPGRADE_TIMEOUT"] {
         command.env(timeout, "3000");
@@ -179,6 +179,7 @@ fn command(client: &str, selection: &Selection) -> Command {
             _ => &[
                 "acks",
                 "deflate",
+                "engine",
                 "events",
                 "lifecycle",
                 "namespaces",

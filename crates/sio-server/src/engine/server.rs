@@ -13,7 +13,6 @@ use tokio::net::ToSocketAddrs;
 
 use crate::{
     config::Config,
-    conn::Command,
     counters::Counters,
     engine::{Message, Socket},
     error::{Refuse, StartError},
@@ -266,7 +265,7 @@ impl Handle {
     /// Closes all connections.
     pub fn close(&self) {
         if let Some(hub) = self.hub.get() {
-            hub.for_each_session(|conn| conn.command(Command::Shutdown));
+            hub.close();
         }
     }
 }

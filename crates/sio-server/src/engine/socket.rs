@@ -37,6 +37,9 @@ impl Socket {
 
     /// Sends a message. Never waits.
     ///
+    /// Over polling U+001E is what stands between messages, and the protocol has no other way to write
+    /// it: a text that may hold it is better sent as bytes, or as JSON.
+    ///
     /// What one task sends arrives in the order it was sent, or the connection ends: there are no
     /// holes. Returns whether it was taken; `false` if the client has gone, or reads so slowly that
     /// its connection is closed for it
