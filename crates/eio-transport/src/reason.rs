@@ -1,5 +1,7 @@
 //! Why a session ended.
 
+use std::fmt;
+
 /// Why a session ended.
 ///
 /// [`as_str`](Self::as_str) is the word that applications know from the reference implementation;
@@ -85,5 +87,11 @@ impl Reason {
             Self::TransportClose => "closed by the client",
             Self::TransportError => "the transport failed",
         }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
