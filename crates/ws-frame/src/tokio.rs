@@ -65,7 +65,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 use crate::face::{self, Outgoing};
 pub use crate::face::{Error, Item};
-use crate::{CloseCode, Connection, End, Role, State, mask};
+use crate::{CloseCode, Connection, End, Role, State, mask, write_frame_as};
 
 mod outbox;
 
@@ -241,20 +241,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     }
 
     fn start(&mut self, item: Item) -> Result<(), Error> {
-        if let Outgoing::Frame(mut header, mut payload) = face::send(&mut self.connection, item)? {
-            header.len = payload.len() as u64;
-            if self.connection.role() == Role::Client {
-                let key = (self.keys)();
-                header.mask = Some(key);
-                // In place, if nobody else has the payload.
-                let mut own = payload
-                    .try_into_mut()
-                    .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-                mask(&mut own, key);
-                payload = own.freeze();
-            }
-            self.out.push(header, payload);
+        let Outgoing::Frame(mut header, mut payload) = face::send(&mut self.connection, item)?
+        else {
+            return Ok(());
+        };
+        header.len = payload.len() as u64;
+        header.mask = match self.connection.role() {
+            Role::Client => Some((self.keys)()),
+            Role::Server => None,
+        };
+        if let Some(head) = self.out.room(&header) {
+            write_frame_as(head, header, |out| out.extend_from_slice(&payload));
+            return Ok(());
         }
+        if let Some(key) = header.mask {
+            // In place, if nobody else has the payload.
+            let mut own = payload
+                .try_into_mut()
+                .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            mask(&mut own, key);
+            payload = own.freeze();
+        }
+        self.out.push(header, payload);
         Ok(())
     }
 

@@ -44,19 +44,21 @@ impl Outbox {
         (!self.is_full()).then_some(&mut self.head)
     }
 
-    /// Puts a frame behind the others, even if it is full.
+    /// Where a frame with this header can be put whole, if it is to be copied.
+    pub(super) fn room(&mut self, header: &Header) -> Option<&mut Vec<u8>> {
+        if header.len >= LARGE as u64 || !self.tail.is_empty() {
+            return None;
+        }
+        // Known in advance, so that a single small frame is one exact allocation.
+        self.head.reserve(header.size() + header.len as usize);
+        Some(&mut self.head)
+    }
+
+    /// Puts a frame behind the others, even if it is full. The payload is already masked.
     pub(super) fn push(&mut self, header: Header, payload: Bytes) {
-        let tail = std::mem::take(&mut self.tail);
+        let tail = std::mem::replace(&mut self.tail, payload);
         self.head.extend_from_slice(&tail);
-        let copied = match payload.len() {
-            len @ 0..LARGE => len,
-            _ => 0,
-        };
-        // The pieces are of known size, so that a single small frame is one exact allocation.
-        self.head.reserve(header.size() + copied);
         self.head.extend_from_slice(header.encode().as_ref());
-        self.head.extend_from_slice(&payload[..copied]);
-        self.tail = payload.slice(copied..);
     }
 
     /// Writes once; an error if nothing is taken.
@@ -98,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::OpCode;
+    use crate::{OpCode, write_frame_as};
 
     /// Takes a few bytes at a time, of all slices it is given.
     struct Narrow {
@@ -158,7 +160,10 @@ mod tests {
                 let header = Header::new(OpCode::Binary, len as u64);
                 expected.extend_from_slice(header.encode().as_ref());
                 expected.extend_from_slice(&payload);
-                out.push(header, payload);
+                match out.room(&header) {
+                    Some(head) => write_frame_as(head, header, |head| head.extend_from_slice(&payload)),
+                    None => out.push(header, payload),
+                }
                 // One write in between, so that frames meet a head that is partly written.
                 prop_assert!(matches!(out.poll_write(Pin::new(&mut io), &mut cx), Poll::Ready(Ok(()))));
             }
