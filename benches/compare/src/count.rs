@@ -1,23 +1,27 @@
-//! What a round cost: instructions and cycles of this thread in user mode, and time.
-
-use std::time::Instant;
+//! What a round cost: instructions and cycles of this thread in user mode, and what it wrote.
 
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter, Group};
+
+use crate::wire;
 
 /// What one operation cost, or the least of what several did.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     pub instructions: f64,
     pub cycles: f64,
-    pub nanoseconds: f64,
+    /// Calls of write.
+    pub writes: f64,
+    /// Bytes written.
+    pub bytes: f64,
 }
 
 impl Cost {
     pub const MOST: Self = Self {
         instructions: f64::INFINITY,
         cycles: f64::INFINITY,
-        nanoseconds: f64::INFINITY,
+        writes: f64::INFINITY,
+        bytes: f64::INFINITY,
     };
 
     /// Noise only ever adds, so the least is the truth.
@@ -25,7 +29,8 @@ impl Cost {
         Self {
             instructions: self.instructions.min(other.instructions),
             cycles: self.cycles.min(other.cycles),
-            nanoseconds: self.nanoseconds.min(other.nanoseconds),
+            writes: self.writes.min(other.writes),
+            bytes: self.bytes.min(other.bytes),
         }
     }
 }
@@ -51,16 +56,17 @@ impl Meter {
 
     /// What `round` costs for each of the `count` operations it does.
     pub fn cost<T>(&mut self, count: usize, round: impl FnOnce() -> T) -> (Cost, T) {
+        wire::written();
         let before = self.group.read().expect("the counters run");
-        let begun = Instant::now();
         let done = std::hint::black_box(round());
-        let time = begun.elapsed();
         let after = self.group.read().expect("the counters run");
-        let each = |counter| (after[counter] - before[counter]) as f64 / count as f64;
+        let written = wire::written();
+        let each = |sum: u64| sum as f64 / count as f64;
         let cost = Cost {
-            instructions: each(&self.instructions),
-            cycles: each(&self.cycles),
-            nanoseconds: time.as_nanos() as f64 / count as f64,
+            instructions: each(after[&self.instructions] - before[&self.instructions]),
+            cycles: each(after[&self.cycles] - before[&self.cycles]),
+            writes: each(written.calls),
+            bytes: each(written.bytes),
         };
         (cost, done)
     }

@@ -77,7 +77,7 @@ impl Peer for Limit {
     }
 
     /// Small frames gathered in one buffer, large payloads beside their headers.
-    fn encode(&self, case: &Case, flush: Flush) -> Option<u64> {
+    fn encode(&self, case: &Case, flush: Flush) {
         let mut wire = Wire::sink();
         let mut out = Vec::with_capacity(64 << 10);
         let payload = &case.payload;
@@ -88,7 +88,7 @@ impl Peer for Limit {
                 wire.write_all(std::hint::black_box(&out))
                     .expect("it is written");
             }
-            return Some(wire.written);
+            return;
         }
         for _ in 0..case.count {
             header(&mut out, case);
@@ -104,7 +104,6 @@ impl Peer for Limit {
             }
         }
         wire.write_all(&out).expect("it is written");
-        Some(wire.written)
     }
 
     fn inflate(&self, case: &Case, takeover: Takeover) -> Option<Seen> {
@@ -133,7 +132,7 @@ impl Peer for Limit {
         Some(seen)
     }
 
-    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<u64> {
+    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<()> {
         let mut codec = Compress::new(Compression::new(6), false);
         let mut out = Vec::with_capacity(case.payload.len() + 1024);
         let mut wire = Wire::sink();
@@ -148,7 +147,7 @@ impl Peer for Limit {
             wire.write_all(&out[..out.len() - 4])
                 .expect("it is written");
         }
-        Some(wire.written)
+        Some(())
     }
 }
 

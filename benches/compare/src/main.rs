@@ -119,7 +119,7 @@ fn decode(peers: &[Box<dyn Peer>], meter: &mut Meter, options: &Options) -> Stri
         });
         table.column(&case.name, &costs);
     }
-    table.print()
+    table.print(&[table::INSTRUCTIONS, table::CYCLES])
 }
 
 fn encode(peers: &[Box<dyn Peer>], meter: &mut Meter, options: &Options) -> String {
@@ -141,39 +141,31 @@ fn encode(peers: &[Box<dyn Peer>], meter: &mut Meter, options: &Options) -> Stri
             if !case.name.contains(&options.case) {
                 continue;
             }
-            let whole = limit::Limit.encode(&case, flush);
-            for peer in peers {
-                let written = peer.encode(&case, flush);
-                assert!(
-                    written.is_none_or(|written| written == 0) || written == whole,
-                    "{} wrote {written:?} bytes of {whole:?}",
-                    peer.name()
-                );
-            }
             let costs = least(peers, options.reps, |peer| {
-                let (cost, done) = meter.cost(case.count, || peer.encode(&case, flush));
-                done.map(|_| cost)
+                Some(meter.cost(case.count, || peer.encode(&case, flush)).0)
             });
+            let bytes = |at: usize| costs[at].1.map(|cost: Cost| cost.bytes);
+            assert!(
+                (0..costs.len()).all(|at| bytes(at) == bytes(0)),
+                "{costs:?}"
+            );
             table.column(&case.name, &costs);
         }
-        out += &table.print();
+        out += &table.print(&[table::INSTRUCTIONS, table::CYCLES, table::WRITES]);
     }
     out
 }
 
 fn deflate(peers: &[Box<dyn Peer>], meter: &mut Meter, options: &Options) -> String {
-    let mut out = String::new();
-    for (takeover, kept) in [
-        (Takeover::No, "without context take-over"),
-        (Takeover::Yes, "with context take-over"),
-    ] {
-        let mut inflating = Table::new(format!("Inflating a message {kept}"));
-        let mut deflating = Table::new(format!("Deflating a message {kept}"));
+    let mut inflating = Table::new("Inflating a message");
+    let mut deflating = Table::new("Deflating a message");
+    for (takeover, window) in [(Takeover::No, "new window"), (Takeover::Yes, "kept window")] {
         for size in [128, 1 << 10, 64 << 10] {
             let case = Case::new(Content::Varied, size, options.bytes / 4);
             if !case.name.contains(&options.case) {
                 continue;
             }
+            let name = format!("{}, {window}", case::bytes(size));
             let compressed = case.compressed(takeover);
             let whole = limit::Limit.inflate(&compressed, takeover);
             for peer in peers {
@@ -184,16 +176,16 @@ fn deflate(peers: &[Box<dyn Peer>], meter: &mut Meter, options: &Options) -> Str
                 let (cost, done) = meter.cost(case.count, || peer.inflate(&compressed, takeover));
                 done.map(|_| cost)
             });
-            inflating.column(&case.name, &costs);
+            inflating.column(&name, &costs);
             let costs = least(peers, options.reps, |peer| {
                 let (cost, done) = meter.cost(case.count, || peer.deflate(&case, takeover));
-                done.map(|_| cost)
+                done.map(|()| cost)
             });
-            deflating.column(&case.name, &costs);
+            deflating.column(&name, &costs);
         }
-        out += &inflating.print();
-        out += &deflating.print();
     }
+    let mut out = inflating.print(&[table::INSTRUCTIONS, table::CYCLES]);
+    out += &deflating.print(&[table::INSTRUCTIONS, table::CYCLES, table::BYTES]);
     out
 }
 

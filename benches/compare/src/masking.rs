@@ -5,7 +5,7 @@ use std::hint::black_box;
 use crate::case;
 use crate::count::{Cost, Meter};
 use crate::peer::{Mask, Peer};
-use crate::table::Table;
+use crate::table::{self, Table};
 
 const SIZES: [usize; 10] = [
     4,
@@ -66,7 +66,7 @@ pub fn measure(peers: &[Box<dyn Peer>], meter: &mut Meter, reps: usize) -> Strin
                 .collect();
             table.column(&case::bytes(size), &costs);
         }
-        out += &table.print();
+        out += &table.print(&[table::INSTRUCTIONS, table::CYCLES]);
     }
     out
 }

@@ -60,7 +60,7 @@ impl Peer for Lent {
         seen
     }
 
-    fn encode(&self, case: &Case, flush: Flush) -> Option<u64> {
+    fn encode(&self, case: &Case, flush: Flush) {
         let opcode = match case.text {
             true => OpCode::Text,
             false => OpCode::Binary,
@@ -75,7 +75,7 @@ impl Peer for Lent {
                 let frame = std::hint::black_box(&frame);
                 wire.write_all(frame.wire()).expect("it is written");
             }
-            return Some(wire.written);
+            return;
         }
         let mut out = Vec::with_capacity(64 << 10);
         for _ in 0..case.count {
@@ -95,7 +95,6 @@ impl Peer for Lent {
             }
         }
         wire.write_all(&out).expect("it is written");
-        Some(wire.written)
     }
 
     fn inflate(&self, case: &Case, takeover: Takeover) -> Option<Seen> {
@@ -122,7 +121,7 @@ impl Peer for Lent {
         Some(seen)
     }
 
-    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<u64> {
+    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<()> {
         let mut pool = Pool::new(Budget::new(1 << 20));
         let mut deflate = Deflate::new(DeflateConfig {
             context_takeover: takeover == Takeover::Yes,
@@ -144,7 +143,7 @@ impl Peer for Lent {
             wire.write_all(&out).expect("it is written");
             out.clear();
         }
-        Some(wire.written)
+        Some(())
     }
 }
 
@@ -214,7 +213,7 @@ impl Peer for Owned {
         })
     }
 
-    fn encode(&self, case: &Case, flush: Flush) -> Option<u64> {
+    fn encode(&self, case: &Case, flush: Flush) {
         let connection = Connection::new(Role::Server, LIMITS);
         let mut socket = WebSocket::server(Wire::sink(), connection);
         let item = match case.text {
@@ -231,6 +230,5 @@ impl Peer for Owned {
             }
             socket.flush().await.expect("it is written");
         });
-        Some(socket.get_ref().written)
     }
 }

@@ -29,17 +29,16 @@ pub trait Peer {
     /// Reads all messages of the stream. Text has to be checked, by the library or else by its adapter.
     fn decode(&self, case: &Case) -> Seen;
 
-    /// Sends the payload `count` times, and says how many bytes were written, if it can.
-    fn encode(&self, case: &Case, flush: Flush) -> Option<u64>;
+    /// Sends the payload `count` times.
+    fn encode(&self, case: &Case, flush: Flush);
 
     /// Reads all messages of a compressed stream, if it knows permessage-deflate.
     fn inflate(&self, _case: &Case, _takeover: Takeover) -> Option<Seen> {
         None
     }
 
-    /// Sends the payload `count` times, compressed at zlib's level 6. What was written, or 0 if it
-    /// cannot say.
-    fn deflate(&self, _case: &Case, _takeover: Takeover) -> Option<u64> {
+    /// Sends the payload `count` times, compressed at zlib's level 6, if it knows permessage-deflate.
+    fn deflate(&self, _case: &Case, _takeover: Takeover) -> Option<()> {
         None
     }
 }

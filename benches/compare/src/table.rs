@@ -4,6 +4,14 @@ use std::fmt::Write as _;
 
 use crate::count::Cost;
 
+/// What a table shows of each cost.
+pub type Unit = (&'static str, fn(&Cost) -> f64);
+
+pub const INSTRUCTIONS: Unit = ("instructions", |cost| cost.instructions);
+pub const CYCLES: Unit = ("cycles", |cost| cost.cycles);
+pub const WRITES: Unit = ("calls of write", |cost| cost.writes);
+pub const BYTES: Unit = ("bytes written", |cost| cost.bytes);
+
 pub struct Table {
     title: String,
     columns: Vec<String>,
@@ -34,14 +42,10 @@ impl Table {
         self.columns.push(name.to_owned());
     }
 
-    /// Two tables: instructions, and cycles.
-    pub fn print(&self) -> String {
+    /// A table for each unit.
+    pub fn print(&self, units: &[Unit]) -> String {
         let mut out = String::new();
-        let units: [(&str, fn(&Cost) -> f64); 2] = [
-            ("instructions", |cost| cost.instructions),
-            ("cycles", |cost| cost.cycles),
-        ];
-        for (unit, of) in units {
+        for &(unit, of) in units {
             write!(out, "\n{}, {unit}:\n\n| |", self.title).expect("a string");
             for column in &self.columns {
                 write!(out, " {column} |").expect("a string");
@@ -66,8 +70,11 @@ impl Table {
     }
 }
 
-/// Three digits at least, thousands apart.
+/// Two digits at least, thousands apart.
 fn number(value: f64) -> String {
+    if value < 0.095 {
+        return format!("{value:.2}");
+    }
     if value < 9.95 {
         return format!("{value:.1}");
     }

@@ -1,6 +1,7 @@
 //! A socket in memory: a read copies at most `chunk` bytes of a fixed stream, as `recv` does; a write is
-//! counted and dropped, as `send` costs the same whoever calls it. Nothing ever has to wait.
+//! counted and dropped. Nothing ever has to wait.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -12,7 +13,23 @@ pub struct Wire {
     stream: Bytes,
     at: usize,
     chunk: usize,
-    pub written: u64,
+}
+
+/// What was written to all wires of this thread.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Written {
+    pub bytes: u64,
+    /// Each of them would be a call into the kernel, which is not in the figures.
+    pub calls: u64,
+}
+
+thread_local! {
+    static WRITTEN: Cell<Written> = const { Cell::new(Written { bytes: 0, calls: 0 }) };
+}
+
+/// What was written since the last time this was asked.
+pub fn written() -> Written {
+    WRITTEN.take()
 }
 
 impl Wire {
@@ -21,7 +38,6 @@ impl Wire {
             stream: stream.clone(),
             at: 0,
             chunk,
-            written: 0,
         }
     }
 
@@ -39,7 +55,11 @@ impl Wire {
     }
 
     pub fn put(&mut self, bytes: usize) -> usize {
-        self.written += bytes as u64;
+        let Written { bytes: sum, calls } = WRITTEN.get();
+        WRITTEN.set(Written {
+            bytes: sum + bytes as u64,
+            calls: calls + 1,
+        });
         bytes
     }
 

@@ -200,5 +200,5 @@ const LAST_TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff
 const MOST_STREAMS: usize = 64;
 
 /// The least and the most room to make at a time, in bytes.
-const LEAST_STEP: usize = 256;
+const LEAST_STEP: usize = 2048;
 const LARGEST_STEP: usize = 1 << 20;

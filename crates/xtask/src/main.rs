@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod autobahn;
+mod bench;
 mod browser;
 mod clients;
 mod demo;
@@ -45,6 +46,10 @@ cargo xtask autobahn [--groups GROUPS] [--only client|server]
     1-7,9,10, which are the cases without compression and take seconds; all with 12 and 13, minutes.
     NON-STRICT is a failure.
 
+cargo xtask bench ws [--reps N] [--bytes N] [--what PART,...] [--peers NAME,...] [--case TEXT]
+    ws-frame and ws-deflate beside the other libraries, in instructions and cycles (Linux, and the right
+    to count). The tables go into docs/BENCHMARKING.md; a part alone (--what, --peers, --case) is printed.
+
 cargo xtask fuzz TARGET [--seconds N]
     Runs a fuzz target on the stable toolchain, for 60 seconds unless told otherwise.
 ";
@@ -75,6 +80,7 @@ fn command() -> Result<(), Failure> {
         Value(name) if name == "test" => suite::run(&mut args),
         Value(name) if name == "conformance" => clients::run(&mut args),
         Value(name) if name == "autobahn" => autobahn::run(&mut args),
+        Value(name) if name == "bench" => bench::run(&mut args),
         Value(name) if name == "fuzz" => fuzz::run(&mut args),
         Value(name) if name == "help" => {
             print!("{HELP}");

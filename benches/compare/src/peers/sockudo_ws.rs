@@ -38,7 +38,7 @@ impl Peer for Protocol {
         })
     }
 
-    fn encode(&self, case: &Case, flush: Flush) -> Option<u64> {
+    fn encode(&self, case: &Case, flush: Flush) {
         let mut parser = Parser::new(Role::Server, LIMIT, LIMIT);
         let (message, mut out) = (message(case), BytesMut::with_capacity(64 << 10));
         let mut wire = Wire::sink();
@@ -50,7 +50,6 @@ impl Peer for Protocol {
             }
         }
         wire.write_all(&out).expect("it is written");
-        Some(wire.written)
     }
 
     fn inflate(&self, case: &Case, takeover: Takeover) -> Option<Seen> {
@@ -60,7 +59,7 @@ impl Peer for Protocol {
         }))
     }
 
-    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<u64> {
+    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<()> {
         let mut parser = CompressedProtocol::server(LIMIT, LIMIT, terms(takeover));
         let (message, mut out) = (message(case), BytesMut::with_capacity(64 << 10));
         let mut wire = Wire::sink();
@@ -69,7 +68,7 @@ impl Peer for Protocol {
             wire.write_all(&out).expect("it is written");
             out.clear();
         }
-        Some(wire.written)
+        Some(())
     }
 }
 
@@ -138,7 +137,7 @@ impl Peer for Stream {
         })
     }
 
-    fn encode(&self, case: &Case, flush: Flush) -> Option<u64> {
+    fn encode(&self, case: &Case, flush: Flush) {
         let transport = Transport::<Http1>::new(Wire::sink());
         let mut socket = WebSocketStream::server(transport, config());
         let message = message(case);
@@ -152,7 +151,6 @@ impl Peer for Stream {
             }
             socket.flush().await.expect("it is written");
         });
-        Some(0)
     }
 }
 

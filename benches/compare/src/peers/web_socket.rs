@@ -40,7 +40,7 @@ impl Peer for WebSocketCrate {
         })
     }
 
-    fn encode(&self, case: &Case, _: Flush) -> Option<u64> {
+    fn encode(&self, case: &Case, _: Flush) {
         let mut socket = WebSocket::server(Wire::sink());
         let text = std::str::from_utf8(&case.payload).unwrap_or_default();
         now(async {
@@ -52,6 +52,5 @@ impl Peer for WebSocketCrate {
                 .expect("it is written");
             }
         });
-        Some(socket.stream.written)
     }
 }

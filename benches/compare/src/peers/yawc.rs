@@ -26,10 +26,9 @@ impl Peer for Yawc {
         now(read(&mut socket, case.count))
     }
 
-    fn encode(&self, case: &Case, flush: Flush) -> Option<u64> {
+    fn encode(&self, case: &Case, flush: Flush) {
         let socket = WebSocket::from_stream(Wire::sink(), Role::Server, options());
         now(write(socket.expect("a socket"), case, flush));
-        Some(0)
     }
 
     fn inflate(&self, case: &Case, takeover: Takeover) -> Option<Seen> {
@@ -37,13 +36,13 @@ impl Peer for Yawc {
         Some(now(read(&mut compressed(wire, takeover), case.count)))
     }
 
-    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<u64> {
+    fn deflate(&self, case: &Case, takeover: Takeover) -> Option<()> {
         now(write(
             compressed(Wire::sink(), takeover),
             case,
             Flush::AtTheEnd,
         ));
-        Some(0)
+        Some(())
     }
 }
 
