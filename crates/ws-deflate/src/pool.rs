@@ -49,7 +49,7 @@ impl Pool {
         self.scratch = Vec::new();
     }
 
-    /// A context for these terms, with an empty window.
+    /// A context for these terms, with an empty window, and to be left so.
     pub(crate) fn deflater(&mut self, config: &DeflateConfig) -> &mut Compress {
         let (bits, level) = (config.bits(), config.level());
         let found = self
@@ -57,11 +57,7 @@ impl Pool {
             .iter()
             .position(|d| d.bits == bits && d.level == level);
         let deflater = match found {
-            Some(at) => {
-                let mut deflater = self.deflaters.remove(at);
-                deflater.context.reset();
-                deflater
-            }
+            Some(at) => self.deflaters.remove(at),
             None => {
                 if self.deflaters.len() == MOST_DEFLATERS {
                     self.deflaters.remove(0);

@@ -163,3 +163,30 @@ fn the_threshold_is_the_first_length_that_is_compressed() {
         assert_eq!(once.is_some(), encoding == Encoding::Deflated);
     }
 }
+
+#[test]
+fn a_pool_that_was_used_compresses_like_a_new_one() {
+    // More than a window of 15 bits, and little of it alike.
+    let text: Vec<u8> = (0..9000_u32)
+        .flat_map(|at| format!("{} ", at.wrapping_mul(2_654_435_761) >> 12).into_bytes())
+        .collect();
+    let messages = [&text[..], &text[..300], &text[100..40_000], &text[..1]];
+    for window_bits in 9..=15 {
+        for level in 0..=9 {
+            let config = DeflateConfig {
+                context_takeover: false,
+                window_bits,
+                level,
+                threshold: 0,
+            };
+            let mut used = pool();
+            for payload in messages.iter().cycle().take(9) {
+                let (mut ours, mut new) = (Vec::new(), Vec::new());
+                let mut sender = Deflate::new(config);
+                let first = sender.deflate(&mut used, payload, &mut ours);
+                let second = sender.deflate(&mut pool(), payload, &mut new);
+                assert_eq!((first, &ours), (second, &new), "{window_bits}, {level}");
+            }
+        }
+    }
+}
