@@ -55,6 +55,12 @@ impl Assembler {
         self.buf.capacity() == 0 && self.text.is_none()
     }
 
+    /// Whether the message so far is text, and not being read straight in.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn is_text(&self) -> bool {
+        self.text.is_some()
+    }
+
     /// The length of the message so far.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -229,9 +235,10 @@ impl Assembler {
     /// The same, if it is text.
     #[cfg(any(feature = "codec", feature = "tokio"))]
     pub(crate) fn take_text(&mut self) -> String {
-        self.text
-            .take()
-            .map_or_else(String::new, |text| text.into_string())
+        match self.text.take() {
+            Some(text) => text.into_string(),
+            None => String::from_utf8(self.take()).expect("it was checked when it was lent"),
+        }
     }
 }
 

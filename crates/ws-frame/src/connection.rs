@@ -221,6 +221,12 @@ impl Connection {
         self.reader.assembler.take()
     }
 
+    /// Whether what is wanted is text, of which some has come.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wants_text(&self) -> bool {
+        self.reader.assembler.is_text()
+    }
+
     /// The same, if it was text.
     #[cfg(any(feature = "codec", feature = "tokio"))]
     pub(crate) fn take_assembled_text(&mut self) -> String {

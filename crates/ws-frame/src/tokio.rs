@@ -337,7 +337,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
 
     /// Reads once, and says whether the stream goes on.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        // Text that was read straight in would have to be checked once more to be owned.
         let read = if self.connection.want() >= LARGE
+            && !self.connection.wants_text()
             && let Some(mut space) = self.connection.space()
         {
             pin!(self.io.read_buf(&mut space)).poll(cx)

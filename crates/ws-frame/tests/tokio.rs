@@ -9,7 +9,9 @@ use futures::{SinkExt as _, StreamExt as _};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use ws_frame::tokio::{Error, Item, WebSocket};
-use ws_frame::{CloseCode, Connection, Kind, Limits, ProtocolError, Role, State};
+use ws_frame::{
+    CloseCode, Connection, Header, Kind, Limits, OpCode, ProtocolError, Role, State, mask,
+};
 
 fn server(io: DuplexStream) -> WebSocket<DuplexStream> {
     let limits = Limits {
@@ -51,8 +53,10 @@ async fn rest(mut wire: DuplexStream) -> Vec<u8> {
 fn item() -> impl Strategy<Value = Item> {
     let bytes = |len| prop::collection::vec(any::<u8>(), 0..len).prop_map(Bytes::from);
     let long = (0..200_000_usize).prop_map(|len| Bytes::from(vec![b'x'; len]));
+    let text = (0..70_000_usize).prop_map(|len| "größer ".repeat(len / 7));
     prop_oneof![
         ".{0,600}".prop_map(|text| Item::Text(text.into())),
+        text.prop_map(|text| Item::Text(text.into())),
         bytes(5000).prop_map(Item::Binary),
         long.clone().prop_map(Item::Binary),
         bytes(126).prop_map(Item::Ping),
@@ -112,6 +116,48 @@ proptest! {
             .collect();
         expected.push(Item::Close(Some((CloseCode::NORMAL, "".into()))));
         prop_assert!(back == expected);
+    }
+}
+
+#[test]
+fn a_large_text_is_whole_wherever_its_frame_is_cut() {
+    let text = "größer ".repeat(7_000);
+    let mut frame = Header {
+        mask: Some([1, 2, 3, 4]),
+        ..Header::new(OpCode::Text, text.len() as u64)
+    }
+    .encode()
+    .as_ref()
+    .to_vec();
+    let body = frame.len();
+    frame.extend_from_slice(text.as_bytes());
+    mask(&mut frame[body..], [1, 2, 3, 4]);
+    for cut in [
+        1,
+        14,
+        15,
+        17,
+        1000,
+        5000,
+        16_384,
+        20_000,
+        60_000,
+        frame.len() - 1,
+    ] {
+        run(async {
+            let (mut socket, mut wire) = served();
+            for piece in [&frame[..cut], &frame[cut..]] {
+                wire.write_all(piece).await.expect("duplex works");
+                // It is read before more comes.
+                let mut cx = Context::from_waker(Waker::noop());
+                if let Poll::Ready(item) = socket.poll_next_unpin(&mut cx) {
+                    let item = item.expect("an item").expect("a message");
+                    assert!(item == Item::Text(text.as_str().into()), "cut at {cut}");
+                    return;
+                }
+            }
+            panic!("no message came, cut at {cut}");
+        });
     }
 }
 

@@ -176,6 +176,43 @@ fn a_large_frame_is_read_straight_into_the_buffer_it_is_lent_from() {
 }
 
 #[test]
+fn a_text_of_which_some_was_read_straight_in_is_the_text() {
+    let text = "größer ".repeat(8000);
+    let stream = fragment(true, OpCode::Text, text.as_bytes());
+    // Where the head ends, and how much is read straight in behind it, again and again.
+    for (head, straight) in [
+        (14, usize::MAX),
+        (17, usize::MAX),
+        (1000, usize::MAX),
+        (1000, 0),
+        (1000, 1),
+        (1000, 700),
+        (1000, 30_001),
+        (9000, usize::MAX),
+    ] {
+        let mut connection = server();
+        let (mut first, mut rest) = (stream[..head].to_vec(), &stream[head..]);
+        assert_eq!(read(&mut connection, &mut first), Ok(0));
+        loop {
+            let straight = straight.min(rest.len());
+            if let Some(mut space) = connection.space() {
+                space.put_slice(&rest[..straight]);
+                rest = &rest[straight..];
+            }
+            // And a little the other way.
+            let (input, behind) = rest.split_at(rest.len().min(500));
+            rest = behind;
+            let mut input = input.to_vec();
+            if let Some(message) = connection.receive(&mut &mut input[..]).expect("text") {
+                assert!(message == Message::Text(&text), "{head}, {straight}");
+                break;
+            }
+            assert_eq!(connection.want(), rest.len());
+        }
+    }
+}
+
+#[test]
 fn a_spare_buffer_goes_round_among_connections() {
     let stream = fragment(true, OpCode::Binary, &vec![7; 200_000]);
     let (first, second) = stream.split_at(100_000);
