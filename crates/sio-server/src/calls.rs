@@ -164,9 +164,9 @@ impl<R: DeserializeOwned + Send + 'static> Asked<R> {
         Ok((asked, number * 2 + 1))
     }
 
-    /// A socket was not reached, or is gone.
-    pub(crate) fn gone(&self, who: &SocketId) {
-        self.round.gone(who);
+    /// A socket was not reached.
+    pub(crate) fn missed(&self, who: &SocketId, why: CallError) {
+        self.round.missed(who, why);
     }
 }
 
@@ -238,7 +238,7 @@ impl Rounds {
         }
         let open: Vec<_> = self.table().open.values().cloned().collect();
         for round in open {
-            round.gone(who);
+            round.missed(who, CallError::Disconnected);
         }
     }
 }
@@ -246,7 +246,7 @@ impl Rounds {
 /// A round whose answers' type is not known here.
 trait AnyRound: Send + Sync {
     fn answer(&self, who: SocketId, args: Args<'_>) -> Result<(), ReadError>;
-    fn gone(&self, who: &SocketId);
+    fn missed(&self, who: &SocketId, why: CallError);
 }
 
 /// Who has been asked, and what has been heard of them.
@@ -329,10 +329,10 @@ impl<R: DeserializeOwned + Send> AnyRound for Round<R> {
         Ok(())
     }
 
-    fn gone(&self, who: &SocketId) {
+    fn missed(&self, who: &SocketId, why: CallError) {
         let waited = self.lock().silent.take(who);
         if let Some(who) = waited {
-            self.tell(who, Err(CallError::Disconnected));
+            self.tell(who, Err(why));
         }
     }
 }

@@ -49,9 +49,10 @@ pub struct Config {
     /// everybody might miss has to be kept, and each event carries an offset as one more argument,
     /// which handlers of clients see.
     pub recovery: Option<Recovery>,
-    /// Bytes that may wait for one connection. Above it the connection is closed: a stream with a
-    /// hole in it would be worse. Default 4 MiB: four times the largest inbound message.
+    /// Bytes that may wait for one connection. Default 4 MiB: four times the largest inbound message.
     pub max_queued_bytes: usize,
+    /// What is done when that is reached. Default to close the connection.
+    pub slow_clients: SlowClients,
     /// Bytes of events that may wait for one connection's handlers, counted with the handlers that
     /// wait. Above it the connection is not read any further until handlers have caught up. Default
     /// 1 MiB.
@@ -118,6 +119,7 @@ impl Default for Config {
             per_message_deflate: None,
             recovery: None,
             max_queued_bytes: 4 << 20,
+            slow_clients: SlowClients::default(),
             max_pending_bytes: 1 << 20,
             ack_timeout: Duration::from_secs(60),
             max_namespaces: 32,
@@ -174,4 +176,22 @@ impl Default for Recovery {
             max_sessions: 100_000,
         }
     }
+}
+
+/// What is done with a client that does not take what it is sent, when more waits for it than
+/// [`Config::max_queued_bytes`].
+///
+/// What is [volatile](crate::Target::volatile) is dropped long before, whatever is chosen here; one
+/// sender alone can wait with [`Socket::flushed`](crate::Socket::flushed).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowClients {
+    /// Its connection is closed: a stream with a hole in it would be worse. It may come back.
+    #[default]
+    Disconnect,
+    /// An event that finds no room is not sent: it does not count as
+    /// [`reached`](crate::Sent::reached), a call fails with
+    /// [`CallError::Full`](crate::CallError::Full). Acks are sent all the same, and more of them than
+    /// there is room for close the connection.
+    Refuse,
 }

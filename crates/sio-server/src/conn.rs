@@ -20,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    task::Waker,
+    task::{Poll, Waker},
     time::Instant,
 };
 
@@ -35,6 +35,7 @@ use tokio::{net::TcpStream, sync::oneshot};
 use ws_deflate::InflateError;
 
 use crate::{
+    config::SlowClients,
     deflate::{self, Codec},
     facts::Facts,
     hub::Hub,
@@ -113,6 +114,8 @@ pub(crate) enum Mode {
     /// It waits until it can be sent.
     #[default]
     Reliable,
+    /// It waits, whatever is done with events of a client that is slow: a word of the protocol's.
+    Vital,
     /// It is dropped if it cannot be sent now.
     Volatile,
 }
@@ -153,6 +156,8 @@ enum Enqueued {
     Said,
     /// Nowhere: the client reads too slowly, and its connection is closed.
     Overflow,
+    /// Nowhere: the client reads too slowly, and its connection stays.
+    Refused,
     /// Into the outbox, which somebody has to flush.
     Waits,
 }
@@ -264,9 +269,9 @@ impl Conn {
         if link.session.is_ended() || (mode == Mode::Volatile && !link.is_writable()) {
             return false;
         }
-        match link.enqueue(self, parcel) {
+        match link.enqueue(self, parcel, mode) {
             Enqueued::Said => true,
-            Enqueued::Overflow => false,
+            Enqueued::Overflow | Enqueued::Refused => false,
             Enqueued::Waits => {
                 if !link.dirty {
                     link.dirty = true;
@@ -642,6 +647,23 @@ impl Link {
         self.blocked = false;
     }
 
+    /// Whether all has left that was said: true or false once it is so or never will be. Until then
+    /// `waker` is woken when it may be.
+    pub(crate) fn poll_flushed(&mut self, waker: &Waker) -> Poll<bool> {
+        if self.session.is_ended() {
+            return Poll::Ready(false);
+        }
+        if self.corked {
+            // It leaves with the turn that is going on.
+            waker.wake_by_ref();
+        } else if self.outbox.is_empty() {
+            return Poll::Ready(true);
+        } else {
+            self.outbox.wake_when_empty(waker);
+        }
+        Poll::Pending
+    }
+
     /// Bytes that wait.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.outbox.bytes()
@@ -691,7 +713,7 @@ impl Link {
 
     /// Queues `parcel`.
     #[inline]
-    fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>) -> Enqueued {
+    fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>, mode: Mode) -> Enqueued {
         let translated;
         let parcel = if self.dialect == Dialect::V4 {
             parcel
@@ -714,6 +736,9 @@ impl Link {
         if self.outbox.bytes() + wire.len() > conn.hub.config.max_queued_bytes
             && !self.outbox.is_empty()
         {
+            if mode != Mode::Vital && conn.hub.config.slow_clients == SlowClients::Refuse {
+                return Enqueued::Refused;
+            }
             self.outbox.clear();
             self.writer = Writer::None;
             self.command(Command::Overflow);

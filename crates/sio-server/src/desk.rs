@@ -417,7 +417,7 @@ impl Desk {
     ) -> bool {
         let core = socket.core();
         let (id, place) = (core.id.clone(), &core.place);
-        let told = self.conn.say(Mode::Reliable, |out, _| {
+        let told = self.conn.say(Mode::Vital, |out, _| {
             frames::plain(out, |text| {
                 match self.conn.revision {
                     Revision::V3 => v4::write_connect(text, place.name()),
@@ -432,7 +432,7 @@ impl Desk {
             return false;
         }
         for parcel in missed {
-            let _ = self.conn.say(Mode::Reliable, |out, _| {
+            let _ = self.conn.say(Mode::Vital, |out, _| {
                 out.extend_from_slice(parcel.wire());
                 Ok::<_, WriteError>(())
             });
@@ -446,7 +446,7 @@ impl Desk {
     }
 
     fn refuse(&self, namespace: &str, refusal: &Refuse) {
-        let said = self.conn.say(Mode::Reliable, |out, _| {
+        let said = self.conn.say(Mode::Vital, |out, _| {
             frames::plain(out, |text| {
                 let data = refusal.data.as_ref();
                 match (self.conn.revision, data) {

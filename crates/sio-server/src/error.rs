@@ -12,6 +12,9 @@ pub enum CallError {
     /// the socket has gone
     #[error("the socket has gone")]
     Disconnected,
+    /// the client is too slow for more, see [`SlowClients::Refuse`](crate::SlowClients::Refuse)
+    #[error("the client is too slow for more")]
+    Full,
     /// the payload could not be written: {0}
     #[error("the payload could not be written: {0}")]
     Payload(#[from] sio_packet::WriteError),

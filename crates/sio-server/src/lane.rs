@@ -47,13 +47,17 @@ impl Job {
 /// Handlers at work, and those whose turn has not come.
 ///
 /// A handler is polled where its event was read, inside the connection's task: nothing is spawned,
-/// and one that never waits is never stored.
+/// and one that never waits is never stored: a socket that is idle keeps room for a pointer.
 #[derive(Default)]
-pub(crate) struct Lane {
+pub(crate) struct Lane(Option<Box<Row>>);
+
+/// Handlers that are not done; there is at least one.
+#[derive(Default)]
+struct Row {
     running: Option<Waiting>,
     waiting: VecDeque<Waiting>,
     /// Those that are not of the row.
-    beside: Option<Box<Beside>>,
+    beside: Option<Beside>,
 }
 
 struct Waiting {
@@ -71,47 +75,67 @@ impl Waiting {
 }
 
 impl Lane {
+    #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_none() && self.beside.is_none()
+        self.0.is_none()
     }
 
     /// Runs a handler if it may run, else lets it wait. Returns the bytes that are pending now because
     /// of it.
     pub(crate) fn offer(&mut self, mut job: Job, bytes: usize, cx: &mut Context<'_>) -> usize {
-        let first = self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.job.order == Order::First);
-        let busy = match job.order {
-            Order::Serial | Order::First => self.running.is_some(),
-            Order::Concurrent => first,
-            Order::Keyed(key) => {
-                first
-                    || self
-                        .beside
-                        .as_ref()
-                        .is_some_and(|beside| beside.is_busy(key))
-            }
-        };
+        let busy = self.0.as_ref().is_some_and(|row| row.is_busy(job.order));
         if !busy && run(&mut job.task, cx).is_ready() {
             return 0;
         }
         let waiting = Waiting::new(job, bytes);
         let weight = waiting.weight;
-        match waiting.job.order {
-            Order::Serial | Order::First if !busy => self.running = Some(waiting),
-            Order::Concurrent | Order::Keyed(_) if !first => {
-                self.beside.get_or_insert_default().push(waiting);
-                // It has been polled with this task's waker; from now on it has one of its own.
-                cx.waker().wake_by_ref();
-            }
-            _ => self.waiting.push_back(waiting),
-        }
+        self.0.get_or_insert_default().push(waiting, cx);
         weight
     }
 
     /// Goes on as far as it goes. Returns the bytes that are no longer pending.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> usize {
+        let Some(row) = &mut self.0 else { return 0 };
+        let done = row.poll(cx);
+        if row.running.is_none() && row.beside.is_none() {
+            self.0 = None;
+        }
+        done
+    }
+}
+
+impl Row {
+    /// Whether the first handler of all is at work, for which everything waits.
+    fn is_first_at_work(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.job.order == Order::First)
+    }
+
+    fn is_busy(&self, order: Order) -> bool {
+        match order {
+            Order::Serial | Order::First => self.running.is_some(),
+            Order::Concurrent => self.is_first_at_work(),
+            Order::Keyed(key) => {
+                let busy = |beside: &Beside| beside.keys.contains_key(&key);
+                self.is_first_at_work() || self.beside.as_ref().is_some_and(busy)
+            }
+        }
+    }
+
+    /// Takes a handler that has begun, or whose turn has not come.
+    fn push(&mut self, waiting: Waiting, cx: &Context<'_>) {
+        match waiting.job.order {
+            Order::Serial | Order::First if self.running.is_none() => self.running = Some(waiting),
+            Order::Concurrent | Order::Keyed(_) if !self.is_first_at_work() => {
+                self.beside.get_or_insert_default().push(waiting);
+                // It may have been polled with this task's waker; from now on it has one of its own.
+                cx.waker().wake_by_ref();
+            }
+            _ => self.waiting.push_back(waiting),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> usize {
         let mut done = 0;
         while let Some(running) = &mut self.running {
             if run(&mut running.job.task, cx).is_pending() {
@@ -122,9 +146,6 @@ impl Lane {
                 self.set_free();
             }
             self.running = self.waiting.pop_front();
-        }
-        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
-            self.waiting = VecDeque::new();
         }
         if let Some(beside) = &mut self.beside {
             done += beside.poll(cx);
@@ -173,10 +194,6 @@ impl Future for Aside {
 }
 
 impl Beside {
-    fn is_busy(&self, key: u32) -> bool {
-        self.keys.contains_key(&key)
-    }
-
     fn push(&mut self, waiting: Waiting) {
         if let Order::Keyed(key) = waiting.job.order {
             if let Some(queue) = self.keys.get_mut(&key) {

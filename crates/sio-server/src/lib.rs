@@ -186,7 +186,7 @@ mod wire;
 
 pub use call::Call;
 pub use calls::{Answers, Calls};
-pub use config::{Config, Recovery};
+pub use config::{Config, Recovery, SlowClients};
 pub use cookie::{Cookie, SameSite};
 pub use cors::Cors;
 pub use counters::{Counters, Limit};

@@ -1,6 +1,6 @@
 //! Parcels that wait for one connection.
 
-use std::{collections::VecDeque, io::IoSlice, sync::Arc};
+use std::{collections::VecDeque, io::IoSlice, sync::Arc, task::Waker};
 
 use eio_transport::Parcel;
 
@@ -17,7 +17,13 @@ pub(crate) struct Outbox {
     written: usize,
     /// Bytes that wait, counted for this connection although parcels are shared.
     bytes: usize,
+    /// Who waits until nothing waits.
+    waiting: Option<Box<Waiting>>,
 }
+
+/// In a box: an outbox has room for a pointer to what it nearly never has.
+#[derive(Default)]
+struct Waiting(Vec<Waker>);
 
 impl Outbox {
     #[inline]
@@ -93,8 +99,8 @@ impl Outbox {
         self.bytes -= front.wire().len() - self.written;
         self.written = 0;
         self.front = self.rest.pop_front();
-        if self.front.is_none() && self.rest.capacity() > MAX_SLICES {
-            self.rest = VecDeque::new();
+        if self.front.is_none() {
+            self.rest_at_last();
         }
         Some(front)
     }
@@ -133,7 +139,40 @@ impl Outbox {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.tell();
         *self = Self::default();
+    }
+
+    /// Nothing waits any more.
+    #[inline]
+    fn rest_at_last(&mut self) {
+        if self.rest.capacity() > MAX_SLICES {
+            self.rest = VecDeque::new();
+        }
+        if self.waiting.is_some() {
+            self.tell();
+        }
+    }
+
+    /// Wakes whoever waits until nothing waits.
+    #[cold]
+    fn tell(&mut self) {
+        for waker in self
+            .waiting
+            .take()
+            .into_iter()
+            .flat_map(|waiting| waiting.0)
+        {
+            waker.wake();
+        }
+    }
+
+    /// Wakes `waker` when nothing waits any more.
+    pub(crate) fn wake_when_empty(&mut self, waker: &Waker) {
+        let waiting = self.waiting.get_or_insert_default();
+        if !waiting.0.iter().any(|known| known.will_wake(waker)) {
+            waiting.0.push(waker.clone());
+        }
     }
 }
 

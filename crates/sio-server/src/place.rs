@@ -291,13 +291,13 @@ impl Place {
         for socket in sockets {
             let core = socket.core();
             let Some(parcel) = spoken.to(core.conn.speech()) else {
-                asked.gone(&core.id);
+                asked.missed(&core.id, core.why_not_taken());
                 continue;
             };
             let mut dirty = hub.shards[core.conn.shard_index()].dirty();
             if core.is_gone() || !core.conn.offer(parcel, Mode::Reliable, &mut dirty) {
                 drop(dirty);
-                asked.gone(&core.id);
+                asked.missed(&core.id, core.why_not_taken());
             }
         }
         Ok(asked)

@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::Future,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -52,7 +52,8 @@ pub struct Socket<D = ()> {
 pub(crate) struct Inner<D> {
     core: Core,
     table: Arc<Table<D>>,
-    extras: OnceLock<Box<Extras<D>>>,
+    /// Its own listeners, if it ever had one.
+    listeners: OnceLock<Box<Listeners<D>>>,
     data: Held<D>,
 }
 
@@ -63,10 +64,19 @@ enum Held<D> {
     Of(Arc<Inner<D>>),
 }
 
-/// What few sockets have: there when it is first used.
-struct Extras<D> {
-    listeners: Listeners<D>,
+/// What a socket that is idle has not needed yet.
+#[derive(Default)]
+struct Rare {
+    acks: Mutex<Acks<oneshot::Sender<AckText>>>,
+    /// The rooms it was in when it left, for the disconnect handler.
+    last_rooms: OnceLock<Vec<String>>,
     session: Session,
+}
+
+impl Rare {
+    fn acks(&self) -> MutexGuard<'_, Acks<oneshot::Sender<AckText>>> {
+        self.acks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a socket is, whatever its data.
@@ -75,10 +85,8 @@ pub(crate) struct Core {
     pub(crate) conn: Arc<Conn>,
     pub(crate) place: Arc<Place>,
     member: OnceLock<MemberId>,
-    acks: Mutex<Acks<oneshot::Sender<AckText>>>,
+    rare: OnceLock<Box<Rare>>,
     gone: AtomicBool,
-    /// The rooms it was in when it left, for the disconnect handler.
-    last_rooms: OnceLock<Vec<String>>,
     auth: Option<Arc<str>>,
     /// Its session, where there is recovery.
     tie: OnceLock<Box<Tie>>,
@@ -206,6 +214,27 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// Bytes that wait to be sent to this client.
     pub fn buffered_bytes(&self) -> usize {
         self.inner.core.conn.lock().queued_bytes()
+    }
+
+    /// Waits until all that was said to this client has been handed to its transport, and nothing else
+    /// waits: the brake for whoever sends a lot to one client. False if the connection ends before.
+    ///
+    /// That it has left does not mean that it has arrived: only an ack tells that.
+    ///
+    /// ```
+    /// # use sio_server::Socket;
+    /// # async fn f(socket: Socket, chunks: Vec<bytes::Bytes>) {
+    /// for chunk in chunks {
+    ///     socket.emit("chunk", &chunk);
+    ///     if !socket.flushed().await {
+    ///         return;
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub async fn flushed(&self) -> bool {
+        let conn = &self.inner.core.conn;
+        std::future::poll_fn(|cx| conn.lock().poll_flushed(cx.waker())).await
     }
 
     // ---- to this client -----------------------------------------------------------------------
@@ -380,7 +409,8 @@ impl<D: Send + Sync + 'static> Socket<D> {
             "{event:?} is reserved; there are on_connect, on_disconnect and on_disconnecting"
         );
         let handler: OnEvent<_, _, T, A, R, Fut> = OnEvent::new(event.into(), listener, Serial);
-        let listeners = &self.extras().listeners;
+        let listeners = &self.inner.listeners;
+        let listeners = listeners.get_or_init(|| Box::new(Listeners::new()));
         listeners.add(event, Arc::new(handler), hears, || {
             self.inner.core.is_gone()
         })
@@ -389,8 +419,8 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// Removes this socket's own listeners: all of an event, by its name, or one, by what
     /// [`on`](Self::on) returned.
     pub fn off<'a>(&self, which: impl Into<Which<'a>>) {
-        if let Some(extras) = self.inner.extras.get() {
-            extras.listeners.remove(which.into());
+        if let Some(listeners) = self.inner.listeners.get() {
+            listeners.remove(which.into());
         }
     }
 
@@ -398,7 +428,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// known from the beginning, [`data`](Self::data) is the better place.
     pub fn session(&self) -> &Session {
         let first = self.inner.first().unwrap_or(&self.inner);
-        &first.extras().session
+        &first.core.rare().session
     }
 
     // ---- the end ------------------------------------------------------------------------------
@@ -436,18 +466,14 @@ impl<D: Send + Sync + 'static> Socket<D> {
         &self.inner.table
     }
 
-    fn extras(&self) -> &Extras<D> {
-        self.inner.extras()
-    }
-
     pub(crate) fn has_listeners(&self) -> bool {
-        self.inner.extras.get().is_some()
+        self.inner.listeners.get().is_some()
     }
 
     /// Its own listeners of an event; those that hear once only are heard from no more.
     pub(crate) fn listeners(&self, event: &str) -> Vec<Arc<dyn Handler<D>>> {
-        let extras = self.inner.extras.get();
-        extras.map_or_else(Vec::new, |extras| extras.listeners.of(event))
+        let listeners = self.inner.listeners.get();
+        listeners.map_or_else(Vec::new, |listeners| listeners.of(event))
     }
 }
 
@@ -519,16 +545,15 @@ impl<D: Send + Sync + 'static> Inner<D> {
             conn,
             place,
             member: OnceLock::new(),
-            acks: Mutex::default(),
+            rare: OnceLock::new(),
             gone: AtomicBool::new(false),
-            last_rooms: OnceLock::new(),
             auth,
             tie: OnceLock::new(),
         };
         Arc::new(Self {
             core,
             table,
-            extras: OnceLock::new(),
+            listeners: OnceLock::new(),
             data,
         })
     }
@@ -548,15 +573,6 @@ impl<D> Inner<D> {
             Held::Own(data) => data,
             Held::Of(first) => first.data(),
         }
-    }
-
-    fn extras(&self) -> &Extras<D> {
-        self.extras.get_or_init(|| {
-            Box::new(Extras {
-                listeners: Listeners::new(),
-                session: Session::default(),
-            })
-        })
     }
 }
 
@@ -605,8 +621,8 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
     }
 
     fn let_go(&self) {
-        if let Some(extras) = self.extras.get() {
-            extras.listeners.clear();
+        if let Some(listeners) = self.listeners.get() {
+            listeners.clear();
         }
     }
 
@@ -616,7 +632,7 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         args: Args<'_>,
         ack: Option<u64>,
     ) -> Result<Option<Job>, ReadError> {
-        if self.extras.get().is_none()
+        if self.listeners.get().is_none()
             && let Some(handler) = self.table.only_handler(name)
         {
             return match handler.call(Socket::new(self), args, ack) {
@@ -655,17 +671,18 @@ impl Core {
     /// Lets go of the rooms and of those who wait for answers.
     fn exit(&self, going: Going) {
         if let Some(member) = self.member() {
-            let _ = self.last_rooms.set(self.rooms_of(member.id));
+            let _ = self.rare().last_rooms.set(self.rooms_of(member.id));
             self.place.exit(self.conn.part_index(), member, going);
         }
         // Whoever waits for an answer learns at once that none will come.
         self.place.rounds().gone(&self.id);
-        drop(
-            self.acks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .drain(),
-        );
+        if let Some(rare) = self.rare.get() {
+            drop(rare.acks().drain());
+        }
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// This socket in the index, once it has entered.
@@ -677,7 +694,8 @@ impl Core {
     }
 
     fn rooms(&self) -> Vec<String> {
-        match (self.last_rooms.get(), self.member.get()) {
+        let last_rooms = self.rare.get().and_then(|rare| rare.last_rooms.get());
+        match (last_rooms, self.member.get()) {
             (Some(rooms), _) => rooms.clone(),
             (None, Some(member)) => self.rooms_of(*member),
             (None, None) => Vec::new(),
@@ -737,6 +755,9 @@ impl Core {
         if self.is_gone() {
             return Sent { reached: 0 };
         }
+        if !self.place.taps().is_empty() {
+            onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
+        }
         let said = self.conn.say_as(form, |out, attachments| {
             frames::event(out, attachments, self.place.name(), None, event, payload)
         });
@@ -783,9 +804,8 @@ impl Core {
     ) -> Result<Asked, CallError> {
         let (answer, answered) = oneshot::channel();
         let id = self
-            .acks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+            .rare()
+            .acks()
             .insert(answer, Instant::now() + timeout)
             .map_err(|_: Full| CallError::TooManyAcks)?;
         if self.is_gone() {
@@ -809,12 +829,21 @@ impl Core {
             Ok(true) => Ok(Asked { id, answered }),
             Ok(false) => {
                 self.forget_ack(id);
-                Err(CallError::Disconnected)
+                Err(self.why_not_taken())
             }
             Err(error) => {
                 self.forget_ack(id);
                 Err(error.into())
             }
+        }
+    }
+
+    /// Why the connection did not take an event.
+    pub(crate) fn why_not_taken(&self) -> CallError {
+        if self.is_gone() || self.conn.lock().session.is_ended() {
+            CallError::Disconnected
+        } else {
+            CallError::Full
         }
     }
 
@@ -825,14 +854,11 @@ impl Core {
 
     /// Who waits for this answer, if anybody does.
     pub(crate) fn take_ack(&self, id: u64) -> Option<oneshot::Sender<AckText>> {
-        self.acks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(id)
+        self.rare.get()?.acks().take(id)
     }
 
     pub(crate) fn say_disconnect(&self) {
-        let _ = self.conn.say(Mode::Reliable, |out, _| {
+        let _ = self.conn.say(Mode::Vital, |out, _| {
             frames::plain(out, |text| {
                 sio_packet::write_disconnect(text, self.place.name());
                 Ok(())
@@ -869,7 +895,7 @@ impl<'a> Responder<'a> {
         if self.core.is_gone() {
             return;
         }
-        let said = self.core.conn.say(Mode::Reliable, |out, attachments| {
+        let said = self.core.conn.say(Mode::Vital, |out, attachments| {
             frames::ack(out, attachments, self.core.place.name(), id, args)
         });
         if let Err(error) = said {
