@@ -1,4 +1,5 @@
 //! A conformance server of the test's own, and the two protocols by hand: bytes on a TCP stream.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -21,6 +22,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(road: &str) -> Self {
+        Self::with(road, &[])
+    }
+
+    /// A server with settings of its own.
+    pub(crate) fn with(road: &str, settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_conformance-server"))
             .env("ROAD", road)
             .env("PORT", "0")
@@ -28,6 +34,7 @@ impl Server {
             .env("PING_INTERVAL", "25000")
             .env("PING_TIMEOUT", "20000")
             .env("CONNECT_TIMEOUT", "45000")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");
@@ -57,6 +64,49 @@ impl Server {
         let mut stream = self.connect();
         stream
             .write_all(request.as_bytes())
+            .expect("the request is sent");
+        Answer::read(stream)
+    }
+
+    /// A WebSocket for `query`, its handshake done and nothing of it read.
+    pub(crate) fn websocket(&self, query: &str) -> Wire {
+        let mut stream = self.connect();
+        stream
+            .write_all(upgrade(query, &[]).as_bytes())
+            .expect("the request is sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("a head is text");
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        Wire { stream }
+    }
+
+    /// A GET that waits, in a thread of its own.
+    pub(crate) fn waiting(&self, query: &str) -> std::thread::JoinHandle<Answer> {
+        let mut stream = self.connect();
+        let request = format!(
+            "GET /socket.io/?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        );
+        stream
+            .write_all(request.as_bytes())
+            .expect("the request is sent");
+        std::thread::spawn(move || Answer::read(stream))
+    }
+
+    /// A POST of bytes of that kind.
+    pub(crate) fn post(&self, query: &str, kind: &str, body: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        let head = format!(
+            "POST /socket.io/?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            body.len(),
+        );
+        stream
+            .write_all(&[head.as_bytes(), body].concat())
             .expect("the request is sent");
         Answer::read(stream)
     }
@@ -97,19 +147,7 @@ impl Server {
 
     /// A WebSocket with a session that has joined nothing.
     pub(crate) fn session(&self) -> Wire {
-        let mut stream = self.connect();
-        stream
-            .write_all(upgrade("EIO=4&transport=websocket", &[]).as_bytes())
-            .expect("the request is sent");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("an answer");
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).expect("a head is text");
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        let mut wire = Wire { stream };
+        let mut wire = self.websocket("EIO=4&transport=websocket");
         wire.expect_text("0{\"sid\":");
         wire
     }
@@ -154,7 +192,9 @@ pub(crate) fn upgrade(query: &str, other: &[(&str, &str)]) -> String {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
+    /// The body as text; what is no UTF-8 in it is replaced.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -180,7 +220,8 @@ impl Answer {
         Self {
             status: status.unwrap_or_else(|| panic!("not an answer: {head:?}")),
             head,
-            body: String::from_utf8(body).expect("bodies are text"),
+            body: String::from_utf8_lossy(&body).into_owned(),
+            bytes: body,
         }
     }
 }
@@ -227,6 +268,18 @@ impl Wire {
         let mut payload = vec![0; usize::try_from(len).expect("it fits")];
         self.stream.read_exact(&mut payload)?;
         Ok((head[0], payload))
+    }
+
+    /// The next frame, which must be text; gives it.
+    pub(crate) fn read_text(&mut self) -> String {
+        let (first, payload) = self.frame().expect("a frame in time");
+        assert_eq!(first, 0x81, "{payload:?}");
+        String::from_utf8(payload).expect("text is UTF-8")
+    }
+
+    pub(crate) fn expect_binary(&mut self, expected: &[u8]) {
+        let frame = self.frame().expect("a frame in time");
+        assert_eq!(frame, (0x82, expected.to_vec()));
     }
 
     pub(crate) fn expect_text(&mut self, prefix: &str) {
