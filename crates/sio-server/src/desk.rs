@@ -380,7 +380,9 @@ impl Desk {
     fn seat(&mut self, admitted: &Arc<dyn AnySocket>, claim: Option<Claim>, cx: &mut Context<'_>) {
         self.conn.drive(|session| session.claim());
         let place = &admitted.core().place;
-        let socket = match place.memory() {
+        // Protocol 4 knows of no recovery: its clients make up their ids themselves.
+        let memory = place.memory();
+        let socket = match memory.filter(|_| self.conn.revision == Revision::V4) {
             None => self
                 .enter(admitted, None, &[], &[])
                 .then(|| Arc::clone(admitted)),
