@@ -751,8 +751,13 @@ impl Link {
     /// Keeps what could not be written, of which `written` bytes have been.
     fn keep(&mut self, head: &[u8], written: usize) {
         if written < head.len() {
-            self.outbox
-                .push_front(Arc::new(Parcel::from_frames(head)), written);
+            let parcel = Parcel::from_frames(head);
+            let parcel = match self.codec {
+                // It has been through it already.
+                Some(_) => parcel.as_it_is(),
+                None => parcel,
+            };
+            self.outbox.push_front(Arc::new(parcel), written);
         }
     }
 

@@ -36,6 +36,10 @@ use ws_handshake::{DeflateParams, DeflatePolicy, Policy, Upgrade};
 /// message to many is compressed once for all of them. With it, messages that resemble those before them get
 /// smaller still, and each connection holds its windows: up to 371 KiB for what is sent and 48 KiB for
 /// what is received, of [`memory`](Self::memory).
+///
+/// What compresses a secret beside something that a stranger chose tells its length. Leave such a message
+/// out, with [`Target::uncompressed`](crate::Target::uncompressed) or
+/// [`Socket::emit_uncompressed`](crate::Socket::emit_uncompressed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PerMessageDeflate {
     /// Messages shorter than this many bytes are sent as they are. Default 1024, as in Node: less fits
