@@ -127,7 +127,7 @@ on_every_road! {
         house.is_unharmed().await;
     }
 
-    async fn every_malformed_request_gets_its_error(road: Road) {
+    async fn sec_e4_e5_every_malformed_request_gets_its_error(road: Road) {
         let house = House::start(road).await;
         let mut polling = Polling::join(house.address).await;
         let sid = polling.sid.clone();
@@ -292,7 +292,7 @@ on_every_road! {
         house.is_unharmed().await;
     }
 
-    async fn a_body_may_be_as_long_as_max_payload_and_no_longer(road: Road) {
+    async fn sec_e8_e9_a_body_may_be_as_long_as_max_payload_and_no_longer(road: Road) {
         const MAX: usize = 20_000;
         let mut config = config();
         config.engine.max_payload = MAX;
@@ -329,7 +329,7 @@ on_every_road! {
         house.is_unharmed().await;
     }
 
-    async fn every_malformed_payload_is_answered_and_ends_the_session(road: Road) {
+    async fn sec_e18_every_malformed_payload_is_answered_and_ends_the_session(road: Road) {
         let mut house = House::start(road).await;
         let many = "\u{1e}".repeat(100_000);
         for (what, body, reason) in [
@@ -421,7 +421,7 @@ on_every_road! {
         house.is_unharmed().await;
     }
 
-    async fn a_broken_upgrade_request_takes_nothing_from_the_session(road: Road) {
+    async fn sec_e15_a_broken_upgrade_request_takes_nothing_from_the_session(road: Road) {
         let house = House::start(road).await;
         let mut polling = Polling::join(house.address).await;
         polling.post(r#"421["echo",1]"#).await;
@@ -485,7 +485,7 @@ on_every_road! {
         house.is_unharmed().await;
     }
 
-    async fn two_readings_of_one_request_are_none(road: Road) {
+    async fn sec_e22_two_readings_of_one_request_are_none(road: Road) {
         let house = House::start(road).await;
         let polling = Polling::join(house.address).await;
         let smuggled = format!("{}\r\n", get("EIO=4&transport=polling"));
