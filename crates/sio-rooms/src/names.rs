@@ -9,7 +9,13 @@ use crate::slots::excess;
 
 /// What makes our hashes ours. Names come from clients, who must not know how to collide.
 #[derive(Debug)]
-pub(crate) struct Seed(SharedSeed);
+pub(crate) struct Seed {
+    shared: SharedSeed,
+    /// What each hash begins with. Zero would do for nobody: what is hashed is multiplied with it, and
+    /// the seven highest bits, by which a table tells its entries apart before it looks at names,
+    /// would be the same for all short names.
+    start: u64,
+}
 
 /// Slots by name. The names stay with their owners, each in memory once; whoever calls can read the
 /// name of a slot and so its hash.
@@ -20,13 +26,17 @@ pub(crate) struct Names {
 
 impl Seed {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(SharedSeed::from_u64(seed))
+        Self {
+            shared: SharedSeed::from_u64(seed),
+            // The golden ratio: not zero for any seed that an attacker could hope for.
+            start: seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15,
+        }
     }
 
     /// Hashes the bytes alone: a name is the whole key, so no mark of its end is mixed in.
     #[inline]
     pub(crate) fn hash(&self, name: &str) -> u64 {
-        let mut hasher = FoldHasher::with_seed(0, &self.0);
+        let mut hasher = FoldHasher::with_seed(self.start, &self.shared);
         hasher.write(name.as_bytes());
         hasher.finish()
     }
@@ -79,7 +89,23 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+
+    #[test]
+    fn short_names_differ_in_the_bits_that_a_table_looks_at_first() {
+        for seed in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+            let seed = Seed::new(seed);
+            for names in ["r", "room", "room-", "a room with a long name "] {
+                let tags: HashSet<u64> = (0..200)
+                    .map(|room| seed.hash(&format!("{names}{room}")) >> 57)
+                    .collect();
+                // Of 128: by chance some are missing, and never most.
+                assert!(tags.len() > 64, "{} tags of {names}…", tags.len());
+            }
+        }
+    }
 
     #[test]
     fn another_seed_gives_other_hashes() {
