@@ -33,7 +33,7 @@ pub(crate) struct Desk {
     /// Handlers of sockets that have gone.
     parting: Vec<Lane>,
     /// Namespaces that this connection was put out of: what was under way to them is dropped.
-    left: Vec<Box<str>>,
+    left: Box<[Box<str>]>,
     reassembler: Reassembler,
     /// How the client speaks, once it has said something; at once, where only one way is known.
     speech: Option<Speech>,
@@ -87,7 +87,7 @@ impl Desk {
             seats: SmallVec::new(),
             joining: Vec::new(),
             parting: Vec::new(),
-            left: Vec::new(),
+            left: Box::default(),
             reassembler: Reassembler::new(),
             pending: 0,
             attempts: 0,
@@ -394,7 +394,11 @@ impl Desk {
             return; // The connection has ended meanwhile.
         };
         place.tell();
-        self.left.retain(|left| **left != *place.name());
+        if !self.left.is_empty() {
+            let mut left = std::mem::take(&mut self.left).into_vec();
+            left.retain(|left| **left != *place.name());
+            self.left = left.into();
+        }
         if !self.config().keep_request {
             self.conn.facts.forget();
         }
@@ -475,7 +479,9 @@ impl Desk {
             .iter()
             .position(|seat| seat.socket.core().id == *id)
         {
-            self.left.push(socket.core().place.name().into());
+            let mut left = std::mem::take(&mut self.left).into_vec();
+            left.push(socket.core().place.name().into());
+            self.left = left.into();
             self.part(index, DisconnectReason::ServerNamespaceDisconnect, cx);
         }
     }

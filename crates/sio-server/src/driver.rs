@@ -311,7 +311,7 @@ impl<A: Application> Driver<A> {
                         Poll::Ready(Ok(n)) => &mut scratch[..n],
                     }
                 } else {
-                    unread.as_mut_slice()
+                    &mut unread[..]
                 };
                 if ending {
                     discard(wire, desk.conn(), input, spare);
@@ -372,7 +372,7 @@ impl<A: Application> Driver<A> {
                             Poll::Ready(Ok(n)) => &mut scratch[..n],
                         }
                     } else {
-                        unread.as_mut_slice()
+                        &mut unread[..]
                     };
                     feed_probe(probe, conn, input, spare, now)
                 })
@@ -504,7 +504,7 @@ fn feed<A: Application>(
             return; // What came behind the fault, or behind our own close, is nobody's.
         }
         if desk.is_stalled() {
-            wire.unread = input.to_vec();
+            wire.unread = (&*input).into();
             break;
         }
     }
@@ -630,7 +630,7 @@ fn feed_probe(
         };
         if moved {
             // What follows belongs to the session.
-            probe.unread = input.to_vec();
+            probe.unread = (&*input).into();
             return Read::Moved;
         }
     }

@@ -29,7 +29,7 @@ pub(crate) struct Wire {
     pub(crate) dialect: Dialect,
     /// Bytes that have been read but not looked at: what was glued to the upgrade request, or what
     /// the handlers could not keep up with.
-    pub(crate) unread: Vec<u8>,
+    pub(crate) unread: Box<[u8]>,
     /// Bytes for a WebSocket that is not the session's: nobody else writes to it.
     pub(crate) unsent: Vec<u8>,
     /// When the frame machine last heard of time going by.
@@ -68,7 +68,7 @@ impl Wire {
             io,
             frames,
             dialect,
-            unread,
+            unread: unread.into(),
             unsent: Vec::new(),
             last: Instant::now(),
         }
