@@ -71,7 +71,7 @@ impl<'a> Iterator for Decoder<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let rest = std::mem::replace(&mut self.rest, Rest::None);
-            if matches!(rest, Rest::None) {
+            if matches!(rest, Rest::None | Rest::Binary([])) {
                 return None;
             }
             let Some(left) = self.left.checked_sub(1) else {
