@@ -228,6 +228,9 @@ mod readme {
     #[doc = include_str!("../../../README.md")]
     struct OfTheHouse;
 
+    #[doc = include_str!("../../../docs/howto/behind-a-proxy.md")]
+    struct BehindAProxy;
+
     #[doc = include_str!("../../../docs/howto/drive-a-layer.md")]
     struct DriveALayer;
 }

@@ -248,3 +248,54 @@ async fn hooks_see_the_client_that_a_proxy_names() {
         r#"{"code":4,"message":"127.0.0.1"}"#
     );
 }
+
+/// A layer of tower around the service sees each request, upgrades included, and may answer itself.
+#[tokio::test]
+async fn layers_of_tower_see_every_request_and_every_upgrade() {
+    use axum::{
+        Router,
+        extract::Request,
+        middleware::{Next, from_fn},
+        response::IntoResponse,
+    };
+    use tokio::sync::mpsc::unbounded_channel;
+
+    let (tell, mut seen) = unbounded_channel();
+    let server = Server::new().on("echo", async |_socket, value: sio_server::Value| {
+        sio_server::Ack(value)
+    });
+    let watch = from_fn(move |request: Request, next: Next| {
+        let tell = tell.clone();
+        async move {
+            let upgrade = request.headers().contains_key("upgrade");
+            let _ = tell.send((request.method().to_string(), upgrade));
+            match request.headers().contains_key("x-stop") {
+                true => http::StatusCode::IM_A_TEAPOT.into_response(),
+                false => next.run(request).await,
+            }
+        }
+    });
+    let app = Router::new().layer(server.layer().unwrap()).layer(watch);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut polling = Polling::join(address).await;
+    let mut probe = Ws::upgrade(address, &format!("{WEBSOCKET}&sid={}", polling.sid)).await;
+    probe.text("2probe").await;
+    probe.expect_text("3probe").await;
+    let mut ws = Ws::open(address).await;
+    ws.join("/").await;
+    ws.text(r#"421["echo",1]"#).await;
+    ws.expect_text("431[1]").await;
+    polling.post("1").await;
+    let mut all = Vec::new();
+    while let Ok((method, upgrade)) = seen.try_recv() {
+        all.push(format!("{method}{}", if upgrade { " upgrade" } else { "" }));
+    }
+    let expected = ["GET", "POST", "GET", "GET upgrade", "GET upgrade", "POST"];
+    assert_eq!(all, expected);
+    let mut peer = Peer::connect(address).await;
+    peer.send(format!("{}X-Stop: 1\r\n\r\n", get(POLLING)))
+        .await;
+    assert_eq!(peer.answer().await.status, 418);
+}
