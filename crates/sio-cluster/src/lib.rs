@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bus;
 mod classic;
 mod date;
 mod error;
@@ -41,6 +42,7 @@ mod pending;
 mod pickle;
 mod python;
 
+pub use bus::{Broker, Bus, BusEvent};
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;
 pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, RemoteSocket};

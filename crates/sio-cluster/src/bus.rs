@@ -1,0 +1,68 @@
+//! What carries messages between nodes, and what it tells of itself.
+
+use std::{
+    error::Error,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use crate::{Action, Config, Request};
+
+/// A broker that a server can be given, before it is connected.
+pub trait Broker: Send + Sync + 'static {
+    /// The formats that are spoken over it.
+    fn node(&self) -> Config;
+
+    /// Begins to connect, within the runtime that this is called on, and returns at once: whether the
+    /// broker can be reached is told by [`BusEvent::Up`] and [`BusEvent::Down`].
+    ///
+    /// # Errors
+    ///
+    /// If what was configured can never work, like an address that is none.
+    fn connect(&self) -> Result<Box<dyn Bus>, Box<dyn Error + Send + Sync>>;
+}
+
+/// A connection to a broker that is kept up by itself.
+pub trait Bus: Send {
+    /// Takes an action, to be done in the order of actions. Never waits: what the broker cannot take
+    /// is kept within bounds, and what is beyond them is dropped and told by [`BusEvent::Lost`].
+    fn act(&mut self, action: Action);
+
+    /// What happened next.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent>;
+}
+
+/// What a bus tells.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BusEvent {
+    /// An [`Action::Count`] was done; `None` if it could not be.
+    Counted {
+        /// For which request.
+        request: Request,
+        /// How many subscribe.
+        subscribers: Option<u64>,
+    },
+    /// The broker cannot be reached, or does not do what it is asked; said once, until it is back.
+    Down {
+        /// Why, in the broker's words or the system's.
+        reason: String,
+    },
+    /// Messages of ours that the others will not hear.
+    Lost {
+        /// How many.
+        messages: u64,
+    },
+    /// A message came.
+    Message {
+        /// The subscription that it came by: the channel, or a pattern.
+        subscription: String,
+        /// The channel.
+        channel: String,
+        /// The bytes.
+        body: Bytes,
+    },
+    /// The broker is there and all subscriptions stand; the first time as any other.
+    Up,
+}

@@ -1,0 +1,196 @@
+//! What waits for Redis: bounded by bytes where it enters, by age where it leaves.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sio_cluster::Action;
+use tokio::sync::mpsc;
+
+/// Where actions enter.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    limit: usize,
+    bytes: Arc<AtomicUsize>,
+    jobs: mpsc::UnboundedSender<Job>,
+    lost: u64,
+}
+
+/// Where they leave.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    bytes: Arc<AtomicUsize>,
+    jobs: mpsc::UnboundedReceiver<Job>,
+    /// Taken, and not done yet.
+    taken: VecDeque<Job>,
+}
+
+/// An action and since when it waits.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) action: Action,
+    since: Instant,
+    weight: usize,
+}
+
+impl Backlog {
+    pub(crate) fn new(limit: usize) -> (Self, Jobs) {
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let backlog = Self {
+            limit,
+            bytes: Arc::clone(&bytes),
+            jobs: sender,
+            lost: 0,
+        };
+        let jobs = Jobs {
+            bytes,
+            jobs: receiver,
+            taken: VecDeque::new(),
+        };
+        (backlog, jobs)
+    }
+
+    /// Takes an action, unless it is a message that there is no room for. Subscriptions and counts
+    /// always find room: there are no more of them than namespaces and questions.
+    pub(crate) fn push(&mut self, action: Action) {
+        let weight = match &action {
+            Action::Publish(publish) => {
+                publish.body.len() + publish.channel.len() + size_of::<Job>()
+            }
+            _ => 0,
+        };
+        if weight > 0 && self.bytes.load(Ordering::Relaxed) + weight > self.limit {
+            self.lost += 1;
+            return;
+        }
+        self.bytes.fetch_add(weight, Ordering::Relaxed);
+        let since = Instant::now();
+        let job = Job {
+            action,
+            since,
+            weight,
+        };
+        // The other end is gone with the runtime, and all else with it.
+        let _ = self.jobs.send(job);
+    }
+
+    /// How many messages found no room since this was asked last.
+    pub(crate) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}
+
+impl Jobs {
+    /// Waits until there is something to do; `None` when there never will be.
+    pub(crate) async fn wait(&mut self) -> Option<()> {
+        if self.taken.is_empty() {
+            let job = self.jobs.recv().await?;
+            self.taken.push_back(job);
+        }
+        Some(())
+    }
+
+    /// What is to be done next, if anything is.
+    pub(crate) fn take(&mut self) -> Option<Job> {
+        self.taken
+            .pop_front()
+            .or_else(|| self.jobs.try_recv().ok())
+            .inspect(|job| {
+                self.bytes.fetch_sub(job.weight, Ordering::Relaxed);
+            })
+    }
+
+    /// Drops the messages that have become too old, so that younger ones find room; how many.
+    pub(crate) fn drop_stale(&mut self, age: Duration) -> u64 {
+        let mut stale = 0;
+        let mut kept = VecDeque::new();
+        while let Some(job) = self.take() {
+            if matches!(job.action, Action::Publish(_)) && job.is_older_than(age) {
+                stale += 1;
+            } else {
+                kept.push_back(job);
+            }
+        }
+        let weight = kept.iter().map(|job| job.weight).sum();
+        self.bytes.fetch_add(weight, Ordering::Relaxed);
+        self.taken = kept;
+        stale
+    }
+
+    /// Puts back what was taken and could not be done.
+    pub(crate) fn put_back(&mut self, job: Job) {
+        self.bytes.fetch_add(job.weight, Ordering::Relaxed);
+        self.taken.push_front(job);
+    }
+}
+
+impl Job {
+    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
+        self.since.elapsed() > age
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sio_cluster::Publish;
+
+    fn message(len: usize) -> Action {
+        Action::Publish(Publish {
+            channel: String::new(),
+            body: vec![0; len],
+        })
+    }
+
+    #[test]
+    fn a_message_without_room_is_counted_and_room_comes_back() {
+        let (mut backlog, mut jobs) = Backlog::new(10_000);
+        for _ in 0..20 {
+            backlog.push(message(900));
+        }
+        let kept = std::iter::from_fn(|| jobs.take()).count() as u64;
+        assert!((9..=10).contains(&kept));
+        assert_eq!(backlog.take_lost(), 20 - kept);
+        assert_eq!(backlog.take_lost(), 0);
+        backlog.push(message(900));
+        let job = jobs.take().unwrap();
+        jobs.put_back(job);
+        assert!(jobs.take().is_some() && jobs.take().is_none());
+        assert_eq!(backlog.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_has_become_too_old_makes_room_for_what_is_new() {
+        let (mut backlog, mut jobs) = Backlog::new(1_000);
+        backlog.push(message(800));
+        backlog.push(Action::Subscribe("a".into()));
+        assert_eq!(jobs.drop_stale(Duration::from_secs(60)), 0);
+        backlog.push(message(800));
+        assert_eq!(backlog.take_lost(), 1);
+        assert_eq!(jobs.drop_stale(Duration::ZERO), 1);
+        backlog.push(message(800));
+        assert_eq!(backlog.take_lost(), 0);
+        assert_eq!(std::iter::from_fn(|| jobs.take()).count(), 2);
+    }
+
+    #[test]
+    fn subscriptions_find_room_in_a_full_backlog() {
+        let (mut backlog, mut jobs) = Backlog::new(0);
+        backlog.push(message(1));
+        backlog.push(Action::Subscribe("a".into()));
+        assert!(matches!(
+            jobs.take(),
+            Some(Job {
+                action: Action::Subscribe(_),
+                ..
+            })
+        ));
+        assert_eq!(backlog.take_lost(), 1);
+    }
+}

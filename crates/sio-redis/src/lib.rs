@@ -1,0 +1,161 @@
+//! Nodes of a Socket.IO cluster on one Redis (or Valkey), by publish and subscribe.
+//!
+//! ```no_run
+//! # struct Server; impl Server { fn new() -> Self { Self } fn cluster(self, _: sio_redis::Redis) {} }
+//! use sio_redis::Redis;
+//!
+//! Server::new().cluster(
+//!     Redis::url("redis://127.0.0.1")
+//!         // Flask-SocketIO processes with `message_queue` on the same Redis, if there are any.
+//!         .python("flask-socketio"),
+//! );
+//! ```
+//!
+//! Node's servers with `@socket.io/redis-adapter` 8 on the same Redis are part of the cluster without
+//! further ado.
+//!
+//! # When Redis is in trouble
+//!
+//! What a server does for its own clients never passes through here. What the others should hear is
+//! kept while Redis is away, at most [`backlog`](Redis::backlog) bytes and no longer than
+//! [`max_age`](Redis::max_age); what is beyond that is dropped and counted. Publish and subscribe
+//! gives no more: whatever others published meanwhile has been lost, which is told as a gap. A Redis
+//! that takes connections and does not answer, that refuses (`LOADING`, `NOAUTH`, `OOM`), or that cuts
+//! a subscriber off because it is behind, is one that is away. It is asked again after 50 ms at
+//! first, then ever less often, after 2 s at last, and never by all nodes at the same instant.
+
+#![forbid(unsafe_code)]
+
+mod backlog;
+mod backoff;
+mod link;
+
+use std::{
+    error::Error,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use sio_cluster::{Action, Broker, Bus, BusEvent, Classic, Config, Python};
+use tokio::sync::mpsc;
+
+use crate::backlog::Backlog;
+
+/// Where Redis is, and how it is to be used.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    url: String,
+    node: Config,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) backlog: usize,
+    pub(crate) max_age: Duration,
+    pub(crate) patience: Duration,
+}
+
+impl Redis {
+    /// The Redis at a URL: `redis://[user:password@]host[:port][/db]`, or `unix:///path`.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            node: Config::default(),
+            limits: Limits {
+                backlog: 8 * 1024 * 1024,
+                max_age: Duration::from_secs(2),
+                patience: Duration::from_secs(2),
+            },
+        }
+    }
+
+    /// The prefix of all channels, `key` to Node's adapter: `socket.io` unless told otherwise.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.node.classic = Classic::new(key);
+        self
+    }
+
+    /// Speaks with Python processes on a channel, too: `flask-socketio` for Flask-SocketIO,
+    /// `socketio` for python-socketio by itself. May be said several times. All nodes of ours have to
+    /// say the same.
+    #[must_use]
+    pub fn python(self, channel: impl Into<String>) -> Self {
+        self.python_format(Python::new(channel))
+    }
+
+    /// Speaks with Python processes of an old release.
+    #[must_use]
+    pub fn python_format(mut self, format: Python) -> Self {
+        self.node.python.push(format);
+        self
+    }
+
+    /// Bytes of messages kept while Redis does not take them: 8 MiB.
+    #[must_use]
+    pub fn backlog(mut self, bytes: usize) -> Self {
+        self.limits.backlog = bytes;
+        self
+    }
+
+    /// How old a message may become before it is dropped: 2 s. Packets that come much later than
+    /// they were sent do more harm than good.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.limits.max_age = age;
+        self
+    }
+
+    /// How long an answer of Redis is waited for before it counts as away: 2 s. It is asked for one
+    /// every second.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.limits.patience = patience;
+        self
+    }
+
+    /// How long other nodes' answers are waited for: 5 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.node.timeout = timeout;
+        self
+    }
+}
+
+impl Broker for Redis {
+    fn node(&self) -> Config {
+        self.node.clone()
+    }
+
+    /// Spawns a task on the runtime of the caller, tokio's.
+    fn connect(&self) -> Result<Box<dyn Bus>, Box<dyn Error + Send + Sync>> {
+        let client = redis::Client::open(&*self.url)?;
+        let (events, heard) = mpsc::unbounded_channel();
+        let (backlog, jobs) = Backlog::new(self.limits.backlog);
+        tokio::spawn(link::run(client, self.limits, jobs, events));
+        Ok(Box::new(RedisBus { backlog, heard }))
+    }
+}
+
+struct RedisBus {
+    backlog: Backlog,
+    heard: mpsc::UnboundedReceiver<BusEvent>,
+}
+
+impl Bus for RedisBus {
+    fn act(&mut self, action: Action) {
+        self.backlog.push(action);
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent> {
+        match self.backlog.take_lost() {
+            0 => match self.heard.poll_recv(cx) {
+                Poll::Ready(Some(event)) => Poll::Ready(event),
+                // The task ends with the runtime only.
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            },
+            messages => Poll::Ready(BusEvent::Lost { messages }),
+        }
+    }
+}
