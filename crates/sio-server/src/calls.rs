@@ -16,11 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use serde::de::DeserializeOwned;
-use sio_packet::{Args, ReadError};
+use sio_cluster::Missing;
+use sio_packet::{Args, Arguments, Attachments, Limits, Packet, ReadError, Value};
+use tokio::sync::mpsc;
 
-use crate::{error::CallError, place::Place, socket::SocketId};
+use crate::{cluster::Heard, error::CallError, place::Place, socket::SocketId};
 
 /// Rounds that may be open in a namespace at a time, as calls of a socket.
 const MAX_OPEN: usize = sio_rooms::Acks::<()>::LIMIT;
@@ -35,14 +38,19 @@ pub struct Calls<R> {
     asked: Result<Asked<R>, CallError>,
     sent: Instant,
     timeout: Duration,
+    /// What clients of other nodes answer.
+    elsewhere: Option<mpsc::UnboundedReceiver<Heard>>,
 }
 
 /// What came of a call to many.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answers<R> {
-    /// Who answered what, in the order the answers came. Who is a socket's id.
+    /// Who answered what, in the order the answers came. Who is a socket's id; of sockets of other
+    /// nodes it is empty, as nodes do not tell it.
     pub given: Vec<(String, R)>,
+    /// Clients and nodes elsewhere in the cluster that have not answered.
+    pub elsewhere: Missing,
     /// Who did not answer, and why: not in time, gone, or with something that is not an `R`.
     pub missing: Vec<(String, CallError)>,
 }
@@ -50,7 +58,7 @@ pub struct Answers<R> {
 impl<R> Answers<R> {
     /// Whether everybody answered.
     pub fn is_complete(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() && self.elsewhere.is_nobody()
     }
 
     /// The answers alone.
@@ -65,7 +73,14 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
             asked,
             sent: Instant::now(),
             timeout,
+            elsewhere: None,
         }
+    }
+
+    /// Hears other nodes, too.
+    pub(crate) fn elsewhere(mut self, answers: mpsc::UnboundedReceiver<Heard>) -> Self {
+        self.elsewhere = Some(answers);
+        self
     }
 
     /// Waits until this long after the event was sent, instead of
@@ -76,29 +91,42 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
     }
 
     /// Looks at each answer when it comes: `f` gets a socket's id and what it answered, or why it
-    /// did not; once for each socket chosen.
+    /// did not; once for each socket chosen on this node, and once for each answer of another.
     ///
     /// # Errors
     ///
     /// If nothing was sent: the payload could not be written, or too many calls are open.
-    pub async fn each(
+    pub async fn each(self, f: impl FnMut(&str, Result<R, CallError>)) -> Result<(), CallError> {
+        self.hear(f).await.map(|_| ())
+    }
+
+    async fn hear(
         self,
         mut f: impl FnMut(&str, Result<R, CallError>),
-    ) -> Result<(), CallError> {
+    ) -> Result<Missing, CallError> {
         let deadline = (self.sent + self.timeout).into();
         let asked = self.asked?;
         let round = &asked.round;
-        loop {
-            match tokio::time::timeout_at(deadline, round.next()).await {
-                Ok(Some((who, answer))) => f(who.as_ref(), answer),
-                Ok(None) => return Ok(()),
-                Err(_) => break,
+        let mut elsewhere = Elsewhere::new(self.elsewhere);
+        let mut over = false;
+        while !(over && elsewhere.answers.is_none()) {
+            tokio::select! {
+                heard = round.next(), if !over => match heard {
+                    Some((who, answer)) => f(who.as_ref(), answer),
+                    None => over = true,
+                },
+                args = elsewhere.next(), if elsewhere.answers.is_some() => {
+                    if let Some(args) = args {
+                        f("", read(args));
+                    }
+                }
+                () = tokio::time::sleep_until(deadline) => break,
             }
         }
         for who in round.give_up() {
             f(who.as_ref(), Err(CallError::Timeout));
         }
-        Ok(())
+        Ok(elsewhere.missing)
     }
 }
 
@@ -111,12 +139,13 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Calls<R> {
             let mut answers = Answers {
                 given: Vec::new(),
                 missing: Vec::new(),
+                elsewhere: Missing::default(),
             };
-            self.each(|who, answer| match answer {
+            let elsewhere = self.hear(|who, answer| match answer {
                 Ok(answer) => answers.given.push((who.into(), answer)),
                 Err(error) => answers.missing.push((who.into(), error)),
-            })
-            .await?;
+            });
+            answers.elsewhere = elsewhere.await?;
             Ok(answers)
         })
     }
@@ -130,6 +159,59 @@ impl<R> fmt::Debug for Calls<R> {
     }
 }
 
+/// What other nodes answer.
+struct Elsewhere {
+    answers: Option<mpsc::UnboundedReceiver<Heard>>,
+    /// Who has not answered, as far as is known by now.
+    missing: Missing,
+}
+
+impl Elsewhere {
+    fn new(answers: Option<mpsc::UnboundedReceiver<Heard>>) -> Self {
+        Self {
+            answers,
+            missing: Missing::default(),
+        }
+    }
+
+    /// The next ack of a client; `None` for what is no ack.
+    async fn next(&mut self) -> Option<Vec<Value>> {
+        let heard = self.answers.as_mut()?.recv().await;
+        match heard {
+            Some(Heard::Answer(sio_cluster::Answer::Ack(args))) => {
+                self.missing.acks = self.missing.acks.saturating_sub(1);
+                return Some(args);
+            }
+            Some(Heard::Answer(sio_cluster::Answer::Clients(count))) => {
+                self.missing.acks = self.missing.acks.saturating_add(count);
+            }
+            Some(Heard::Answer(_)) => {}
+            Some(Heard::Done(missing)) => {
+                self.missing = missing;
+                self.answers = None;
+            }
+            None => self.answers = None,
+        }
+        None
+    }
+}
+
+/// Values as an `R`: written as an ack would be, and read as one.
+fn read<R: DeserializeOwned>(args: Vec<Value>) -> Result<R, CallError> {
+    let (mut text, mut attachments) = (Vec::new(), Attachments::new());
+    sio_packet::write_ack(&mut text, "/", 0, &Arguments(args), &mut attachments)?;
+    let limits = Limits {
+        max_attachments: usize::MAX,
+        ..Limits::default()
+    };
+    let text = String::from_utf8_lossy(&text);
+    let mut bytes: Vec<_> = attachments.iter().map(Bytes::copy_from_slice).collect();
+    let data = Packet::parse(&text, &limits).map_or("[]", |packet| packet.data);
+    Args::ack(data, &mut bytes)
+        .read()
+        .map_err(CallError::Answer)
+}
+
 /// A round that is going on; it is closed by its drop.
 pub(crate) struct Asked<R> {
     round: Arc<Round<R>>,
@@ -137,6 +219,12 @@ pub(crate) struct Asked<R> {
 }
 
 impl<R> Asked<R> {
+    /// How many are waited for, or have been heard already.
+    pub(crate) fn len(&self) -> usize {
+        let state = self.round.lock();
+        state.silent.len() + state.reading + state.heard.iter().filter(|(_, a)| a.is_ok()).count()
+    }
+
     /// A round of nobody.
     pub(crate) fn nobody() -> Self {
         Self {

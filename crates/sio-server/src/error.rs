@@ -124,6 +124,9 @@ impl fmt::Display for DisconnectReason {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// the cluster's broker cannot be used: {0}
+    #[error("the cluster's broker cannot be used: {0}")]
+    Cluster(String),
     /// no cookie can be made of {0:?} and its attributes
     #[error("no cookie can be made of {0:?} and its attributes")]
     Cookie(String),

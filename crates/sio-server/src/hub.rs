@@ -14,6 +14,7 @@ use foldhash::fast::RandomState;
 use http::Request;
 
 use crate::{
+    cluster::{self, Cluster},
     config::Config,
     conn::{Command, Conn},
     counters::Counters,
@@ -56,6 +57,10 @@ impl Address {
         self.hub.get()
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The namespace, while it is open.
     pub(crate) fn place(&self) -> Option<Arc<Place>> {
         let realm = self.hub()?.existing(&self.namespace)?;
@@ -72,6 +77,7 @@ pub(crate) struct Furniture {
     pub(crate) bare: Option<Arc<engine::Handlers>>,
     pub(crate) observer: Option<Observer>,
     pub(crate) beside: Option<Service>,
+    pub(crate) cluster: Option<Arc<Cluster>>,
 }
 
 pub(crate) struct Hub {
@@ -97,6 +103,8 @@ pub(crate) struct Hub {
     pub(crate) fallback: Option<Fallback>,
     /// Who sees failures that no namespace sees itself.
     pub(crate) on_error: Option<OnErrorDefault>,
+    /// The other nodes, if there are to be any.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
     /// Connections whose task has not ended, the last handlers included.
     pub(crate) drivers: AtomicUsize,
@@ -119,6 +127,7 @@ impl Hub {
             bare,
             observer,
             beside,
+            cluster,
         } = furniture;
         let now = Instant::now();
         let hub = Arc::new(Self {
@@ -139,6 +148,7 @@ impl Hub {
             bare,
             observer,
             beside,
+            cluster,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),
@@ -292,6 +302,9 @@ impl Hub {
             let (hub, onlookers) = (Arc::downgrade(self), mounted.onlookers());
             let memory = Memory::new(&self.config);
             let place = Place::new(name, hub, stay, max_rooms, onlookers, seeds, memory);
+            if let Some(cluster) = &self.cluster {
+                cluster.send(cluster::Command::Open(name.into()));
+            }
             mounted.open(Arc::new(place))
         });
         realm.place().expect_visitor();
@@ -317,6 +330,9 @@ impl Hub {
             realms.remove(name);
             if realms.capacity() > 1024 && realms.len() < realms.capacity() / 4 {
                 realms.shrink_to_fit();
+            }
+            if let Some(cluster) = &self.cluster {
+                cluster.send(cluster::Command::Close(name.into()));
             }
         }
     }

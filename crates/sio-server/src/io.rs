@@ -9,6 +9,7 @@ use serde::Serialize;
 use sio_rooms::Selection;
 
 use crate::{
+    cluster::ClusterStatus,
     counters::Counters,
     event::EventName,
     hub::{Address, Hub},
@@ -76,7 +77,7 @@ impl Io {
         self.everyone().emit(event, payload)
     }
 
-    /// Sockets in the namespace.
+    /// Sockets in the namespace, on this node.
     pub fn len(&self) -> usize {
         self.address.place().map_or(0, |place| place.len())
     }
@@ -86,7 +87,7 @@ impl Io {
         self.len() == 0
     }
 
-    /// Sockets in a room; does not depend on how many there are.
+    /// Sockets in a room, on this node; does not depend on how many there are.
     pub fn room_len(&self, room: &str) -> usize {
         self.address.place().map_or(0, |place| place.room_len(room))
     }
@@ -109,6 +110,11 @@ impl Io {
         self.address
             .hub()
             .map_or_else(Counters::default, |hub| hub.counters())
+    }
+
+    /// How it stands with the other nodes; `None` without a [`cluster`](crate::Server::cluster).
+    pub fn cluster(&self) -> Option<ClusterStatus> {
+        Some(self.address.hub()?.cluster.as_ref()?.status())
     }
 
     /// Closes all connections; clients see `transport close` and come back when they can.

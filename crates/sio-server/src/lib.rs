@@ -129,6 +129,7 @@
 mod application;
 mod call;
 mod calls;
+mod cluster;
 mod compress;
 mod config;
 mod conn;
@@ -158,6 +159,7 @@ mod kernel;
 mod lane;
 mod listen;
 mod listeners;
+mod member;
 mod memory;
 mod namespace;
 mod notice;
@@ -186,6 +188,7 @@ mod wire;
 
 pub use call::Call;
 pub use calls::{Answers, Calls};
+pub use cluster::ClusterStatus;
 pub use config::{Config, Recovery, SlowClients};
 pub use cookie::{Cookie, SameSite};
 pub use cors::Cors;
@@ -208,6 +211,9 @@ pub use onlookers::{Outgoing, RoomEvent};
 pub use proxies::{Network, NetworkError, Proxies};
 pub use server::{Runtime, Server};
 pub use service::{Layer, Layered, PeerAddr, Service};
+/// For brokers that a server's [`cluster`](Server::cluster) can be given.
+pub use sio_cluster;
+pub use sio_cluster::{Missing, RemoteSocket};
 /// For a [`Parser`] of one's own.
 pub use sio_packet;
 pub use sio_packet::{Arguments, Limits as PacketLimits, Msgpack, Parser, Value};
@@ -216,7 +222,7 @@ pub use sio_rooms::RecoveryError;
 pub use socket::Responder;
 pub use socket::Socket;
 pub use store::Session;
-pub use target::{RoomNames, Sent, Target};
+pub use target::{Fetched, RoomNames, Sent, Target};
 pub use ws_handshake::PatternError;
 
 /// The examples of the READMEs are tests, too.

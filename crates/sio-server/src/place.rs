@@ -198,6 +198,24 @@ impl Place {
         Some(Arc::clone(&socket.core().conn))
     }
 
+    /// Whether anybody is in a room, or is called so.
+    pub(crate) fn has(&self, room: &str) -> bool {
+        self.parts().any(|part| part.room_len(room) > 0)
+    }
+
+    /// Whether a socket of this id is here, and nobody else in a room of that name.
+    pub(crate) fn is_alone(&self, id: &str) -> bool {
+        let mut member = false;
+        let len: usize = self
+            .parts()
+            .map(|part| {
+                member |= part.member(id).is_some();
+                part.room_len(id)
+            })
+            .sum();
+        member && len == 1
+    }
+
     pub(crate) fn rounds(&self) -> &Rounds {
         &self.rounds
     }

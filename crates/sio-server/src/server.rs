@@ -10,10 +10,12 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use serde::de::DeserializeOwned;
+use sio_cluster::Broker;
 use sio_packet::Parser;
 use tokio::net::ToSocketAddrs;
 
 use crate::{
+    cluster::Cluster,
     config::Config,
     engine,
     error::{DisconnectReason, StartError},
@@ -69,6 +71,7 @@ pub struct Server {
     pub(crate) bare: Option<Arc<engine::Handlers>>,
     pub(crate) observer: Option<Observer>,
     beside: Option<Box<engine::Server>>,
+    broker: Option<Box<dyn Broker>>,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
@@ -110,6 +113,7 @@ impl Server {
             bare: None,
             observer: None,
             beside: None,
+            broker: None,
             hub: Arc::new(OnceLock::new()),
         }
     }
@@ -248,6 +252,16 @@ impl Server {
         self
     }
 
+    /// Makes the server a node among others: what is emitted to rooms and to everybody reaches the
+    /// clients of all nodes that share a broker, such as `sio_redis::Redis`. See
+    /// `docs/scaling.md` for what is promised.
+    ///
+    /// Clients of this node never wait for the broker, and never miss anything because of it.
+    pub fn cluster(mut self, broker: impl Broker) -> Self {
+        self.broker = Some(Box::new(broker));
+        self
+    }
+
     /// Adds a namespace.
     pub fn mount<D: Send + Sync + 'static>(mut self, namespace: Namespace<D>) -> Self {
         self.mounted.push(namespace.mount());
@@ -372,6 +386,8 @@ impl Server {
             .beside
             .map(|server| server.into_service())
             .transpose()?;
+        let cluster = self.broker.as_deref().map(Cluster::new).transpose()?;
+        let (cluster, begin) = cluster.unzip();
         let furniture = Furniture {
             beside,
             mounted,
@@ -380,8 +396,12 @@ impl Server {
             on_error: self.on_error,
             bare: self.bare,
             observer: self.observer,
+            cluster,
         };
         let hub = Hub::new(self.config, gate, shards, furniture);
+        if let (Some(begin), Some(cluster)) = (begin, &hub.cluster) {
+            begin.run(Arc::downgrade(&hub), cluster)?;
+        }
         let _ = self.hub.set(Arc::clone(&hub));
         Ok(hub)
     }

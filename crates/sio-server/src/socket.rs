@@ -87,7 +87,7 @@ pub(crate) struct Core {
     member: OnceLock<MemberId>,
     rare: OnceLock<Box<Rare>>,
     gone: AtomicBool,
-    auth: Option<Arc<str>>,
+    pub(crate) auth: Option<Arc<str>>,
     /// Its session, where there is recovery.
     tie: OnceLock<Box<Tie>>,
 }
@@ -693,7 +693,7 @@ impl Core {
         Some(Member { id, socket, pid })
     }
 
-    fn rooms(&self) -> Vec<String> {
+    pub(crate) fn rooms(&self) -> Vec<String> {
         let last_rooms = self.rare.get().and_then(|rare| rare.last_rooms.get());
         match (last_rooms, self.member.get()) {
             (Some(rooms), _) => rooms.clone(),

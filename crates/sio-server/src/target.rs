@@ -3,15 +3,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
+use sio_cluster::{Emit, Message, Missing, Question, RemoteSocket};
 use sio_rooms::Selection;
 
 use crate::{
     calls::{Asked, Calls},
+    cluster::{self, Cluster, Heard},
     conn::{Form, Mode},
     event::{Answer, EventName},
     frames,
-    hub::Address,
-    onlookers,
+    hub::{Address, Hub},
+    member, onlookers,
     place::Place,
     socket::{self, AnySocket, Socket},
 };
@@ -19,7 +21,7 @@ use crate::{
 /// What became of an emit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Sockets that the packet was queued for. Not what they received: only an ack tells that.
+    /// Sockets of this node that the packet was queued for. Not what they received: only an ack tells that.
     pub reached: usize,
 }
 
@@ -42,6 +44,18 @@ pub struct Target {
     selection: Selection,
     mode: Mode,
     form: Form,
+    /// Whether other nodes are left out.
+    local: bool,
+}
+
+/// The sockets of a cluster that were chosen, from [`Target::fetch`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// Nodes that have not answered: their sockets are not among these.
+    pub missing: Missing,
+    /// The sockets of this node, then those of others as their answers came.
+    pub sockets: Vec<RemoteSocket>,
 }
 
 /// Where those who are chosen are.
@@ -60,6 +74,7 @@ impl Target {
             selection,
             mode: Mode::Reliable,
             form: Form::Any,
+            local: false,
         }
     }
 
@@ -69,6 +84,7 @@ impl Target {
             selection,
             mode: Mode::Reliable,
             form: Form::Any,
+            local: false,
         }
     }
 
@@ -87,6 +103,13 @@ impl Target {
     /// From now on, what cannot be sent to a client at once is dropped for that client.
     pub fn volatile(mut self) -> Self {
         self.mode = Mode::Volatile;
+        self
+    }
+
+    /// From now on, only sockets of this node are chosen. Without a
+    /// [`cluster`](crate::Server::cluster) there are no others.
+    pub fn local(mut self) -> Self {
+        self.local = true;
         self
     }
 
@@ -111,7 +134,14 @@ impl Target {
                 frames::event(out, attachments, place.name(), None, event, payload)
             })
         };
-        match self.with_place(emit) {
+        // First here: what other nodes hear, and when, is nothing that clients here wait for.
+        let emitted = self.with_place(emit);
+        if let Some((_, cluster)) = self.elsewhere()
+            && !matches!(emitted, Some(Err(_)))
+        {
+            self.emit_elsewhere(&cluster, event, payload);
+        }
+        match emitted {
             Some(Ok(reached)) => Sent { reached },
             Some(Err(error)) => {
                 tracing::error!(event, %error, "a payload could not be written");
@@ -157,8 +187,55 @@ impl Target {
             });
             Calls::new(asked, timeout.unwrap_or_default())
         };
-        self.with_place(ask)
-            .unwrap_or_else(|| Calls::new(Ok(Asked::nobody()), Duration::ZERO))
+        let calls = self.with_place(ask);
+        let Some((hub, cluster)) = self.elsewhere() else {
+            return calls.unwrap_or_else(|| Calls::new(Ok(Asked::nobody()), Duration::ZERO));
+        };
+        let timeout = hub.config.ack_timeout;
+        let calls = calls.unwrap_or_else(|| Calls::new(Ok(Asked::nobody()), timeout));
+        match cluster::values(event, payload) {
+            Ok((data, _)) => {
+                // Other nodes are told now how long acks may take; a longer wait may be asked for
+                // when this is awaited.
+                let timeout = timeout.max(MAX_WAIT);
+                let flags = cluster::flags(self.mode, self.form, Some(timeout));
+                let to = self.selection.clone();
+                let question = Question::Emit(Emit { to, data, flags });
+                calls.elsewhere(cluster.ask(self.namespace(), question, Some(timeout)))
+            }
+            Err(_) => calls,
+        }
+    }
+
+    /// The sockets chosen in the whole cluster, as their nodes describe them: Node's `fetchSockets`.
+    /// Those of this node alone are [`sockets`](Self::sockets).
+    ///
+    /// Waits for other nodes as long as their broker is told to, 5 s by default. What came in time is
+    /// there also if a node did not answer.
+    pub async fn fetch(&self) -> Fetched {
+        let mut fetched = Fetched {
+            sockets: self.any_sockets().iter().map(member::describe).collect(),
+            missing: Missing::default(),
+        };
+        let Some((_, cluster)) = self.elsewhere() else {
+            return fetched;
+        };
+        let question = Question::Fetch(self.selection.clone());
+        let mut answers = cluster.ask(self.namespace(), question, None);
+        drop(cluster);
+        while let Some(heard) = answers.recv().await {
+            match heard {
+                Heard::Answer(sio_cluster::Answer::Sockets(sockets)) => {
+                    fetched.sockets.extend(sockets);
+                }
+                Heard::Answer(_) => {}
+                Heard::Done(missing) => {
+                    fetched.missing = missing;
+                    break;
+                }
+            }
+        }
+        fetched
     }
 
     /// How many sockets are chosen. For a room, or for everybody, this does not depend on how many
@@ -201,6 +278,10 @@ impl Target {
                 socket.core().join(room);
             });
         }
+        self.tell(|to| Message::Join {
+            to,
+            rooms: names(&rooms),
+        });
     }
 
     /// Makes the sockets chosen leave a room, or several.
@@ -208,17 +289,65 @@ impl Target {
         for socket in self.any_sockets() {
             rooms.each(&mut |room| socket.core().leave_room(room));
         }
+        self.tell(|to| Message::Leave {
+            to,
+            rooms: names(&rooms),
+        });
     }
 
     /// Puts the sockets chosen out of the namespace.
     pub fn disconnect(&self) {
         self.any_sockets().iter().for_each(socket::remove);
+        self.tell(|to| Message::Disconnect { to, close: false });
     }
 
     /// Closes the connections of the sockets chosen, with all their namespaces.
     pub fn disconnect_connections(&self) {
         for socket in self.any_sockets() {
             socket.core().conn.command(crate::conn::Command::Disconnect);
+        }
+        self.tell(|to| Message::Disconnect { to, close: true });
+    }
+
+    /// The other nodes, if they are to hear of this: not of what is for one socket that is here.
+    fn elsewhere(&self) -> Option<(Arc<Hub>, Arc<Cluster>)> {
+        let hub = match &self.whence {
+            Whence::Known(place) => place.hub()?,
+            Whence::Named(address) => Arc::clone(address.hub()?),
+        };
+        let cluster = hub.cluster.clone().filter(|_| !self.local)?;
+        let mut rooms = self.selection.rooms();
+        let alone = match (rooms.next(), rooms.next()) {
+            (Some(id), None) => self.with_place(|place| place.is_alone(id)),
+            _ => None,
+        };
+        (alone != Some(true)).then_some((hub, cluster))
+    }
+
+    fn tell(&self, message: impl FnOnce(Selection) -> Message) {
+        if let Some((_, cluster)) = self.elsewhere() {
+            let message = message(self.selection.clone());
+            cluster.tell(self.namespace(), message, WEIGHT_OF_ORDER);
+        }
+    }
+
+    #[cold]
+    fn emit_elsewhere<T: Serialize + ?Sized>(&self, cluster: &Cluster, event: &str, payload: &T) {
+        match cluster::values(event, payload) {
+            Ok((data, weight)) => {
+                let to = self.selection.clone();
+                let flags = cluster::flags(self.mode, self.form, None);
+                let emit = Message::Emit(Emit { to, data, flags });
+                cluster.tell(self.namespace(), emit, weight);
+            }
+            Err(error) => tracing::error!(event, %error, "a payload could not be written"),
+        }
+    }
+
+    fn namespace(&self) -> &str {
+        match &self.whence {
+            Whence::Known(place) => place.name(),
+            Whence::Named(address) => address.namespace(),
         }
     }
 
@@ -243,6 +372,18 @@ impl fmt::Debug for Target {
             .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
+}
+
+/// How long other nodes may collect acks for us, if [`Config::ack_timeout`](crate::Config) is less.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// What an order to other nodes is taken to weigh while it waits.
+const WEIGHT_OF_ORDER: usize = 256;
+
+fn names(rooms: &impl RoomNames) -> Vec<String> {
+    let mut names = Vec::new();
+    rooms.each(&mut |room| names.push(room.to_owned()));
+    names
 }
 
 /// One room or several: a string, or a slice, array or vector of strings.

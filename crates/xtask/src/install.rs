@@ -27,16 +27,48 @@ pub(crate) enum Npm {
 pub(crate) fn everything() -> Result<(), Failure> {
     npm(Npm::All)?;
     python()?;
+    redis()?;
+    mixed()?;
     chromium().map(|_| ())
 }
 
 /// The npm packages of the client matrix, pinned by its lock file.
 pub(crate) fn npm(want: Npm) -> Result<(), Failure> {
-    let folder = place::npm();
-    let lock = fs::read_to_string(place::clients().join("package-lock.json"))?;
+    npm_into(&place::npm(), &place::clients(), want)
+}
+
+/// The tests of mixed clusters with all they need, in a folder of their own: Node looks for packages
+/// beside the file that wants them.
+pub(crate) fn mixed() -> Result<(), Failure> {
+    let (folder, sources) = (place::mixed(), place::mixed_sources());
+    fs::create_dir_all(&folder)?;
+    for file in fs::read_dir(&sources)? {
+        let path = file?.path();
+        if path.is_file() {
+            fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    npm_into(&folder, &sources, Npm::All)?;
+    venv_into(&place::mixed_venv(), &sources.join("requirements.txt"))
+}
+
+/// A Redis; Debian's if none is found and we may install it.
+pub(crate) fn redis() -> Result<(), Failure> {
+    if exists("redis-server") {
+        return Ok(());
+    }
+    apt(
+        &["redis-server"],
+        "redis-server, which the cluster's tests start,",
+    )
+}
+
+/// The packages of the lock file in `sources`.
+fn npm_into(folder: &Path, sources: &Path, want: Npm) -> Result<(), Failure> {
+    let lock = fs::read_to_string(sources.join("package-lock.json"))?;
     let all = format!("all\n{lock}");
     let client = format!("client\n{lock}");
-    if is_stamped(&folder, &all) || want == Npm::Client && is_stamped(&folder, &client) {
+    if is_stamped(folder, &all) || want == Npm::Client && is_stamped(folder, &client) {
         return Ok(());
     }
     if !exists("npm") || !exists("node") {
@@ -51,26 +83,29 @@ pub(crate) fn npm(want: Npm) -> Result<(), Failure> {
         "npm: installing the packages of the lock file into {}",
         folder.display()
     ));
-    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(folder)?;
     for file in ["package.json", "package-lock.json"] {
-        fs::copy(place::clients().join(file), folder.join(file))?;
+        fs::copy(sources.join(file), folder.join(file))?;
     }
     let mut ci = Command::new("npm");
-    ci.current_dir(&folder)
+    ci.current_dir(folder)
         .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
     if want == Npm::Client {
         ci.arg("--omit=dev");
     }
     succeed(&mut ci)?;
-    stamp(&folder, if want == Npm::All { &all } else { &client })
+    stamp(folder, if want == Npm::All { &all } else { &client })
 }
 
 /// The Python environment of the client matrix, pinned by its requirements.
 pub(crate) fn python() -> Result<(), Failure> {
-    let folder = place::xtask().join("venv");
     let requirements = place::clients().join("requirements.txt");
-    let manifest = fs::read_to_string(&requirements)?;
-    if is_stamped(&folder, &manifest) {
+    venv_into(&place::xtask().join("venv"), &requirements)
+}
+
+fn venv_into(folder: &Path, requirements: &Path) -> Result<(), Failure> {
+    let manifest = fs::read_to_string(requirements)?;
+    if is_stamped(folder, &manifest) {
         return Ok(());
     }
     if !exists("python3") {
@@ -86,7 +121,7 @@ pub(crate) fn python() -> Result<(), Failure> {
         folder.display()
     ));
     let mut venv = Command::new("python3");
-    venv.args(["-m", "venv", "--clear"]).arg(&folder);
+    venv.args(["-m", "venv", "--clear"]).arg(folder);
     if succeed(&mut venv).is_err() {
         // Debian packs venv apart from Python.
         apt(
@@ -97,7 +132,7 @@ pub(crate) fn python() -> Result<(), Failure> {
     }
     say("pip: installing the packages of requirements.txt");
     succeed(
-        Command::new(place::python())
+        Command::new(folder.join("bin/python"))
             .args([
                 "-m",
                 "pip",
@@ -106,9 +141,9 @@ pub(crate) fn python() -> Result<(), Failure> {
                 "--no-input",
             ])
             .args(["--progress-bar=off", "-r"])
-            .arg(&requirements),
+            .arg(requirements),
     )?;
-    stamp(&folder, &manifest)
+    stamp(folder, &manifest)
 }
 
 /// A Chromium; Debian's if none is found and we may install it.

@@ -8,6 +8,7 @@ mod autobahn;
 mod bench;
 mod browser;
 mod clients;
+mod cluster;
 mod demo;
 mod fuzz;
 mod install;
@@ -33,6 +34,7 @@ cargo xtask test [--only PART]...
       doc       cargo doc, warnings denied
       fuzz      every fuzz target builds
       clients   the Node and Python clients against the server on every road
+      cluster   nodes of ours, of Node and of Python on one Redis
       browser   the chat in Chromium
       autobahn  Autobahn's 517 cases against the WebSocket layer, server and client
 

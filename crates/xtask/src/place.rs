@@ -61,3 +61,18 @@ pub(crate) fn shots() -> PathBuf {
 pub(crate) fn clients() -> PathBuf {
     root().join("crates/sio-conformance/clients")
 }
+
+/// The sources of the tests of mixed clusters.
+pub(crate) fn mixed_sources() -> PathBuf {
+    root().join("crates/sio-redis/tests/mixed")
+}
+
+/// Where they run.
+pub(crate) fn mixed() -> PathBuf {
+    xtask().join("mixed")
+}
+
+/// Their Python environment.
+pub(crate) fn mixed_venv() -> PathBuf {
+    xtask().join("mixed-venv")
+}

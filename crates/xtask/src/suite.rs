@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    autobahn, browser, clients, place,
+    autobahn, browser, clients, cluster, place,
     run::{Failure, say, succeed},
 };
 
@@ -15,7 +15,7 @@ struct Part {
     run: fn() -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part {
         name: "fmt",
         run: || cargo(&["fmt", "--all", "--check"], &[]),
@@ -58,6 +58,10 @@ const PARTS: [Part; 8] = [
     Part {
         name: "clients",
         run: clients::all,
+    },
+    Part {
+        name: "cluster",
+        run: cluster::run,
     },
     Part {
         name: "browser",

@@ -1,0 +1,198 @@
+// One cluster of two nodes of ours, a server for Node, a Flask-SocketIO process and an emitter, on one
+// Redis: each hears the others, once.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import emitters from "@socket.io/redis-emitter";
+import { createClient } from "redis";
+import { Node, Redis, sleep, until } from "./support.mjs";
+
+let redis, one, two, node, flask, emitter, broker;
+const clients = {};
+/** The nodes that all take part in each other's questions. */
+let counted;
+
+before(async () => {
+  redis = await Redis.start();
+  [one, two, node, flask] = await Promise.all(
+    ["ours", "ours", "node", "flask"].map((kind) => Node.start(kind, redis)),
+  );
+  counted = { one, two, node };
+  for (const [name, at] of Object.entries({ one, two, node, flask })) {
+    clients[name] = await at.client("lobby", `only-${name}`);
+  }
+  broker = createClient({ url: redis.url });
+  await broker.connect();
+  emitter = new emitters.Emitter(broker);
+  await until(async () => (await one.do("status")).peers?.length === 1, "our nodes know each other");
+});
+
+after(async () => {
+  for (const client of Object.values(clients)) client.close();
+  for (const at of [one, two, node, flask]) await at?.stop();
+  await broker?.disconnect();
+  await redis?.kill();
+});
+
+const heardBy = () => Object.fromEntries(Object.entries(clients).map(([name, { heard }]) => [name, heard]));
+
+/** Exactly those hear exactly this, and nobody hears anything more. */
+const expectHeard = async (names, args) => {
+  await until(() => names.every((name) => clients[name].heard.length > 0), `${names} hear ${JSON.stringify(args)}`);
+  await sleep(150);
+  for (const [name, heard] of Object.entries(heardBy())) {
+    assert.deepEqual(heard, names.includes(name) ? [args] : [], name);
+    clients[name].heard.length = 0;
+  }
+};
+
+// Flask hears ours, and ours hear Flask. Node and Flask do not understand each other.
+const reach = { one: ["one", "two", "node", "flask"], two: ["one", "two", "node", "flask"], node: ["one", "two", "node"], flask: ["one", "two", "flask"] };
+const from = (name) => ({ one, two, node, flask })[name];
+
+for (const name of Object.keys(reach)) {
+  test(`what ${name} emits to everybody is heard once by each`, async () => {
+    await from(name).do("emit", { event: "news", args: [{ from: name, list: [1, null, "héllo"] }] });
+    await expectHeard(reach[name], [{ from: name, list: [1, null, "héllo"] }]);
+  });
+
+  test(`what ${name} emits to rooms, except some, is heard by the others`, async () => {
+    const to = ["only-one", "only-two", "only-node", "only-flask"];
+    await from(name).do("emit", { to, except: [clients.two.id], event: "news", args: [7] });
+    await expectHeard(reach[name].filter((other) => other !== "two"), [7]);
+  });
+
+  test(`what ${name} emits to one room is heard there`, async () => {
+    for (const other of reach[name]) {
+      await from(name).do("emit", { to: [`only-${other}`], event: "news", args: [other] });
+      await expectHeard([other], [other]);
+    }
+  });
+
+  test(`what ${name} emits to one socket is heard there`, async () => {
+    for (const other of reach[name]) {
+      await from(name).do("emit", { to: [clients[other].id], event: "news", args: [other] });
+      await expectHeard([other], [other]);
+    }
+  });
+
+  test(`bytes from ${name} are bytes everywhere`, async () => {
+    await from(name).do("emit", { event: "news", args: [{ bytes: Buffer.from([1, 2, 255]) }] });
+    await expectHeard(reach[name], [{ bytes: Buffer.from([1, 2, 255]) }]);
+  });
+}
+
+test("what one of ours emits locally stays there", async () => {
+  await one.do("emit", { local: true, event: "news", args: [1] });
+  await expectHeard(["one"], [1]);
+});
+
+for (const name of ["one", "two", "node"]) {
+  test(`${name} asks everybody, and all answer`, async () => {
+    const started = Date.now();
+    const to = ["only-one", "only-two", "only-node"];
+    const { answers, missing } = await counted[name].do("call", { to, event: "ask", args: [name], timeout: 4000 });
+    assert.equal(missing, 0);
+    assert.deepEqual(answers.map(({ by }) => by).sort(), ["node", "ours", "ours"]);
+    assert.ok(answers.every(({ heard }) => heard === name));
+    assert.ok(Date.now() - started < 3000, "nobody is waited for in vain");
+  });
+
+  test(`${name} asks for sockets, and finds those of all`, async () => {
+    const started = Date.now();
+    const { sockets, error } = await counted[name].do("fetch", { to: ["lobby"] });
+    assert.equal(error, undefined);
+    assert.deepEqual(sockets.sort(), ["one", "two", "node"].map((other) => clients[other].id).sort());
+    assert.ok(Date.now() - started < 3000, "nobody is waited for in vain");
+  });
+
+  test(`${name} makes sockets anywhere join and leave rooms`, async () => {
+    const names = ["one", "two", "node"];
+    const to = names.map((other) => clients[other].id);
+    await counted[name].do("join", { to, rooms: ["suite"] });
+    await until(async () => (await counted[name].do("fetch", { to: ["suite"] })).sockets.length === 3, "all have joined");
+    await counted[name].do("emit", { to: ["suite"], event: "news", args: ["suite"] });
+    await expectHeard(names, ["suite"]);
+    await counted[name].do("leave", { to: ["suite"], rooms: ["suite"] });
+    await until(async () => (await counted[name].do("fetch", { to: ["suite"] })).sockets.length === 0, "all have left");
+  });
+
+  test(`${name} disconnects sockets anywhere`, async () => {
+    const guests = await Promise.all([one, two, node].map((at) => at.client(`guests-${name}`)));
+    const gone = guests.map((guest) => new Promise((resolve) => guest.on("disconnect", resolve)));
+    await counted[name].do("disconnect", { to: [`guests-${name}`] });
+    assert.deepEqual(await Promise.all(gone), Array(3).fill("io server disconnect"));
+  });
+}
+
+test("one of ours asks a socket of Flask, and Flask one of ours", async () => {
+  const ours = await one.do("call", { to: [clients.flask.id], event: "ask", args: [1], timeout: 4000 });
+  assert.deepEqual(ours.answers, [{ heard: 1, by: "flask" }]);
+  const theirs = await flask.do("call", { to: [clients.two.id], event: "ask", args: [2], timeout: 4000 });
+  assert.deepEqual(theirs.answers, [{ heard: 2, by: "ours" }]);
+});
+
+test("Flask makes sockets of ours join and leave rooms, closes rooms and disconnects", async () => {
+  await flask.do("join", { to: [clients.one.id], rooms: ["attic"] });
+  await until(async () => (await one.do("fetch", { to: ["attic"] })).sockets.length === 1, "joined");
+  await flask.do("leave", { to: [clients.one.id], rooms: ["attic"] });
+  await until(async () => (await one.do("fetch", { to: ["attic"] })).sockets.length === 0, "left");
+  await flask.do("join", { to: [clients.one.id], rooms: ["attic"] });
+  await until(async () => (await one.do("fetch", { to: ["attic"] })).sockets.length === 1, "joined");
+  await flask.do("close-room", { to: ["attic"] });
+  await until(async () => (await one.do("fetch", { to: ["attic"] })).sockets.length === 0, "closed");
+  const guest = await two.client();
+  const gone = new Promise((resolve) => guest.on("disconnect", resolve));
+  await flask.do("disconnect", { to: [guest.id] });
+  assert.equal(await gone, "io server disconnect");
+});
+
+test("one of ours makes a socket of Flask join a room", async () => {
+  await one.do("join", { to: [clients.flask.id], rooms: ["cellar"] });
+  await sleep(300);
+  await two.do("emit", { to: ["cellar"], event: "news", args: ["cellar"] });
+  await expectHeard(["flask"], ["cellar"]);
+});
+
+test("what Node fetches of ours has a handshake and rooms", async () => {
+  const { details } = await node.do("fetch", { to: [clients.one.id] });
+  assert.deepEqual(details[0].rooms.sort(), [clients.one.id, "lobby", "only-one"].sort());
+  assert.equal(details[0].handshake.address, "127.0.0.1");
+  assert.equal(details[0].handshake.query.EIO, "4");
+});
+
+test("Node lists the rooms of all, and its server-side emit is answered by all", async () => {
+  const { rooms } = await node.do("rooms");
+  for (const room of ["lobby", "only-one", "only-two", "only-node", clients.one.id]) {
+    assert.ok(rooms.includes(room), room);
+  }
+  const { answers, error } = await node.do("server-side-emit", { event: "hello", args: [1] });
+  assert.equal(error, undefined);
+  assert.equal(answers.length, 2);
+});
+
+test("the emitter's packets and orders are obeyed", async () => {
+  emitter.emit("news", "from outside", Buffer.from([7]));
+  await expectHeard(["one", "two", "node"], ["from outside", Buffer.from([7])]);
+  emitter.to("only-one").emit("news", 1);
+  await expectHeard(["one"], [1]);
+  emitter.in("lobby").socketsJoin("annex");
+  await until(async () => (await one.do("fetch", { to: ["annex"] })).sockets.length === 3, "joined");
+  emitter.in("annex").socketsLeave("annex");
+  await until(async () => (await one.do("fetch", { to: ["annex"] })).sockets.length === 0, "left");
+  const guest = await two.client("visitors");
+  const gone = new Promise((resolve) => guest.on("disconnect", resolve));
+  emitter.in("visitors").disconnectSockets();
+  assert.equal(await gone, "io server disconnect");
+});
+
+test("sec: bytes that nobody can read are skipped by ours, and the cluster works on", async () => {
+  const before = (await one.do("status")).refused;
+  // Where Node's own adapter survives: the channels that are only ours to hear.
+  for (const body of ["", "{", "\xc1", "[".repeat(200_000), '{"method":"emit","host_id":7}', "cos\nsystem\n."]) {
+    await broker.publish("flask-socketio-x", body);
+    await broker.publish("socket.io-nodes#", body);
+  }
+  await until(async () => (await one.do("status")).refused >= before + 6, "they are counted");
+  await two.do("emit", { event: "news", args: ["still"] });
+  await expectHeard(reach.two, ["still"]);
+});

@@ -1,0 +1,67 @@
+// A Socket.IO server for Node with @socket.io/redis-adapter that does what its clients order, as
+// examples/node.rs does.
+import { createServer } from "node:http";
+import adapters from "@socket.io/redis-adapter";
+import { createClient } from "redis";
+import { Server } from "socket.io";
+
+const publisher = createClient({ url: process.env.REDIS_URL });
+const subscriber = publisher.duplicate();
+for (const client of [publisher, subscriber]) {
+  client.on("error", () => {});
+  await client.connect();
+}
+const http = createServer();
+const io = new Server(http, { adapter: adapters.createAdapter(publisher, subscriber) });
+
+const obey = async (order) => {
+  let target = io.except(order.except ?? []);
+  for (const room of order.to ?? []) target = target.to(room);
+  if (order.local) target = target.local;
+  switch (order.order) {
+    case "emit":
+      target.emit(order.event, ...(order.args ?? []));
+      return {};
+    case "call": {
+      const call = (resolve) =>
+        target.timeout(order.timeout).emit(order.event, ...(order.args ?? []), (error, answers) =>
+          resolve({ answers, missing: error ? 1 : 0, missingNodes: 0 }),
+        );
+      return new Promise(call);
+    }
+    case "fetch": {
+      const sockets = await target.fetchSockets();
+      return { sockets: sockets.map((socket) => socket.id), details: sockets.map(({ id, handshake, rooms, data }) => ({ id, handshake, rooms: [...rooms], data })) };
+    }
+    case "join":
+      target.socketsJoin(order.rooms);
+      return {};
+    case "leave":
+      target.socketsLeave(order.rooms);
+      return {};
+    case "disconnect":
+      target.disconnectSockets(order.close ?? false);
+      return {};
+    case "rooms":
+      return { rooms: [...(await io.of("/").adapter.allRooms())] };
+    case "server-side-emit":
+      return { answers: await io.serverSideEmitWithAck(order.event, ...(order.args ?? [])) };
+    default:
+      return { error: `nothing is known of ${order.order}` };
+  }
+};
+
+io.on("connection", (socket) => {
+  socket.on("join", (room, answer) => {
+    socket.join(room);
+    answer(true);
+  });
+  socket.on("do", async (order, answer) => {
+    try {
+      answer(await obey(order));
+    } catch (error) {
+      answer({ error: error.message });
+    }
+  });
+});
+http.listen(Number(process.env.PORT), "127.0.0.1");

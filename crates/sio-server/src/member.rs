@@ -1,0 +1,388 @@
+//! The task that speaks with the other nodes, and does here what they order.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sio_cluster::{
+    Answer, Bus, BusEvent, Emit, Event, Flags, Message, Node, Question, RemoteSocket, Reply,
+    Request,
+};
+use sio_packet::{Arguments, Object, Value};
+use sio_rooms::Selection;
+use tokio::sync::mpsc;
+
+use crate::{
+    calls::Calls,
+    cluster::{Cluster, Command, Heard},
+    conn::{Command as Order, Form, Mode},
+    frames,
+    handshake::Handshake,
+    hub::Hub,
+    place::Place,
+    socket::{self, AnySocket},
+};
+
+struct Member {
+    hub: Weak<Hub>,
+    node: Node,
+    bus: Box<dyn Bus>,
+    queued: Arc<AtomicUsize>,
+    asked: HashMap<Request, mpsc::UnboundedSender<Heard>>,
+}
+
+/// Runs until the hub is gone.
+pub(crate) async fn run(
+    hub: Weak<Hub>,
+    node: Node,
+    bus: Box<dyn Bus>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    queued: Arc<AtomicUsize>,
+) {
+    let mut member = Member {
+        hub,
+        node,
+        bus,
+        queued,
+        asked: HashMap::new(),
+    };
+    // Until the broker has said that it is there, nobody can be asked.
+    member.node.handle_down(Instant::now());
+    member.drain();
+    loop {
+        let deadline = member.node.poll_timeout().into();
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(command) => member.command(command),
+                None => break,
+            },
+            event = std::future::poll_fn(|cx| member.bus.poll_event(cx)) => member.hear(event),
+            () = tokio::time::sleep_until(deadline) => member.node.handle_timeout(Instant::now()),
+        }
+        member.drain();
+    }
+    member.node.leave();
+    member.drain();
+    // For the good-bye to leave.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+impl Member {
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Answer { reply, answer } => self.node.answer(&reply, answer),
+            Command::Ask {
+                namespace,
+                question,
+                timeout,
+                heard,
+            } => {
+                // The table is for questions that somebody waits for.
+                self.asked.retain(|_, heard| !heard.is_closed());
+                let request = self.node.ask(&namespace, question, timeout, Instant::now());
+                self.asked.insert(request, heard);
+            }
+            Command::Close(namespace) => self.node.close(&namespace),
+            Command::Open(namespace) => self.node.open(&namespace),
+            Command::Tell {
+                namespace,
+                message,
+                weight,
+            } => {
+                self.queued.fetch_sub(weight, Ordering::Relaxed);
+                self.node.tell(&namespace, message);
+            }
+        }
+    }
+
+    fn hear(&mut self, event: BusEvent) {
+        match event {
+            BusEvent::Counted {
+                request,
+                subscribers,
+            } => self.node.handle_count(request, subscribers),
+            BusEvent::Down { reason } => {
+                tracing::warn!(%reason, "the broker is away: other nodes are not heard");
+                self.node.handle_down(Instant::now());
+                self.update(|status| status.up = false);
+            }
+            BusEvent::Lost { messages } => {
+                tracing::warn!(messages, "messages were not heard by other nodes");
+                self.update(|status| status.lost += messages);
+            }
+            BusEvent::Message {
+                subscription,
+                channel,
+                body,
+            } => {
+                let hub = self.hub.upgrade();
+                let has_room = |namespace: &str, room: &str| {
+                    let realm = hub.as_ref().and_then(|hub| hub.existing(namespace));
+                    realm.is_some_and(|realm| realm.place().has(room))
+                };
+                let now = Instant::now();
+                self.node
+                    .handle_message(&subscription, &channel, &body, has_room, now);
+            }
+            BusEvent::Up => {
+                tracing::info!("the broker is there");
+                self.node.handle_up(Instant::now());
+                self.update(|status| status.up = true);
+            }
+            _ => {}
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            if let Some(event) = self.node.poll_event() {
+                self.obey(event);
+            } else if let Some(action) = self.node.poll_action() {
+                self.bus.act(action);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn obey(&mut self, event: Event) {
+        match event {
+            Event::Answered {
+                request, answer, ..
+            } => {
+                if let Some(heard) = self.asked.get(&request) {
+                    let _ = heard.send(Heard::Answer(answer));
+                }
+            }
+            Event::Asked {
+                namespace,
+                question,
+                reply,
+            } => self.answer(&namespace, question, reply),
+            Event::Done { request, missing } => {
+                if let Some(heard) = self.asked.remove(&request) {
+                    let _ = heard.send(Heard::Done(missing));
+                }
+            }
+            Event::Gap { lasted } => {
+                tracing::warn!(?lasted, "what other nodes said meanwhile has been lost");
+            }
+            Event::PeerJoined(peer) => {
+                tracing::info!(peer, "a node has come");
+                self.update_peers();
+            }
+            Event::PeerLeft(peer) => {
+                tracing::info!(peer, "a node has gone");
+                self.update_peers();
+            }
+            Event::Refused { channel, error } => {
+                tracing::warn!(channel, %error, "a message from the broker was skipped");
+                let refused = self.node.refused();
+                self.update(|status| status.refused = refused);
+            }
+            Event::Told { namespace, message } => {
+                if let Some(place) = self.place(&namespace) {
+                    obey(&place, &namespace, message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers what other nodes ask. A namespace that nobody here is in has an answer as well, since
+    /// whoever asks counts the answers.
+    fn answer(&mut self, namespace: &str, question: Question, reply: Reply) {
+        let place = self.place(namespace);
+        let select = |to: &Selection| place.as_ref().map(|place| place.select(to));
+        let answer = match question {
+            Question::Disconnect { to, close } => {
+                if let Some(place) = &place {
+                    disconnect(place, &to, close);
+                }
+                Answer::Done
+            }
+            Question::Emit(emit) => {
+                self.ask_clients(place, namespace, emit, reply);
+                return;
+            }
+            Question::Fetch(to) => {
+                let sockets = select(&to).unwrap_or_default();
+                Answer::Sockets(sockets.iter().map(describe).collect())
+            }
+            Question::Join { to, rooms } => {
+                if let Some(place) = &place {
+                    join(place, &to, &rooms);
+                }
+                Answer::Done
+            }
+            Question::Leave { to, rooms } => {
+                if let Some(place) = &place {
+                    leave(place, &to, &rooms);
+                }
+                Answer::Done
+            }
+            Question::Rooms => {
+                let rooms = place.as_ref().map(|place| place.rooms());
+                let ids = select(&Selection::everyone()).unwrap_or_default();
+                let ids = ids
+                    .iter()
+                    .map(|socket| socket.core().id.as_ref().to_owned());
+                Answer::Rooms(rooms.unwrap_or_default().into_keys().chain(ids).collect())
+            }
+            Question::SocketIds(to) => {
+                let sockets = select(&to).unwrap_or_default();
+                let ids = sockets.iter();
+                Answer::SocketIds(
+                    ids.map(|socket| socket.core().id.as_ref().to_owned())
+                        .collect(),
+                )
+            }
+            // Nobody handles such events here; without an answer Node would wait for one in vain.
+            _ => Answer::ServerAck(Value::Null),
+        };
+        self.node.answer(&reply, answer);
+    }
+
+    /// Asks clients for acks on behalf of another node.
+    fn ask_clients(
+        &mut self,
+        place: Option<Arc<Place>>,
+        namespace: &str,
+        emit: Emit,
+        reply: Reply,
+    ) {
+        let Emit { to, data, flags } = emit;
+        let Some((hub, place)) = self.hub.upgrade().zip(place) else {
+            self.node.answer(&reply, Answer::Clients(0));
+            return;
+        };
+        let (event, args) = split(data);
+        let asked = place.ask::<Arguments>(&to, |out, attachments, ack| {
+            frames::event(out, attachments, namespace, Some(ack), &event, &args)
+        });
+        let count = asked.as_ref().map_or(0, |asked| asked.len());
+        self.node.answer(&reply, Answer::Clients(count as u64));
+        let timeout = flags.timeout.unwrap_or(hub.config.ack_timeout);
+        let calls = Calls::new(asked, timeout);
+        let hub = self.hub.clone();
+        tokio::spawn(async move {
+            let each = calls.each(|_, answer| {
+                if let (Ok(Arguments(args)), Some(cluster)) = (answer, cluster_of(&hub)) {
+                    cluster.send(Command::Answer {
+                        reply: reply.clone(),
+                        answer: Answer::Ack(args),
+                    });
+                }
+            });
+            if let Err(error) = each.await {
+                tracing::warn!(%error, "clients could not be asked for another node");
+            }
+        });
+    }
+
+    fn place(&self, namespace: &str) -> Option<Arc<Place>> {
+        let realm = self.hub.upgrade()?.existing(namespace)?;
+        Some(Arc::clone(realm.place()))
+    }
+
+    fn update(&self, f: impl FnOnce(&mut crate::ClusterStatus)) {
+        if let Some(cluster) = cluster_of(&self.hub) {
+            cluster.update(f);
+        }
+    }
+
+    fn update_peers(&self) {
+        let peers = self.node.peers().map(str::to_owned).collect();
+        self.update(|status| status.peers = peers);
+    }
+}
+
+fn cluster_of(hub: &Weak<Hub>) -> Option<Arc<Cluster>> {
+    hub.upgrade()?.cluster.clone()
+}
+
+/// Does for the clients here what another node has said.
+fn obey(place: &Arc<Place>, namespace: &str, message: Message) {
+    match message {
+        Message::Disconnect { to, close } => disconnect(place, &to, close),
+        Message::Emit(Emit { to, data, flags }) => {
+            let (event, args) = split(data);
+            let (mode, form) = manner(flags);
+            let emitted = place.emit(&to, mode, form, |out, attachments| {
+                frames::event(out, attachments, namespace, None, &event, &args)
+            });
+            if let Err(error) = emitted {
+                tracing::warn!(event, %error, "a packet of another node could not be written");
+            }
+        }
+        Message::Join { to, rooms } => join(place, &to, &rooms),
+        Message::Leave { to, rooms } => leave(place, &to, &rooms),
+        _ => {}
+    }
+}
+
+fn join(place: &Place, to: &Selection, rooms: &[String]) {
+    for socket in place.select(to) {
+        for room in rooms {
+            socket.core().join(room);
+        }
+    }
+}
+
+fn leave(place: &Place, to: &Selection, rooms: &[String]) {
+    for socket in place.select(to) {
+        for room in rooms {
+            socket.core().leave_room(room);
+        }
+    }
+}
+
+fn disconnect(place: &Place, to: &Selection, close: bool) {
+    for socket in place.select(to) {
+        if close {
+            socket.core().conn.command(Order::Disconnect);
+        } else {
+            socket::remove(&socket);
+        }
+    }
+}
+
+/// A socket as other nodes hear of it. Its data stays here: it is of a type of the application's.
+pub(crate) fn describe(socket: &Arc<dyn AnySocket>) -> RemoteSocket {
+    let core = socket.core();
+    let (conn, place) = (Arc::clone(&core.conn), Arc::clone(&core.place));
+    let handshake = Handshake::new(conn, place, core.auth.clone());
+    let handshake = serde_json::to_value(handshake).unwrap_or_default();
+    RemoteSocket {
+        id: core.id.as_ref().to_owned(),
+        handshake: handshake.into(),
+        rooms: core.rooms(),
+        data: Object::new().into(),
+    }
+}
+
+fn split(data: Vec<Value>) -> (String, Arguments) {
+    let mut data = data.into_iter();
+    let event = match data.next() {
+        Some(Value::String(event)) => event,
+        _ => String::new(),
+    };
+    (event, Arguments(data.collect()))
+}
+
+fn manner(flags: Flags) -> (Mode, Form) {
+    let mode = match flags.volatile {
+        true => Mode::Volatile,
+        false => Mode::Reliable,
+    };
+    let form = match flags.compress {
+        Some(false) => Form::AsItIs,
+        _ => Form::Any,
+    };
+    (mode, form)
+}

@@ -1,0 +1,39 @@
+//! The part `cluster` of the test: nodes of ours, of Node and of Python on one Redis, real processes.
+
+use std::{process::Command, time::Duration};
+
+use crate::{
+    install, place,
+    run::{Failure, say, succeed, succeed_within},
+};
+
+/// No run takes longer.
+const LIMIT: Duration = Duration::from_secs(600);
+
+pub(crate) fn run() -> Result<(), Failure> {
+    install::redis()?;
+    install::mixed()?;
+    say("cargo: building the node of the mixed cluster");
+    succeed(Command::new("cargo").current_dir(place::root()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "sio-redis",
+        "--example",
+        "node",
+    ]))?;
+    for suite in ["mixed", "faults"] {
+        say(format!("cluster: {suite}"));
+        let log = place::logs().join(format!("cluster-{suite}.log"));
+        let mut tests = Command::new("node");
+        tests
+            .current_dir(place::mixed())
+            .args(["--test", "--test-concurrency=1"])
+            .arg(format!("{suite}.test.mjs"))
+            .env("NODE_EXAMPLE", place::program("examples/node"))
+            .env("PYTHON", place::mixed_venv().join("bin/python"));
+        succeed_within(&mut tests, LIMIT, &log)
+            .map_err(|failure| Failure::new(format!("{failure}, see {}", log.display())))?;
+    }
+    Ok(())
+}
