@@ -18,6 +18,30 @@ use tokio::sync::mpsc::unbounded_channel;
 const MUCH: usize = 400;
 
 on_every_road! {
+    async fn sec_f14_what_waits_may_reach_its_limit_and_not_a_byte_more(road: Road) {
+        const MAX: usize = 10_000;
+        for total in [MAX - 1, MAX, MAX + 1] {
+            let mut config = config();
+            config.max_queued_bytes = MAX;
+            let house = House::with(road, config, |server| server).await;
+            // It polls, and asks for nothing: everything waits.
+            let mut polling = Polling::join(house.address).await;
+            let frame = |len: usize| len - 4 - r#"42["news",""]"#.len();
+            let (first, second) = ("x".repeat(frame(7000)), "y".repeat(frame(total - 7000)));
+            assert_eq!(house.io.emit("news", &first).reached, 1);
+            let reached = house.io.emit("news", &second).reached;
+            if total <= MAX {
+                assert_eq!(reached, 1, "{total} bytes");
+                let expected = format!("42[\"news\",\"{first}\"]\x1e42[\"news\",\"{second}\"]");
+                assert!(polling.get().await == expected);
+                polling.post("1").await;
+            } else {
+                assert_eq!(reached, 0, "{total} bytes");
+            }
+            house.empties().await;
+        }
+    }
+
     async fn an_event_that_finds_no_room_is_refused_and_the_connection_stays(road: Road) {
         let mut config = config();
         config.slow_clients = SlowClients::Refuse;

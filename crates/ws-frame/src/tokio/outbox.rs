@@ -144,6 +144,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn it_is_full_at_its_limit_and_not_a_byte_before() {
+        let put = |outbox: &mut Outbox, len: usize| {
+            let header = Header::new(OpCode::Binary, len as u64);
+            let out = outbox.room(&header).expect("it is to be copied");
+            write_frame_as(out, header, |out| out.resize(out.len() + len, 0));
+        };
+        for (waiting, full) in [(FULL - 1, false), (FULL, true), (FULL + 1, true)] {
+            let mut outbox = Outbox::default();
+            // All but the last frame, then what is left, its header of four bytes included.
+            while waiting - outbox.head.len() > 1200 {
+                put(&mut outbox, 996);
+            }
+            let rest = waiting - outbox.head.len() - 4;
+            put(&mut outbox, rest);
+            assert_eq!(outbox.head.len(), waiting);
+            assert_eq!(outbox.is_full(), full);
+            assert_eq!(outbox.open().is_none(), full);
+        }
+        // A payload that is not copied fills it, whatever its length.
+        let mut outbox = Outbox::default();
+        outbox.push(
+            Header::new(OpCode::Binary, LARGE as u64),
+            vec![0; LARGE].into(),
+        );
+        assert!(outbox.is_full());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
