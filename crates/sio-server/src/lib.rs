@@ -239,4 +239,10 @@ mod readme {
 
     #[doc = include_str!("../../../docs/howto/drive-a-layer.md")]
     struct DriveALayer;
+
+    #[doc = include_str!("../../../docs/from-node.md")]
+    struct FromNode;
+
+    #[doc = include_str!("../../../docs/from-flask-socketio.md")]
+    struct FromFlask;
 }

@@ -10,6 +10,7 @@ mod browser;
 mod clients;
 mod cluster;
 mod demo;
+mod examples;
 mod fuzz;
 mod install;
 mod place;
@@ -35,6 +36,7 @@ cargo xtask test [--only PART]...
       fuzz      every fuzz target builds
       clients   the Node and Python clients against the server on every road
       cluster   nodes of ours, of Node and of Python on one Redis
+      examples  each example of sio-server, used by a client from npm
       browser   the chat in Chromium
       autobahn  Autobahn's 517 cases against the WebSocket layer, server and client
 

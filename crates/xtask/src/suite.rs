@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    autobahn, browser, clients, cluster, place,
+    autobahn, browser, clients, cluster, examples, place,
     run::{Failure, say, succeed},
 };
 
@@ -15,7 +15,7 @@ struct Part {
     run: fn() -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part {
         name: "fmt",
         run: || cargo(&["fmt", "--all", "--check"], &[]),
@@ -62,6 +62,10 @@ const PARTS: [Part; 9] = [
     Part {
         name: "cluster",
         run: cluster::run,
+    },
+    Part {
+        name: "examples",
+        run: examples::run,
     },
     Part {
         name: "browser",

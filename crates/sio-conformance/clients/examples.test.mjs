@@ -1,0 +1,159 @@
+// The examples of sio-server, each run and used by socket.io-client as its first lines say.
+//
+// Environment: EXAMPLES (the folder of the built examples), CLIENTS_NPM. Set by
+// `cargo xtask test --only examples`.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import path from "node:path";
+import { afterEach, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Manager } from "./packages.mjs";
+
+const running = [];
+const managers = [];
+
+afterEach(() => {
+  for (const manager of managers.splice(0)) manager._close?.();
+  for (const example of running.splice(0)) example.kill("SIGKILL");
+});
+
+async function freePort() {
+  const listener = createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address();
+  listener.close();
+  await once(listener, "close");
+  return port;
+}
+
+/** Runs an example until it listens. */
+async function start(name) {
+  const port = await freePort();
+  const env = { ...process.env, HOST: "127.0.0.1", PORT: String(port) };
+  const example = spawn(path.join(process.env.EXAMPLES, name), { env });
+  running.push(example);
+  const said = [];
+  example.stdout.on("data", (data) => said.push(data.toString()));
+  example.stderr.on("data", (data) => said.push(data.toString()));
+  for (let n = 0; !said.join("").includes("listening"); n += 1) {
+    if (n > 500 || example.exitCode !== null) throw new Error(`${name}: ${said.join("")}`);
+    await sleep(20);
+  }
+  return { example, said, url: `http://127.0.0.1:${port}` };
+}
+
+async function open(url, namespace = "/", auth = undefined) {
+  const manager = new Manager(url, { reconnection: false, forceNew: true });
+  managers.push(manager);
+  const socket = manager.socket(namespace, { auth });
+  const [outcome] = await Promise.race([
+    once(socket, "connect"),
+    new Promise((done) => socket.once("connect_error", (error) => done([error]))),
+  ]);
+  if (outcome) throw outcome;
+  return socket;
+}
+
+const ask = (socket, ...args) => socket.timeout(10_000).emitWithAck(...args);
+
+describe("examples", () => {
+  it("ack: the server answers, asks a client, and asks a room", async () => {
+    const { url } = await start("ack");
+    const socket = await open(url);
+    assert.equal(await ask(socket, "add", 1, 2), 3);
+    socket.on("your name", (answer) => answer("Ann"));
+    assert.equal(await ask(socket, "greet"), "hello, Ann");
+    const silent = await open(url);
+    socket.on("your vote", (answer) => answer(5));
+    for (const member of [socket, silent]) await ask(member, "join", "jury");
+    assert.deepEqual(await ask(socket, "vote", "jury"), { sum: 5, missing: 1 });
+  });
+
+  it("auth: a user is who they say, and others stay outside", async () => {
+    const { url } = await start("auth");
+    const ann = await open(url, "/", { name: "ann", password: "tea" });
+    assert.equal(await ask(ann, "whoami"), "ann");
+    assert.deepEqual(await ask(ann, "shutdown"), { message: "admins only" });
+    const root = await open(url, "/", { name: "root", password: "secret" });
+    assert.equal(await ask(root, "shutdown"), "not today");
+    await assert.rejects(open(url, "/", { name: "ann", password: "milk" }), /wrong password/);
+    await assert.rejects(open(url), /the auth payload cannot be read/);
+  });
+
+  it("axum: a route emits, and counts", async () => {
+    const { url } = await start("axum");
+    const socket = await open(url);
+    assert.equal(await ask(socket, "join", "tea"), true);
+    const said = once(socket, "said");
+    const get = async (path) => (await fetch(url + path)).text();
+    assert.equal(await get("/say/tea/hello"), "1");
+    assert.deepEqual(await said, ["hello"]);
+    assert.deepEqual([await get("/clients"), await get("/")], ["1", "a page"]);
+  });
+
+  it("background: a clock for all, a countdown for one", async () => {
+    const { url } = await start("background");
+    const [one, other] = [await open(url), await open(url)];
+    await Promise.all([once(one, "tick"), once(other, "tick")]);
+    const counts = [];
+    one.on("count", (n) => counts.push(n));
+    other.on("count", () => assert.fail("it is the other's"));
+    one.emit("count down", 3);
+    while (counts.at(-1) !== 0) await sleep(10);
+    assert.deepEqual(counts, [2, 1, 0]);
+  });
+
+  it("binary: bytes in a struct, alone, and passed on", async () => {
+    const { url } = await start("binary");
+    const [one, other] = [await open(url), await open(url)];
+    const file = once(other, "file");
+    const content = Buffer.alloc(300_000, 7);
+    assert.equal(await ask(one, "upload", { name: "seven", content }), 300_000);
+    assert.deepEqual(await file, [{ name: "seven", content }]);
+    assert.deepEqual(await ask(one, "reverse", Buffer.from([1, 2, 3])), Buffer.from([3, 2, 1]));
+    const mirrored = once(one, "mirror");
+    one.emit("mirror", 1, [Buffer.from("x")], { deep: Buffer.from("y") });
+    assert.deepEqual(await mirrored, [1, [Buffer.from("x")], { deep: Buffer.from("y") }]);
+  });
+
+  it("dynamic: a namespace for each number, and for those who are invited", async () => {
+    const { url } = await start("dynamic");
+    const seven = await open(url, "/game-7");
+    const joined = once(seven, "player");
+    const another = await open(url, "/game-7");
+    assert.deepEqual(await joined, [another.id]);
+    assert.deepEqual([await ask(seven, "which"), await ask(seven, "players")], [7, 2]);
+    assert.equal(await ask(await open(url, "/game-8"), "players"), 1);
+    await assert.rejects(open(url, "/game-x"), /Invalid namespace/);
+    assert.equal(await ask(await open(url, "/user/bob"), "whoami"), "bob");
+    await assert.rejects(open(url, "/user/eve"), /not invited/);
+  });
+
+  it("shutdown: what has begun is finished, then the server ends", async () => {
+    const { example, said, url } = await start("shutdown");
+    const socket = await open(url);
+    socket.emit("save", "this");
+    const other = await open(url);
+    const gone = once(other, "disconnect");
+    const ended = once(example, "exit");
+    assert.equal(await ask(other, "stop"), "good night");
+    assert.deepEqual((await gone)[0], "transport close");
+    assert.deepEqual(await ended, [0, null]);
+    assert.match(said.join(""), /saved this\nstopped/);
+  });
+
+  it("typed: rooms, messages, and a question in between", async () => {
+    const { url } = await start("typed");
+    const [one, other] = [await open(url), await open(url)];
+    assert.equal(await ask(one, "join", "tea"), 1);
+    assert.equal(await ask(other, "join", "tea"), 2);
+    one.on("ask", (question, answer) => answer(question.includes("the tea")));
+    const heard = once(other, "message");
+    one.emit("message", { room: "tea", text: "teh tea" });
+    assert.deepEqual(await heard, [{ room: "tea", text: "the tea" }]);
+  });
+});
