@@ -1,5 +1,5 @@
-//! The part `browser` of the test: the chat, in two pages of a real Chromium, and compressed messages,
-//! in a third.
+//! The part `browser` of the test: the chat, in two pages of a real Chromium; compressed messages, in a
+//! third; and clients of two generations, through networks of all kinds.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -14,7 +14,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     let chromium = install::chromium()?;
     // What is wrong with one does not hide what the other would say.
     let chat = chat(&chromium);
-    deflate(&chromium).and(chat)
+    let deflate = deflate(&chromium);
+    weather(&chromium).and(deflate).and(chat)
 }
 
 fn chat(chromium: &Path) -> Result<(), Failure> {
@@ -43,6 +44,29 @@ fn chat(chromium: &Path) -> Result<(), Failure> {
     );
     print!("{}", fs::read_to_string(&log)?);
     println!("screenshots: {}", place::shots().display());
+    result
+}
+
+fn weather(chromium: &Path) -> Result<(), Failure> {
+    say("browser: clients of two generations in bad weather");
+    succeed(Command::new("cargo").current_dir(place::root()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "sio-conformance",
+    ]))?;
+    let log = place::logs().join("browser-weather.log");
+    let result = succeed_within(
+        Command::new("node")
+            .current_dir(place::clients())
+            .args(["--test", "--test-reporter=spec", "browser/weather.test.mjs"])
+            .env("CHROMIUM", chromium)
+            .env("CLIENTS_NPM", place::npm())
+            .env("SERVER", place::program("conformance-server")),
+        Duration::from_secs(300),
+        &log,
+    );
+    print!("{}", fs::read_to_string(&log)?);
     result
 }
 
