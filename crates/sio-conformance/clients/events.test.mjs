@@ -1,6 +1,8 @@
 // Events both ways: several arguments, text and binary, and their order.
 
-import { assert, ask, collect, next, overEveryTransport, it, needs, settled, until, unique, upgraded } from "./support.mjs";
+import {
+  assert, ask, collect, it, msgpack, needs, next, overEveryTransport, settled, unique, until, upgraded,
+} from "./support.mjs";
 
 /** Sends `args` and asserts that the very same come back. */
 async function echoes(socket, ...args) {
@@ -23,7 +25,9 @@ overEveryTransport("events", (clients) => {
     const socket = await clients.open();
     await echoes(socket);
     await echoes(socket, "text");
-    await echoes(socket, 1, "two", true, null, [3, [4]], { five: { six: [7] } }, -0.5, 1e21, "");
+    // The client's msgpack has no integral numbers above 2^64.
+    const large = msgpack ? 2 ** 53 : 1e21;
+    await echoes(socket, 1, "two", true, null, [3, [4]], { five: { six: [7] } }, -0.5, large, "");
     await echoes(socket, {}, [], 0, -1, 9007199254740991, 1e-7);
   });
 

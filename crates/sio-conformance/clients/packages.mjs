@@ -14,6 +14,8 @@ const load = createRequire(path.join(installed, "package.json"));
 
 export const { io, Manager } = load("socket.io-client");
 export const { Socket: EngineSocket } = load("engine.io-client");
+/** The parser of the npm package `socket.io-msgpack-parser`. */
+export const msgpackParser = load("socket.io-msgpack-parser");
 export const { WebSocket } = load("ws");
 /** `io` of every generation of the client; those before 3 speak Engine.IO 3. */
 export const generations = {

@@ -1,19 +1,23 @@
 // What every test of the matrix shares: where the server is, how to open a client, how to wait.
 //
 // Environment: SIO_URL (the server under test), SIO_REFERENCE=1 when that is the Node reference,
-// SIO_TRANSPORT to run one of the roads of `transports` alone, CLIENTS_NPM (see packages.mjs).
+// SIO_PARSER=msgpack for clients with
+// that parser, SIO_TRANSPORT to run one of the roads of `transports` alone, CLIENTS_NPM (see packages.mjs).
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, describe, it } from "node:test";
 
-import { Manager } from "./packages.mjs";
+import { Manager, msgpackParser } from "./packages.mjs";
 
 export const url = process.env.SIO_URL ?? "http://127.0.0.1:3000";
 
 /** Whether Node's own server is under test: where ours differs on purpose, both answers are named. */
 export const reference = process.env.SIO_REFERENCE === "1";
+
+/** Whether clients speak msgpack. */
+export const msgpack = process.env.SIO_PARSER === "msgpack";
 
 /** Features the server under test does not have yet; tests that name one of them are skipped. */
 const missing = new Set(
@@ -61,6 +65,7 @@ export class Clients {
       transports: this.list,
       reconnection: false,
       forceNew: true,
+      ...(msgpack && { parser: msgpackParser }),
       ...options,
     });
     this.managers.push(manager);

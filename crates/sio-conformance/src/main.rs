@@ -6,8 +6,7 @@
 //!
 //! What is not here yet, because the server cannot do it: the events `server-side-emit` and
 //! `server-side-ask` (clients see an unknown event; what the matrix skips for what is missing is in
-//! `clients/missing.json`); the settings `CSR`, `PARSER=msgpack`, `REDIS_URL` and
-//! `CLUSTER`.
+//! `clients/missing.json`); the settings `REDIS_URL` and `CLUSTER`.
 
 #[cfg(feature = "ws-echo")]
 mod echo;
@@ -23,7 +22,7 @@ use handlers::{Reasons, handlers};
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use settings::{Settings, open};
-use sio_server::{Handshake, Incoming, Namespace, Refuse, Server, engine};
+use sio_server::{Handshake, Incoming, Msgpack, Namespace, Refuse, Server, engine};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -74,6 +73,10 @@ async fn main() -> io::Result<()> {
                     socket.emit("refused", &failure.to_string());
                 }),
         );
+    let server = match settings.msgpack {
+        true => server.parser(Msgpack),
+        false => server,
+    };
     let server = if settings.eio_echo {
         server.beside(engine_echo(&settings))
     } else {

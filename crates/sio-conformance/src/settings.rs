@@ -2,7 +2,7 @@
 
 use std::{env, sync::Mutex, time::Duration};
 
-use sio_server::{Config, Cookie, Cors, Handshake, PerMessageDeflate, Refuse, Value};
+use sio_server::{Config, Cookie, Cors, Handshake, PerMessageDeflate, Recovery, Refuse, Value};
 
 /// The environment variables of the contract.
 ///
@@ -15,6 +15,8 @@ use sio_server::{Config, Cookie, Cors, Handshake, PerMessageDeflate, Refuse, Val
 /// | `MAX_PAYLOAD` | 100000 bytes | POST bodies and WebSocket messages |
 /// | `COOKIE` | 1 | a session cookie `io` on the handshake |
 /// | `EIO3` | 0 | clients of Engine.IO 3 are let in, and those that poll by JSONP |
+/// | `CSR` | 0 ms | connection state recovery, for how long; 0 is off |
+/// | `PARSER` | json | `msgpack`: also clients that speak it |
 /// | `ROAD` | listen | `listen`, `service` or `axum` |
 /// | `EIO_ECHO` | 0 | also a bare Engine.IO server under `/engine.io/` that sends back what it is sent |
 /// | `WS_ECHO` | 0 | also a plain WebSocket echo under `/ws-echo`; `ROAD` is `axum` then, and the feature `ws-echo` is needed |
@@ -34,6 +36,8 @@ pub(crate) struct Settings {
     max_payload: usize,
     cookie: bool,
     eio3: bool,
+    recovery: Option<Duration>,
+    pub(crate) msgpack: bool,
 }
 
 /// By which road requests come to the server.
@@ -91,6 +95,15 @@ impl Settings {
             upgrade_timeout: millis("UPGRADE_TIMEOUT"),
             max_payload: usize::try_from(number("MAX_PAYLOAD", 100_000)).expect("it fits"),
             cookie: number("COOKIE", 1) != 0,
+            recovery: match number("CSR", 0) {
+                0 => None,
+                millis => Some(Duration::from_millis(millis)),
+            },
+            msgpack: match env::var("PARSER").as_deref() {
+                Ok("json") | Err(_) => false,
+                Ok("msgpack") => true,
+                Ok(other) => panic!("PARSER is {other:?}: json or msgpack"),
+            },
             eio3: number("EIO3", 0) != 0,
         }
     }
@@ -107,6 +120,11 @@ impl Settings {
         config.cors = Cors::Any;
         config.cookie = self.cookie.then(|| Cookie::new("io"));
         config.per_message_deflate = self.per_message_deflate.clone();
+        config.recovery = self.recovery.map(|window| {
+            let mut recovery = Recovery::default();
+            recovery.max_disconnection_duration = window;
+            recovery
+        });
         config.client_files = env::var_os("SIO_CLIENT_DIR").map(Into::into);
         config
     }

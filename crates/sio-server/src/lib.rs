@@ -237,6 +237,9 @@ mod readme {
     #[doc = include_str!("../../../docs/howto/behind-a-proxy.md")]
     struct BehindAProxy;
 
+    #[doc = include_str!("../../../docs/howto/recovery.md")]
+    struct Recovery;
+
     #[doc = include_str!("../../../docs/howto/drive-a-layer.md")]
     struct DriveALayer;
 

@@ -10,8 +10,9 @@ use crate::{
 };
 
 const ROADS: [&str; 3] = ["listen", "service", "axum"];
-/// `old` is every generation of the JavaScript clients, and its server lets Engine.IO 3 in.
-const CLIENTS: [&str; 3] = ["node", "old", "python"];
+/// `old` is every generation of the JavaScript clients, and its server lets Engine.IO 3 in; `msgpack` is
+/// the suites of `node` with clients of that parser; the server of `recovery` remembers sessions.
+const CLIENTS: [&str; 5] = ["msgpack", "node", "old", "python", "recovery"];
 
 /// What to run against what.
 #[derive(Default)]
@@ -137,9 +138,14 @@ fn serve(road: &str, client: &str) -> Result<Server, Failure> {
     for timeout in ["PING_TIMEOUT", "CONNECT_TIMEOUT", "UPGRADE_TIMEOUT"] {
         command.env(timeout, "3000");
     }
-    if client == "old" {
-        command.env("EIO3", "1");
-    }
+    match client {
+        "msgpack" => command.env("PARSER", "msgpack"),
+        "old" => command.env("EIO3", "1"),
+        // Node's server speaks one parser only.
+        "recovery" if road == "reference" => command.env("CSR", "30000"),
+        "recovery" => command.env("CSR", "30000").env("PARSER", "msgpack"),
+        _ => &mut command,
+    };
     Server::start(&mut command, log(&format!("server-{road}-for-{client}")))
 }
 
@@ -175,7 +181,9 @@ fn command(client: &str, selection: &Selection) -> Command {
             command.arg(format!("--test-name-pattern={pattern}"));
         }
         let suites = match client {
-            "old" => &["old"][..],
+            "msgpack" => &["acks", "events", "lifecycle", "namespaces", "rooms"][..],
+            "old" => &["old"],
+            "recovery" => &["recovery"],
             _ => &[
                 "acks",
                 "deflate",
@@ -196,6 +204,9 @@ fn command(client: &str, selection: &Selection) -> Command {
         if let Some(pattern) = &selection.pattern {
             command.args(["-k", pattern]);
         }
+    }
+    if client == "msgpack" {
+        command.env("SIO_PARSER", "msgpack");
     }
     command
         .current_dir(place::clients())

@@ -6,7 +6,7 @@
 //   PORT=3000 node reference/server.mjs
 
 import { createServer } from "node:http";
-import { socketIoServer } from "../packages.mjs";
+import { msgpackParser, socketIoServer } from "../packages.mjs";
 
 const { Server } = socketIoServer();
 
@@ -32,6 +32,10 @@ const io = new Server(http, {
   },
   cookie: env.COOKIE !== "0",
   cors: { origin: "*" },
+  ...(number("CSR", 0) && {
+    connectionStateRecovery: { maxDisconnectionDuration: number("CSR", 0) },
+  }),
+  ...(env.PARSER === "msgpack" && { parser: msgpackParser }),
   allowEIO3: env.EIO3 === "1",
 });
 
