@@ -41,7 +41,7 @@ pub enum Role {
 /// of a capacity of at most [`max_message`](Limits::max_message) plus 125 bytes, and of no more than
 /// twice what was received of it or 4 KiB (64 KiB if the caller uses [`space`](Self::space)),
 /// whichever is more; or it borrows the spare buffer of
-/// [`receive_pooled`](Self::receive_pooled). Text takes 40 bytes besides, and what was read straight
+/// [`receive_pooled`](Self::receive_pooled). Text takes 32 bytes besides, and what was read straight
 /// in of a text that is not whole by then is there twice for the moment in which it is moved. Pongs
 /// that wait take 2 KiB at most.
 #[derive(Debug)]
