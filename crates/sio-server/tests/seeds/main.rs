@@ -46,7 +46,7 @@ fn request() -> impl Strategy<Value = String> {
         "Sec-WebSocket-(Key|Version|Protocol|Extensions): [a1=;, ]{0,6}",
         "[A-Za-z\u{80}-\u{ff}:]{1,5}: [ -~\u{80}-\u{ff}]{0,5}",
     ];
-    let good = vec![
+    let good = [
         "Host: a",
         "Connection: Upgrade",
         "Upgrade: websocket",
