@@ -6,6 +6,7 @@
 //! | | whose | questions and answers |
 //! |---|---|---|
 //! | [`Classic`] | `@socket.io/redis-adapter` 8, `@socket.io/redis-emitter` 5 | all |
+//! | [`Sharded`], [`Entry`] | the sharded adapter, `@socket.io/redis-streams-adapter` 0.3 | all; no [`Node`] speaks them yet |
 //! | [`Python`] | python-socketio, Flask-SocketIO with a message queue | acks of clients |
 //!
 //! ```
@@ -29,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod bus;
 mod classic;
 mod date;
@@ -42,6 +44,7 @@ mod pending;
 mod pickle;
 mod python;
 
+pub use adapter::{Entry, Sharded, stream_name};
 pub use bus::{Broker, Bus, BusEvent};
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;

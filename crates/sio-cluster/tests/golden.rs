@@ -2,6 +2,7 @@
 //! `tests/vectors/record.sh`.
 
 mod golden {
+    mod adapter;
     mod classic;
     mod python;
 

@@ -1,7 +1,7 @@
 //! What must hold of any bytes from the broker: they are read or refused, and what was read, written
 //! again, reads the same.
 
-use sio_cluster::{Asked, Classic, Message, Python, msgpack};
+use sio_cluster::{Asked, Classic, Message, Python, Sharded, msgpack};
 
 /// How many readers there are; the first byte chooses one.
 #[allow(dead_code, reason = "the fuzz target has no use for it")]
@@ -64,6 +64,20 @@ pub(crate) fn cluster_decode(data: &[u8]) {
                 let read = read.expect("what was written can be read");
                 assert_eq!(read.expect("it was asked").message, envelope.message);
             }
+        }
+        6 | 7 => {
+            let format = match reader % 8 {
+                6 => Sharded::JsonOrMsgpack,
+                _ => Sharded::Msgpack,
+            };
+            let Ok(envelope) = format.decode(body) else {
+                return;
+            };
+            let uid = envelope.from.as_deref().expect("an id");
+            let namespace = envelope.namespace.as_deref().expect("a namespace");
+            let written = format.encode(namespace, uid, envelope.message.clone());
+            let written = written.expect("what was read can be written");
+            assert_eq!(format.decode(&written), Ok(envelope));
         }
         _ => {
             let python = Python::default();
