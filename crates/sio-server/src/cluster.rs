@@ -95,10 +95,16 @@ impl Cluster {
             .enable_all()
             .build()
             .map_err(|error| StartError::Cluster(error.to_string()))?;
-        let bus = {
-            let _entered = runtime.enter();
-            let bus = broker.connect();
-            bus.map_err(|error| StartError::Cluster(error.to_string()))?
+        let entered = runtime.enter();
+        let connected = broker.connect();
+        drop(entered);
+        let bus = match connected {
+            Ok(bus) => bus,
+            Err(error) => {
+                // A runtime may not simply be dropped where tasks run, as here.
+                runtime.shutdown_background();
+                return Err(StartError::Cluster(error.to_string()));
+            }
         };
         let node = Node::new(broker.node(), entropy::bytes(), std::time::Instant::now());
         let (sender, commands) = mpsc::unbounded_channel();
