@@ -8,7 +8,7 @@
 //! | scenario | operation |
 //! |---|---|
 //! | `echo` | 32 characters and their ack |
-//! | `binary` | 64 KiB as an attachment, emitted back |
+//! | `binary` | 16 KiB as an attachment, emitted back |
 //! | `connection` | opening handshake, namespace, both answers |
 //! | `delivery` | one of 100 members of a room hears 32 characters |
 //! | `poll` | 32 characters over polling and back: a POST and a GET |
@@ -79,7 +79,7 @@ fn play(scenario: &str, count: usize, address: SocketAddr) -> Result {
         }
         "binary" => {
             let mut client = Client::join(address)?;
-            let data = vec![7; 64 << 10];
+            let data = vec![7; 16 << 10];
             let text = r#"451-["back",{"_placeholder":true,"num":0}]"#;
             for _ in 0..count {
                 client.write(0x81, text.as_bytes())?;

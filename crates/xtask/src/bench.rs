@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    place,
+    budget, place,
     run::{Failure, say},
 };
 
@@ -20,9 +20,10 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
     use lexopt::prelude::*;
 
     match args.next()? {
+        Some(Value(name)) if name == "budget" => return budget::run(args),
         Some(Value(name)) if name == "ws" => {}
         Some(arg) => return Err(arg.unexpected().into()),
-        None => return Err(Failure::new("which? There is: ws")),
+        None => return Err(Failure::new("which? There are: budget, ws")),
     }
     let (mut options, mut is_whole) = (Vec::new(), true);
     while let Some(arg) = args.next()? {

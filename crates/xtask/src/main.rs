@@ -7,6 +7,7 @@
 mod autobahn;
 mod bench;
 mod browser;
+mod budget;
 mod clients;
 mod cluster;
 mod demo;
@@ -31,6 +32,7 @@ cargo xtask test [--only PART]...
     Installs what the tests need and runs everything. PART is one or more of:
       fmt       cargo fmt --check
       clippy    cargo clippy, warnings denied, all targets and features
+      budget    what an echo, a delivery and a connection cost in instructions (valgrind)
       rust      cargo test, with the default features and with all
       doc       cargo doc, warnings denied
       fuzz      every fuzz target builds
@@ -53,6 +55,10 @@ cargo xtask autobahn [--groups GROUPS] [--only client|server]
 cargo xtask bench ws [--reps N] [--bytes N] [--what PART,...] [--peers NAME,...] [--case TEXT]
     ws-frame and ws-deflate beside the other libraries, in instructions and cycles (Linux, and the right
     to count). The tables go into docs/BENCHMARKING.md; a part alone (--what, --peers, --case) is printed.
+
+cargo xtask bench budget [--write]
+    Counts the instructions of an echo, a delivery, a connection and others under valgrind, and fails
+    if one has grown by more than 5 % over benches/budget.txt. --write keeps what was counted.
 
 cargo xtask fuzz TARGET [--seconds N]
     Runs a fuzz target on the stable toolchain, for 60 seconds unless told otherwise.

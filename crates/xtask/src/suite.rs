@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    autobahn, browser, clients, cluster, examples, place,
+    autobahn, browser, budget, clients, cluster, examples, place,
     run::{Failure, say, succeed},
 };
 
@@ -15,7 +15,7 @@ struct Part {
     run: fn() -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part {
         name: "fmt",
         run: || cargo(&["fmt", "--all", "--check"], &[]),
@@ -54,6 +54,10 @@ const PARTS: [Part; 10] = [
                 &[],
             )
         },
+    },
+    Part {
+        name: "budget",
+        run: budget::all,
     },
     Part {
         name: "clients",
