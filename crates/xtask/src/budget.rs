@@ -10,8 +10,8 @@
 use std::{fs, path::Path, process::Command};
 
 use crate::{
-    place,
-    run::{Failure, exists, say, succeed},
+    install, place,
+    run::{Failure, say, succeed},
 };
 
 /// What an operation may grow by before the check fails, in percent.
@@ -45,11 +45,7 @@ pub(crate) fn all() -> Result<(), Failure> {
 }
 
 fn check(write: bool) -> Result<(), Failure> {
-    if !exists("valgrind") {
-        return Err(Failure::new(
-            "valgrind is not installed (apt install valgrind)",
-        ));
-    }
+    install::valgrind()?;
     say("building the program that is counted");
     let build = ["build", "--release", "-p", "benches", "--bin", "budget"];
     succeed(

@@ -28,6 +28,7 @@ pub(crate) fn everything() -> Result<(), Failure> {
     npm(Npm::All)?;
     python()?;
     redis()?;
+    valgrind()?;
     mixed()?;
     chromium().map(|_| ())
 }
@@ -60,6 +61,17 @@ pub(crate) fn redis() -> Result<(), Failure> {
     apt(
         &["redis-server"],
         "redis-server, which the cluster's tests start,",
+    )
+}
+
+/// A valgrind; Debian's if none is found and we may install it.
+pub(crate) fn valgrind() -> Result<(), Failure> {
+    if exists("valgrind") {
+        return Ok(());
+    }
+    apt(
+        &["valgrind"],
+        "valgrind, by which instructions are counted,",
     )
 }
 
