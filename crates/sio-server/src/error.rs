@@ -1,6 +1,6 @@
 //! What can go wrong, as a caller sees it.
 
-use std::fmt;
+use std::{fmt, net::SocketAddr};
 
 use eio_transport::Reason;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
@@ -130,6 +130,11 @@ pub enum StartError {
     /// no cookie can be made of {0:?} and its attributes
     #[error("no cookie can be made of {0:?} and its attributes")]
     Cookie(String),
+    /// debug mode is for this machine, and {0} is reached from others: DebugMode::Everywhere says that you mean it
+    #[error(
+        "debug mode is for this machine, and {0} is reached from others: DebugMode::Everywhere says that you mean it"
+    )]
+    Debug(SocketAddr),
     /// two namespaces are called {0}
     #[error("two namespaces are called {0}")]
     DuplicateNamespace(String),

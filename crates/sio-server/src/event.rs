@@ -155,7 +155,7 @@ impl<A, R: Reply<A>, E: fmt::Display + Send + 'static> Reply<A> for Result<R, E>
     fn answer(self, to: Responder<'_>) -> Result<(), Failed> {
         match self {
             Ok(reply) => reply.answer(to),
-            Err(error) => Err(Failed(Problem::from_error(error))),
+            Err(error) => Err(Failed(Problem::from_error(error, to.is_debug()))),
         }
     }
 }

@@ -77,6 +77,13 @@ impl Facts {
         proxies.client(self.peer, forwarded.into_iter())
     }
 
+    /// Whether the client is on this machine, as far as can be told: no proxy speaks for another.
+    pub(crate) fn is_local(&self) -> bool {
+        let is_loopback = |peer: SocketAddr| peer.ip().to_canonical().is_loopback();
+        self.peer.is_some_and(is_loopback)
+            && self.request().values("x-forwarded-for").next().is_none()
+    }
+
     /// Lets go of all but what proxies said of the client.
     pub(crate) fn forget(&self) {
         let mut request = self.lock();

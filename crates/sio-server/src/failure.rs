@@ -4,7 +4,7 @@ use std::{any::Any, fmt};
 
 use sio_packet::ReadError;
 
-use crate::{error::Refuse, io::Io};
+use crate::{error::Refuse, io::Io, panic::Caught, trace::Trace};
 
 /// A handler that failed, with the event that it was about.
 ///
@@ -39,11 +39,25 @@ pub enum Cause {
 pub(crate) struct Problem {
     pub(crate) cause: Cause,
     pub(crate) error: Option<Box<dyn Any + Send>>,
+    /// In debug mode, what only a developer is to see.
+    pub(crate) detail: Option<Box<Detail>>,
+}
+
+/// More about a problem than its cause says.
+pub(crate) enum Detail {
+    /// An error with what caused it, where the error shows that.
+    Chain(String),
+    /// Where a panic came from.
+    Panic(Box<Trace>),
 }
 
 impl Problem {
     /// An error that a handler returned. A [`Refuse`] is what it says.
-    pub(crate) fn from_error<E: fmt::Display + Send + 'static>(error: E) -> Self {
+    ///
+    /// With `debug` its detail is the error in its alternate form, in which `anyhow` and its like show
+    /// what caused it.
+    pub(crate) fn from_error<E: fmt::Display + Send + 'static>(error: E, debug: bool) -> Self {
+        let chain = debug.then(|| Box::new(Detail::Chain(format!("{error:#}"))));
         let message = error.to_string();
         let error: Box<dyn Any + Send> = Box::new(error);
         match error.downcast::<Refuse>() {
@@ -51,6 +65,7 @@ impl Problem {
             Err(error) => Self {
                 cause: Cause::Error(message),
                 error: Some(error),
+                detail: chain,
             },
         }
     }
@@ -58,7 +73,20 @@ impl Problem {
 
 impl From<Cause> for Problem {
     fn from(cause: Cause) -> Self {
-        Self { cause, error: None }
+        Self {
+            cause,
+            error: None,
+            detail: None,
+        }
+    }
+}
+
+impl From<Caught> for Problem {
+    fn from(panic: Caught) -> Self {
+        Self {
+            detail: panic.trace.map(|trace| Box::new(Detail::Panic(trace))),
+            ..Cause::Panic(panic.text).into()
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
+use crate::debug::{self, DebugMode};
+
 /// What may be asked for below the server's path. Nothing else is ever looked up in the folder.
 const NAMES: [&str; 8] = [
     "socket.io.js",
@@ -23,19 +25,25 @@ pub(crate) fn is_client_file(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Answers with a file: 304 if the browser has it, 404 if the folder has not.
+/// Answers with a file: 304 if the browser has it, 404 if the folder has not. In debug mode the client
+/// shows in the console what failed.
 pub(crate) async fn serve(
     folder: Option<&Path>,
     name: &str,
     request: &HeaderMap,
+    mode: DebugMode,
 ) -> Response<Full<Bytes>> {
     let Some(folder) = folder else {
         return not_found();
     };
     let path = folder.join(name);
-    let Ok(Ok(content)) = tokio::task::spawn_blocking(move || std::fs::read(path)).await else {
+    let Ok(Ok(mut content)) = tokio::task::spawn_blocking(move || std::fs::read(path)).await else {
         return not_found();
     };
+    // A module has no name that could be reached from behind it.
+    if mode.is_on() && name.ends_with(".js") && !name.contains(".esm.") {
+        content.extend_from_slice(debug::SCRIPT.as_bytes());
+    }
     let tag = tag(&content);
     let mut response = Response::new(Full::default());
     let known = request.get_all(header::IF_NONE_MATCH).iter().any(|tags| {

@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     conn::{Command, Conn},
     counters::Counters,
+    debug::DebugMode,
     deflate::Compression,
     engine, entropy,
     error::Refuse,
@@ -78,6 +79,7 @@ pub(crate) struct Furniture {
     pub(crate) observer: Option<Observer>,
     pub(crate) beside: Option<Service>,
     pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) debug: DebugMode,
 }
 
 pub(crate) struct Hub {
@@ -105,6 +107,7 @@ pub(crate) struct Hub {
     pub(crate) on_error: Option<OnErrorDefault>,
     /// The other nodes, if there are to be any.
     pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) debug: DebugMode,
     realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
     /// Connections whose task has not ended, the last handlers included.
     pub(crate) drivers: AtomicUsize,
@@ -128,6 +131,7 @@ impl Hub {
             observer,
             beside,
             cluster,
+            debug,
         } = furniture;
         let now = Instant::now();
         let hub = Arc::new(Self {
@@ -149,6 +153,7 @@ impl Hub {
             observer,
             beside,
             cluster,
+            debug,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),

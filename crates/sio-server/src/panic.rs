@@ -2,12 +2,20 @@
 //! the connection, whose other packets and namespaces have nothing to do with it.
 
 use std::{
-    any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
+
+use crate::trace::{Trace, text};
+
+/// A panic that has been caught.
+pub(crate) struct Caught {
+    pub(crate) text: String,
+    /// In debug mode, where it came from.
+    pub(crate) trace: Option<Box<Trace>>,
+}
 
 /// Runs code of the application's; `None` if it panicked. `what` it was is for the log.
 ///
@@ -22,18 +30,14 @@ pub(crate) fn contain<R>(what: &'static str, f: impl FnOnce() -> R) -> Option<R>
 pub(crate) fn poll<F: Future + ?Sized>(
     future: Pin<&mut F>,
     cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, String>> {
+) -> Poll<Result<F::Output, Caught>> {
     match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Err(panic) => Poll::Ready(Err(text(&*panic).to_owned())),
+        Err(panic) => {
+            let text = text(&*panic).to_owned();
+            let trace = Trace::of(&text);
+            Poll::Ready(Err(Caught { text, trace }))
+        }
     }
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("of a type that is not text")
 }

@@ -17,6 +17,7 @@ use tokio::net::ToSocketAddrs;
 use crate::{
     cluster::Cluster,
     config::Config,
+    debug::DebugMode,
     engine,
     error::{DisconnectReason, StartError},
     event::{Any, EventName, Reply},
@@ -33,6 +34,7 @@ use crate::{
     service::{Fallback, Layer, Service},
     socket::Socket,
     table::{self, OnErrorDefault},
+    trace,
 };
 
 /// A Socket.IO server.
@@ -64,6 +66,7 @@ pub struct Server {
     mounted: Vec<Box<dyn Mounted>>,
     parsers: Vec<Box<dyn Parser>>,
     runtime: Runtime,
+    debug: DebugMode,
     fallback: Option<Fallback>,
     pub(crate) hooks: Hooks,
     on_error: Option<OnErrorDefault>,
@@ -107,6 +110,7 @@ impl Server {
             mounted: Vec::new(),
             parsers: Vec::new(),
             runtime: Runtime::default(),
+            debug: DebugMode::default(),
             fallback: None,
             hooks: Hooks::default(),
             on_error: None,
@@ -127,6 +131,34 @@ impl Server {
     /// Chooses what the server's own listener runs on.
     pub fn runtime(mut self, runtime: Runtime) -> Self {
         self.runtime = runtime;
+        self
+    }
+
+    /// Shows what fails in handlers to the client it fails for, in the browser's console, and on stderr: the
+    /// error, or the panic with its file, line and backtrace. Never in production. Default off: clients
+    /// learn nothing.
+    ///
+    /// The client gets the event `debug:failure` with one text. The browser client that the server itself
+    /// serves ([`Config::client_files`]) prints it; any other does with
+    /// `socket.on("debug:failure", console.error)`. Refusals are no failures, unless nobody asked for
+    /// an ack to learn of them.
+    ///
+    /// The traces of panics are kept by a hook ([`std::panic::set_hook`]), which calls the one that was
+    /// there before.
+    ///
+    /// ```
+    /// use sio_server::{Ack, DebugMode, Server};
+    ///
+    /// let server = Server::new()
+    ///     .debug(DebugMode::Local)
+    ///     .on("divide", async |_socket, (a, b): (i32, i32)| Ack(a / b));
+    /// // In the console, of `socket.emit("divide", 1, 0)`:
+    /// // the handler of "divide" failed: the handler panicked: attempt to divide by zero
+    /// //   namespace /, socket k3Zq…
+    /// //   at src/main.rs:5:60
+    /// ```
+    pub fn debug(mut self, mode: DebugMode) -> Self {
+        self.debug = mode;
         self
     }
 
@@ -291,12 +323,14 @@ impl Server {
     }
 
     /// Serves on the address of the environment's `HOST` and `PORT`, `127.0.0.1:5000` where they
-    /// are not set, until SIGINT or SIGTERM; prints where.
+    /// are not set, until SIGINT or SIGTERM; prints where. `SIO_DEBUG=1` turns
+    /// [debug mode](Self::debug) on, [`DebugMode::Local`] unless another is set, and `SIO_DEBUG=0` off.
     ///
     /// # Errors
     ///
-    /// If the address cannot be used, or the namespaces do not go together ([`StartError`]).
-    pub async fn run(self) -> io::Result<()> {
+    /// If the address cannot be used, a variable cannot be read, or the namespaces do not go together
+    /// ([`StartError`]).
+    pub async fn run(mut self) -> io::Result<()> {
         let host = std::env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
         let port = match std::env::var("PORT") {
             Ok(port) => port.parse().map_err(|_| {
@@ -305,6 +339,15 @@ impl Server {
             })?,
             Err(_) => 5000,
         };
+        match std::env::var("SIO_DEBUG").as_deref() {
+            Ok("1") if !self.debug.is_on() => self.debug = DebugMode::Local,
+            Ok("0") => self.debug = DebugMode::Off,
+            Ok("1" | "") | Err(_) => {}
+            Ok(other) => {
+                let message = format!("SIO_DEBUG is {other:?}, which is neither 0 nor 1");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        }
         let bound = self.bind((host.as_str(), port)).await?;
         println!("listening on http://{}", bound.local_addr());
         bound.serve_until(interrupted()).await
@@ -326,6 +369,13 @@ impl Server {
     /// If the address cannot be used, or the namespaces do not go together ([`StartError`]).
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Bound> {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+        if self.debug == DebugMode::Local
+            && let Some(public) = addresses
+                .iter()
+                .find(|address| !address.ip().to_canonical().is_loopback())
+        {
+            return Err(StartError::Debug(*public).into());
+        }
         let (shards, threads) = match self.runtime {
             Runtime::Auto | Runtime::Sharded => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -388,6 +438,14 @@ impl Server {
             .transpose()?;
         let cluster = self.broker.as_deref().map(Cluster::new).transpose()?;
         let (cluster, begin) = cluster.unzip();
+        if self.debug.is_on() {
+            trace::keep();
+            eprintln!(
+                "debug mode is on ({:?}): clients are shown what fails in handlers, with backtraces. \
+                 Never in production.",
+                self.debug
+            );
+        }
         let furniture = Furniture {
             beside,
             mounted,
@@ -397,6 +455,7 @@ impl Server {
             bare: self.bare,
             observer: self.observer,
             cluster,
+            debug: self.debug,
         };
         let hub = Hub::new(self.config, gate, shards, furniture);
         if let (Some(begin), Some(cluster)) = (begin, &hub.cluster) {

@@ -224,7 +224,8 @@ impl Service {
             let (hub, name) = (Arc::clone(&self.hub), name.to_owned());
             Begun::Other(Box::pin(async move {
                 let folder = hub.config.client_files.as_deref();
-                files::serve(folder.map(AsRef::<Path>::as_ref), &name, &parts.headers).await
+                let folder = folder.map(AsRef::<Path>::as_ref);
+                files::serve(folder, &name, &parts.headers, hub.debug).await
             }))
         } else if gate.pages.is_preflight(&parts.method) {
             let mut answer = status(StatusCode::NO_CONTENT);

@@ -890,6 +890,10 @@ impl<'a> Responder<'a> {
         self.event
     }
 
+    pub(crate) fn is_debug(&self) -> bool {
+        self.core.conn.hub.debug.is_on()
+    }
+
     pub(crate) fn send<T: Serialize + ?Sized>(self, args: &T) {
         let Some(id) = self.ack else { return };
         if self.core.is_gone() {

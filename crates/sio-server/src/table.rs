@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use sio_packet::{Args, ReadError};
 
 use crate::{
+    debug,
     error::{DisconnectReason, Refuse},
     event::{Any, Reply},
     failure::{Cause, Failure, Problem},
@@ -169,7 +170,7 @@ impl<D: Send + Sync + 'static> Table<D> {
             for watcher in &socket.table().watchers {
                 let mut watching = watcher(socket.clone(), incoming.clone());
                 let watched = poll_fn(|cx| panic::poll(watching.as_mut(), cx)).await;
-                let watched = watched.unwrap_or_else(|panic| Err(Cause::Panic(panic).into()));
+                let watched = watched.unwrap_or_else(|panic| Err(panic.into()));
                 if let Err(problem) = watched {
                     if let Some(task) = failed(&socket, incoming.event(), ack, problem) {
                         task.await;
@@ -201,6 +202,10 @@ pub(crate) fn failed<D: Send + Sync + 'static>(
         io: Io::from_hub(Arc::clone(&core.conn.hub)).of(core.place.name()),
         problem,
     };
+    let mode = core.conn.hub.debug;
+    if mode.is_on() {
+        debug::show(mode, socket, &failure, ack);
+    }
     if let Some(on_error) = &socket.table().error {
         return Some(on_error(socket.clone(), failure, ack));
     }
@@ -254,7 +259,7 @@ macro_rules! run {
                 Ok(()) => None,
                 Err(failed) => Some(failed.0),
             },
-            Err(panic) => Some(Problem::from(Cause::Panic(panic))),
+            Err(panic) => Some(Problem::from(panic)),
         };
         if let Some(problem) = problem
             && let Some(task) = failed(socket, event, ack, problem)
