@@ -36,13 +36,21 @@ const MAX_REPORT: usize = 64 << 10;
 /// clients 2, 3 and 4, and leaves others as they are.
 pub(crate) const SCRIPT: &str = r#"
 ;(function () {
-  var Socket = typeof io === "function" && io.Socket;
-  var onevent = Socket && Socket.prototype && Socket.prototype.onevent;
-  if (!onevent) return;
-  Socket.prototype.onevent = function (packet) {
-    var args = packet.data || [];
-    if (args[0] === "debug:failure") console.error(args[1]);
-    return onevent.apply(this, arguments);
+  var Manager = typeof io === "function" && io.Manager;
+  var open = Manager && Manager.prototype && Manager.prototype.socket;
+  if (!open) return;
+  Manager.prototype.socket = function () {
+    var socket = open.apply(this, arguments);
+    var onevent = socket.onevent;
+    if (onevent && !Object.prototype.hasOwnProperty.call(socket, "onevent")) {
+      // No listener: `socket.off()` would take it away.
+      socket.onevent = function (packet) {
+        var args = packet.data || [];
+        if (args[0] === "debug:failure") console.error(args[1]);
+        return onevent.apply(this, arguments);
+      };
+    }
+    return socket;
   };
 })();
 "#;
@@ -72,12 +80,29 @@ pub(crate) fn show<D: Send + Sync + 'static>(
     if matches!(failure.cause(), Cause::Refused(_)) && ack.is_some() {
         return;
     }
-    let report = report(failure);
+    tell(mode, socket, &report(failure));
+}
+
+/// Shows that an event came and nobody looked at it, as after a slip of the pen in its name.
+#[cold]
+pub(crate) fn show_unhandled<D: Send + Sync + 'static>(
+    mode: DebugMode,
+    socket: &Socket<D>,
+    event: &str,
+) {
+    let (namespace, id) = (socket.namespace(), socket.id());
+    let mut report =
+        format!("nothing handles the event {event:?}\n  namespace {namespace}, socket {id}");
+    cut(&mut report);
+    tell(mode, socket, &report);
+}
+
+fn tell<D: Send + Sync + 'static>(mode: DebugMode, socket: &Socket<D>, report: &str) {
     if !socket.is_connected() {
         eprintln!("{report}");
     } else if mode.shows(&socket.core().conn) {
         eprintln!("{report}");
-        socket.emit(EVENT, &report);
+        socket.emit(EVENT, report);
     } else {
         eprintln!(
             "{report}\n(not shown to the client, which is not known to be on this machine; \
@@ -99,10 +124,14 @@ fn report(failure: &Failure) -> String {
     if let Some(Detail::Panic(trace)) = detail {
         let _ = write!(report, "\n  at {}\n{}", trace.location(), trace.backtrace());
     }
+    cut(&mut report);
+    report
+}
+
+fn cut(report: &mut String) {
     if report.len() > MAX_REPORT {
         let end = (0..=MAX_REPORT).rfind(|end| report.is_char_boundary(*end));
         report.truncate(end.unwrap_or(0));
         report.push_str(" … (cut off)");
     }
-    report
 }

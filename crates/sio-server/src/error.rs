@@ -134,7 +134,7 @@ pub enum StartError {
     #[error(
         "debug mode is for this machine, and {0} is reached from others: DebugMode::Everywhere says that you mean it"
     )]
-    Debug(SocketAddr),
+    DebugReachesOthers(SocketAddr),
     /// two namespaces are called {0}
     #[error("two namespaces are called {0}")]
     DuplicateNamespace(String),

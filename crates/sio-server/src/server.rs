@@ -136,7 +136,7 @@ impl Server {
 
     /// Shows what fails in handlers to the client it fails for, in the browser's console, and on stderr: the
     /// error, or the panic with its file, line and backtrace. Never in production. Default off: clients
-    /// learn nothing.
+    /// learn nothing. An event that nobody handles is shown, too.
     ///
     /// The client gets the event `debug:failure` with one text. The browser client that the server itself
     /// serves ([`Config::client_files`]) prints it; any other does with
@@ -374,7 +374,7 @@ impl Server {
                 .iter()
                 .find(|address| !address.ip().to_canonical().is_loopback())
         {
-            return Err(StartError::Debug(*public).into());
+            return Err(StartError::DebugReachesOthers(*public).into());
         }
         let (shards, threads) = match self.runtime {
             Runtime::Auto | Runtime::Sharded => {

@@ -123,7 +123,12 @@ impl<D: Send + Sync + 'static> Table<D> {
             return self.watched(socket, name, &args, ack);
         }
         let Some(unhandled) = &self.unhandled else {
-            return args.validate().map(|()| None);
+            args.validate()?;
+            let mode = socket.core().conn.hub.debug;
+            if mode.is_on() {
+                debug::show_unhandled(mode, socket, name);
+            }
+            return Ok(None);
         };
         let incoming = Incoming::read(name, args, ack.is_some())?;
         let task = Arc::clone(unhandled).call(socket.clone(), incoming, ack);

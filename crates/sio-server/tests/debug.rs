@@ -81,6 +81,9 @@ on_every_road! {
         ws.text(r#"42/failing,["number","one"]"#).await;
         let text = report(&mut ws).await;
         assert!(text.starts_with("the handler of \"number\" failed: the payload is not"), "{text}");
+        ws.text(r#"42/failing,["numbr",1]"#).await;
+        let text = report(&mut ws).await;
+        assert!(text.starts_with("nothing handles the event \"numbr\"\n  namespace /failing, socket "), "{text}");
         // A refusal is told to the client anyway, if it asked for an ack.
         ws.text(r#"42/failing,2["refuse"]"#).await;
         ws.expect_text(r#"43/failing,2[{"message":"not you"}]"#).await;
@@ -113,7 +116,7 @@ on_every_road! {
         let house = House::with(road, config(), failing).await;
         let mut ws = Ws::open(house.address).await;
         ws.join("/failing").await;
-        for event in [r#"["panic","it"]"#, r#"["error"]"#, r#"["number","one"]"#, r#"["refuse"]"#] {
+        for event in [r#"["panic","it"]"#, r#"["error"]"#, r#"["number","one"]"#, r#"["refuse"]"#, r#"["numbr"]"#] {
             ws.text(&format!("42/failing,{event}")).await;
         }
         ws.text(r#"42/failing,1["number",1]"#).await;
@@ -176,7 +179,10 @@ async fn debug_mode_is_refused_where_others_can_reach_it_unless_it_is_meant() {
             .unwrap()
             .downcast::<StartError>()
             .unwrap();
-        assert!(matches!(*error, StartError::Debug(_)), "{error}");
+        assert!(
+            matches!(*error, StartError::DebugReachesOthers(_)),
+            "{error}"
+        );
         assert!(error.to_string().contains("DebugMode::Everywhere"));
     }
     assert!(bind(DebugMode::Local, "127.0.0.1:0").await.is_ok());

@@ -60,7 +60,7 @@ async function freePort() {
 /** Starts the chat, and waits until it listens. */
 async function start() {
   const [program, ...args] = process.env.CHAT.split(" ");
-  const child = spawn(program, args, { env: { ...process.env, PORT: port }, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(program, args, { env: { ...process.env, PORT: port, SIO_DEBUG: "1" }, stdio: ["ignore", "pipe", "inherit"] });
   let said = "";
   for await (const chunk of child.stdout) {
     said += chunk;
@@ -229,4 +229,22 @@ it("a phone shows the room, and the rest at a touch", async () => {
   await eve.mouse.click(360, 400);
   await eve.waitForTimeout(300);
   await shoot(eve, "8-phone-dark");
+});
+
+it("what a handler fails at is in the console, with the client as it is served", async () => {
+  for (const transport of ["websocket", "polling"]) {
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${port}/`);
+    const [shown] = await Promise.all([
+      page.waitForEvent("console", (line) => line.type() === "error" && line.text().includes("the handler of")),
+      page.evaluate((transport) => {
+        const auth = { name: "Developer", person: "developer" };
+        const socket = window.io({ auth, forceNew: true, transports: [transport] });
+        socket.emit("message", 7);
+        socket.off();
+      }, transport),
+    ]);
+    assert.match(shown.text(), /^the handler of "message" failed: the payload is not what the handler takes: /);
+    await page.close();
+  }
 });
