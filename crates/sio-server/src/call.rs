@@ -13,6 +13,7 @@ use sio_packet::Args;
 use tokio::sync::oneshot;
 
 use crate::{
+    clock,
     error::CallError,
     socket::{AckText, AnySocket, Asked},
 };
@@ -38,7 +39,7 @@ impl<R> Call<R> {
         let asked = asked.map(|Asked { id, answered }| (Pending { socket, id }, answered));
         Self {
             asked,
-            sent: Instant::now(),
+            sent: clock::now(),
             timeout,
             answer: PhantomData,
         }

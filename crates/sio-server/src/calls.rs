@@ -23,7 +23,7 @@ use sio_cluster::Missing;
 use sio_packet::{Args, Arguments, Attachments, Limits, Packet, ReadError, Value};
 use tokio::sync::mpsc;
 
-use crate::{cluster::Heard, error::CallError, place::Place, socket::SocketId};
+use crate::{clock, cluster::Heard, error::CallError, place::Place, socket::SocketId};
 
 /// Rounds that may be open in a namespace at a time, as calls of a socket.
 const MAX_OPEN: usize = sio_rooms::Acks::<()>::LIMIT;
@@ -71,7 +71,7 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
     pub(crate) fn new(asked: Result<Asked<R>, CallError>, timeout: Duration) -> Self {
         Self {
             asked,
-            sent: Instant::now(),
+            sent: clock::now(),
             timeout,
             elsewhere: None,
         }

@@ -19,6 +19,7 @@ use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value, WriteError
 use tokio::sync::mpsc;
 
 use crate::{
+    clock,
     conn::{Form, Mode},
     entropy,
     error::StartError,
@@ -106,7 +107,7 @@ impl Cluster {
                 return Err(StartError::Cluster(error.to_string()));
             }
         };
-        let node = Node::new(broker.node(), entropy::bytes(), std::time::Instant::now());
+        let node = Node::new(broker.node(), entropy::bytes(), clock::now());
         let (sender, commands) = mpsc::unbounded_channel();
         let cluster = Arc::new(Self {
             commands: sender,

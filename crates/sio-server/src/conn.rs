@@ -35,6 +35,7 @@ use tokio::{net::TcpStream, sync::oneshot};
 use ws_deflate::InflateError;
 
 use crate::{
+    clock,
     config::SlowClients,
     deflate::{self, Codec},
     facts::Facts,
@@ -377,7 +378,7 @@ impl Conn {
                 return;
             }
         }
-        link.session.close(reason, Instant::now());
+        link.session.close(reason, clock::now());
         self.settle(&mut link);
     }
 
@@ -434,7 +435,7 @@ impl Conn {
         };
         if kernel::send(stream, bytes).ok() != Some(bytes.len()) {
             link.writer = Writer::None;
-            link.session.abort(Reason::TransportError, Instant::now());
+            link.session.abort(Reason::TransportError, clock::now());
         }
     }
 
@@ -450,7 +451,7 @@ impl Conn {
     pub(crate) fn retire(&self) {
         let commands = {
             let mut link = self.lock();
-            link.session.abort(Reason::TransportError, Instant::now());
+            link.session.abort(Reason::TransportError, clock::now());
             link.retired = true;
             link.clear()
         };
@@ -567,7 +568,7 @@ impl Conn {
         if link.outbox.is_empty()
             && let Some(reason) = link.closing.take()
         {
-            link.session.close(reason, Instant::now());
+            link.session.close(reason, clock::now());
             link.unsettled = true;
             link.wake();
         }
@@ -818,7 +819,7 @@ impl Link {
             // The task reads the same error, or the end, from the socket.
             self.outbox.clear();
             self.writer = Writer::None;
-            self.session.handle_lost(Source::WebSocket, Instant::now());
+            self.session.handle_lost(Source::WebSocket, clock::now());
             self.unsettled = true;
         }
         self.wake();
@@ -832,7 +833,7 @@ impl Link {
         let mut payload = Payload::new(self.session.revision(), self.outbox.bytes());
         self.drain(&mut payload, max_payload);
         let _ = poll.send(payload.into_bytes().into());
-        self.session.drained(Instant::now());
+        self.session.drained(clock::now());
     }
 
     /// Moves what waits into a payload, whole parcels, about `max_payload` bytes of them.

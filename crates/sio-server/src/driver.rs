@@ -26,6 +26,7 @@ use ws_frame::{CloseCode, Kind, Message, OpCode, State, write_frame};
 
 use crate::{
     application::Application,
+    clock,
     conn::{Command, Conn},
     counters::Limit,
     turn,
@@ -441,7 +442,7 @@ impl<A: Application> Future for Driver<A> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let now = Instant::now();
+        let now = clock::now();
         this.desk.conn().begin_turn();
         let turned = this.turn(now, cx);
         this.desk.conn().end_turn(turned.heard.then_some(now));

@@ -3,13 +3,13 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
-    time::Instant,
 };
 
 use http::HeaderMap;
 use ws_handshake::Headers;
 
 use crate::{
+    clock,
     config::Config,
     cookie::SetCookie,
     cors::{PageError, Pages},
@@ -38,7 +38,7 @@ impl Gate {
             cookie: config.cookie.as_ref().map(SetCookie::new).transpose()?,
             max_connections: config.max_connections.unwrap_or_else(descriptors),
             proxies: config.proxies.clone(),
-            refused: Notice::new(Instant::now()),
+            refused: Notice::new(clock::now()),
         })
     }
 
@@ -62,7 +62,7 @@ impl Gate {
         peer: Option<SocketAddr>,
         authority: Option<&str>,
     ) {
-        let Some(suppressed) = self.refused.ask(Instant::now()) else {
+        let Some(suppressed) = self.refused.ask(clock::now()) else {
             return;
         };
         let host = self

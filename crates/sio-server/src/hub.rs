@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use eio_transport::{Revision, Sid};
@@ -14,6 +13,7 @@ use foldhash::fast::RandomState;
 use http::Request;
 
 use crate::{
+    clock,
     cluster::{self, Cluster},
     config::Config,
     conn::{Command, Conn},
@@ -133,7 +133,7 @@ impl Hub {
             cluster,
             debug,
         } = furniture;
-        let now = Instant::now();
+        let now = clock::now();
         let hub = Arc::new(Self {
             engine: Arc::new(config.engine.clone()),
             compression: config

@@ -129,6 +129,7 @@
 mod application;
 mod call;
 mod calls;
+mod clock;
 mod cluster;
 mod compress;
 mod config;

@@ -6,7 +6,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sio_cluster::{
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     calls::Calls,
+    clock,
     cluster::{Cluster, Command, Heard},
     conn::{Command as Order, Form, Mode},
     frames,
@@ -52,7 +53,7 @@ pub(crate) async fn run(
         asked: HashMap::new(),
     };
     // Until the broker has said that it is there, nobody can be asked.
-    member.node.handle_down(Instant::now());
+    member.node.handle_down(clock::now());
     member.drain();
     loop {
         let deadline = member.node.poll_timeout().into();
@@ -62,7 +63,7 @@ pub(crate) async fn run(
                 None => break,
             },
             event = std::future::poll_fn(|cx| member.bus.poll_event(cx)) => member.hear(event),
-            () = tokio::time::sleep_until(deadline) => member.node.handle_timeout(Instant::now()),
+            () = tokio::time::sleep_until(deadline) => member.node.handle_timeout(clock::now()),
         }
         member.drain();
     }
@@ -84,7 +85,7 @@ impl Member {
             } => {
                 // The table is for questions that somebody waits for.
                 self.asked.retain(|_, heard| !heard.is_closed());
-                let request = self.node.ask(&namespace, question, timeout, Instant::now());
+                let request = self.node.ask(&namespace, question, timeout, clock::now());
                 self.asked.insert(request, heard);
             }
             Command::Close(namespace) => self.node.close(&namespace),
@@ -108,7 +109,7 @@ impl Member {
             } => self.node.handle_count(request, subscribers),
             BusEvent::Down { reason } => {
                 tracing::warn!(%reason, "the broker is away: other nodes are not heard");
-                self.node.handle_down(Instant::now());
+                self.node.handle_down(clock::now());
                 self.update(|status| status.up = false);
             }
             BusEvent::Lost { messages } => {
@@ -125,13 +126,13 @@ impl Member {
                     let realm = hub.as_ref().and_then(|hub| hub.existing(namespace));
                     realm.is_some_and(|realm| realm.place().has(room))
                 };
-                let now = Instant::now();
+                let now = clock::now();
                 self.node
                     .handle_message(&subscription, &channel, &body, has_room, now);
             }
             BusEvent::Up => {
                 tracing::info!("the broker is there");
-                self.node.handle_up(Instant::now());
+                self.node.handle_up(clock::now());
                 self.update(|status| status.up = true);
             }
             _ => {}

@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use eio_transport::{Parcel, Reason, Revision};
@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use ws_frame::{Header, OpCode, write_frame};
 
 use crate::{
+    clock,
     config::{self, Config},
     conn::Command,
     entropy,
@@ -202,7 +203,7 @@ impl Memory {
                         let pid = Some(&*claim.pid);
                         let entered = enter(&socket, pid, &restored.missed, &restored.rooms);
                         if !entered {
-                            recovery.depart(&claim.pid, Instant::now());
+                            recovery.depart(&claim.pid, clock::now());
                         }
                         return entered.then_some(socket);
                     }
@@ -246,7 +247,7 @@ impl Memory {
         // An offset of another log is older than the session: it has seen nothing of this one.
         let seen = seen.filter(|seen| seen.log == self.log);
         let position = seen.map(|seen| seen.position);
-        recovery.restore(&claim.pid, position, self.limit, Instant::now())
+        recovery.restore(&claim.pid, position, self.limit, clock::now())
     }
 }
 
@@ -277,7 +278,7 @@ pub(crate) async fn sweep(hub: Arc<Hub>) {
     let pause = pause.clamp(Duration::from_millis(10), Duration::from_secs(5));
     loop {
         tokio::time::sleep(pause).await;
-        let now = Instant::now();
+        let now = clock::now();
         for place in hub.places() {
             if let Some(memory) = place.memory() {
                 memory.with(|recovery| recovery.handle_timeout(now));

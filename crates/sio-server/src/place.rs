@@ -6,7 +6,6 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use eio_transport::Parcel;
@@ -17,6 +16,7 @@ use sio_rooms::{JoinError, MemberId, Rooms, Selection};
 
 use crate::{
     calls::{Asked, Rounds},
+    clock,
     conn::{Conn, Form, Mode},
     error::CallError,
     hub::Hub,
@@ -257,7 +257,7 @@ impl Place {
                 let parcel = Arc::new(form.parcel(&memory.stamp(&encoder.frames, position)));
                 if recorded == 1 {
                     let packet = Arc::clone(&parcel);
-                    recovery.record(who, packet, parcel.len(), Instant::now());
+                    recovery.record(who, packet, parcel.len(), clock::now());
                 }
                 self.deliver(&hub, who, mode, parcel)
             }))
@@ -417,7 +417,7 @@ impl Place {
         let gone = self.remembering(|recovery| {
             if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
                 match going {
-                    Going::Away => recovery.depart(pid, Instant::now()),
+                    Going::Away => recovery.depart(pid, clock::now()),
                     Going::ForGood => recovery.forget(pid),
                 }
             }

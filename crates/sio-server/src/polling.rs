@@ -5,7 +5,6 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::Instant,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -19,6 +18,7 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 
 use crate::{
+    clock,
     conn::{Command, Conn},
     counters::Limit,
 };
@@ -40,7 +40,7 @@ pub(crate) enum Posted {
 /// Waits until there is something for the client.
 pub(crate) async fn get(conn: Arc<Conn>) -> Result<Bytes, ErrorCode> {
     let (answer, answered) = oneshot::channel();
-    let id = conn.park(answer, Instant::now())?;
+    let id = conn.park(answer, clock::now())?;
     let mut guard = Parked { conn, id: Some(id) };
     let payload = answered.await;
     guard.id = None;
@@ -73,7 +73,7 @@ impl Drop for Parked {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             self.conn
-                .drive(|session| session.handle_poll_lost(id, Instant::now()));
+                .drive(|session| session.handle_poll_lost(id, clock::now()));
         }
     }
 }
@@ -107,7 +107,7 @@ impl Kind {
 
 /// Takes a body to the connection's task, and waits until it has been read there.
 pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Posted {
-    if let Err(code) = conn.drive(|session| session.handle_post(Instant::now())) {
+    if let Err(code) = conn.drive(|session| session.handle_post(clock::now())) {
         return Posted::Refused(code);
     }
     let mut guard = Posting {
@@ -143,7 +143,7 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
         }
         Ok(Err(Unread::TooLarge)) => {
             guard.reading = false;
-            conn.drive(|session| session.handle_post_end(Instant::now()));
+            conn.drive(|session| session.handle_post_end(clock::now()));
             conn.shard().tally.hit(Limit::BodyBytes);
             Posted::TooLarge
         }
@@ -165,7 +165,7 @@ impl Drop for Posting {
     fn drop(&mut self) {
         if self.reading {
             self.conn
-                .drive(|session| session.handle_post_lost(Instant::now()));
+                .drive(|session| session.handle_post_lost(clock::now()));
         }
     }
 }

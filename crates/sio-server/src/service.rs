@@ -31,6 +31,7 @@ use ws_frame::CloseFrame;
 use ws_handshake::{HandshakeError, Upgrade};
 
 use crate::{
+    clock,
     compress::Coding,
     conn::{Command, Conn},
     counters::{Limit, Tally},
@@ -488,7 +489,7 @@ impl Service {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
         };
-        let offered = conn.drive(|session| session.handle_probe(std::time::Instant::now()));
+        let offered = conn.drive(|session| session.handle_probe(clock::now()));
         if offered.is_err() {
             return self.hang_up(answer, upgrade);
         }

@@ -1,11 +1,12 @@
 //! How a session comes to be, on either transport and either road.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use eio_transport::{Opening, Revision, Session, Sid, Transport, write_open};
 use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
 
 use crate::{
+    clock,
     conn::{Command, Conn, Writer},
     deflate::Codec,
     desk::Desk,
@@ -82,7 +83,7 @@ fn open(
 ) -> Arc<Conn> {
     let hub = admission.pass_on();
     let engine = Arc::clone(&hub.engine);
-    let session = Session::open(opening.revision, opening.transport, engine, Instant::now());
+    let session = Session::open(opening.revision, opening.transport, engine, clock::now());
     let dialect = opening.dialect();
     let conn = Conn::new(sid, shard, hub, facts, session, dialect, writer);
     conn.hub.add_session(&conn);

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::{
+    clock,
     conn::Conn,
     counters::Tally,
     hub::Hub,
@@ -178,7 +179,7 @@ async fn tick(hub: Arc<Hub>, index: usize) {
                 () = shard.earlier.notified() => {}
             },
         }
-        let now = Instant::now();
+        let now = clock::now();
         shard.timers().wheel.expire(now, &mut due);
         for (tick, conn) in due.drain(..) {
             if let Some(conn) = conn.upgrade() {

@@ -8,7 +8,6 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -20,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     call::Call,
+    clock,
     config::Config,
     conn::{Command, Conn, Form, Mode},
     entropy,
@@ -806,7 +806,7 @@ impl Core {
         let id = self
             .rare()
             .acks()
-            .insert(answer, Instant::now() + timeout)
+            .insert(answer, clock::now() + timeout)
             .map_err(|_: Full| CallError::TooManyAcks)?;
         if self.is_gone() {
             self.forget_ack(id);

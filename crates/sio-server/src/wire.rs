@@ -17,6 +17,7 @@ use tokio::{
 use ws_frame::Connection;
 
 use crate::{
+    clock,
     conn::{Conn, Writer},
     deflate::Codec,
     kernel,
@@ -70,7 +71,7 @@ impl Wire {
             dialect,
             unread: unread.into(),
             unsent: Vec::new(),
-            last: Instant::now(),
+            last: clock::now(),
         }
     }
 
