@@ -184,6 +184,7 @@ mod socket;
 mod store;
 mod table;
 mod target;
+pub mod testing;
 mod trace;
 mod turn;
 mod wheel;

@@ -124,6 +124,11 @@ impl Service {
         path.starts_with(self.hub.config.path.as_str())
     }
 
+    /// The path below which requests are ours.
+    pub(crate) fn path(&self) -> &str {
+        &self.hub.config.path
+    }
+
     pub(crate) fn close(&self) {
         self.hub.close();
     }

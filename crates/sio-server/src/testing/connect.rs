@@ -1,0 +1,268 @@
+//! The server under test, and the way to it.
+
+use std::{
+    convert::Infallible,
+    future::{Future, IntoFuture},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use sio_packet::{WriteError, write_connect_request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use ws_handshake::Request;
+
+use super::{
+    client::Client,
+    error::{End, Error},
+    line::{Line, State},
+};
+use crate::{
+    entropy,
+    error::StartError,
+    io::Io,
+    server::Server,
+    service::{PeerAddr, Service},
+};
+
+/// Bytes that are on their way, each way, before the other side reads.
+const STREAM: usize = 64 << 10;
+
+/// A server that is connected to in memory.
+///
+/// Its connections are tasks of the runtime on which they are opened.
+pub struct TestServer {
+    service: Service,
+    io: Io,
+    time_limit: Duration,
+}
+
+impl TestServer {
+    /// Starts `server`, as [`Server::into_service`] does.
+    ///
+    /// # Errors
+    ///
+    /// If the namespaces or settings do not go together.
+    pub fn new(server: Server) -> Result<Self, StartError> {
+        let io = server.io();
+        Ok(Self {
+            service: server.into_service()?,
+            io,
+            time_limit: Duration::from_secs(5),
+        })
+    }
+
+    /// How long each wait of the clients that connect from now on may take. Default 5 s.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// The handle to emit with.
+    pub fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// A new connection that joins `namespace`; it is opened when this is awaited.
+    ///
+    /// For another namespace on the same connection there is [`Client::join`].
+    pub fn connect(&self, namespace: &str) -> Connect {
+        Connect {
+            service: self.service.clone(),
+            time_limit: self.time_limit,
+            namespace: namespace.to_owned(),
+            auth: Auth::default(),
+            query: String::new(),
+            fields: Vec::new(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+}
+
+/// The payload of a CONNECT, written.
+#[derive(Default)]
+pub(super) struct Auth(Option<Result<Vec<u8>, WriteError>>);
+
+impl Auth {
+    pub(super) fn new(namespace: &str, auth: &impl Serialize) -> Self {
+        let mut packet = Vec::new();
+        let written = write_connect_request(&mut packet, namespace, Some(auth));
+        Self(Some(written.map(|()| packet)))
+    }
+
+    /// The whole packet.
+    pub(super) fn packet(self, namespace: &str) -> Result<Vec<u8>, WriteError> {
+        self.0.unwrap_or_else(|| {
+            let mut packet = Vec::new();
+            write_connect_request(&mut packet, namespace, None::<&()>).map(|()| packet)
+        })
+    }
+}
+
+/// A connection to be opened. Awaiting it yields the [`Client`].
+///
+/// # Errors
+///
+/// [`Error::NotOpened`] if the request is refused (its `Origin`, `allow_request`, limits),
+/// [`Error::Refused`] if the namespace is.
+#[must_use = "the connection is opened when this is awaited"]
+pub struct Connect {
+    service: Service,
+    time_limit: Duration,
+    namespace: String,
+    auth: Auth,
+    query: String,
+    fields: Vec<(String, Vec<u8>)>,
+    address: SocketAddr,
+}
+
+impl Connect {
+    /// What the client says about itself, an object: `io(url, { auth })`.
+    pub fn auth(mut self, auth: &impl Serialize) -> Self {
+        self.auth = Auth::new(&self.namespace, auth);
+        self
+    }
+
+    /// Adds to the query of the request, encoded as it stands in a URL: `room=1&name=Ann`.
+    pub fn query(mut self, query: &str) -> Self {
+        self.query.push('&');
+        self.query.push_str(query);
+        self
+    }
+
+    /// Adds a header field to the request.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Where the client comes from. Default `127.0.0.1:0`.
+    pub fn address(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    async fn open(self) -> Result<Client, Error> {
+        let (namespace, limit) = (self.namespace.clone(), self.time_limit);
+        let packet = self.auth.packet(&namespace)?;
+        let target = format!(
+            "{}?EIO=4&transport=websocket{}",
+            self.service.path(),
+            self.query
+        );
+        let request = Request::new("localhost", &target, entropy::bytes());
+        let mut head = Vec::new();
+        let fields = self.fields.iter();
+        request.write(&mut head, fields.map(|(name, value)| (&**name, &**value)))?;
+        let mut stream = serve(self.service, self.address);
+        let waited_for = "the answer to the request";
+        let answer = async {
+            stream.write_all(&head).await.ok()?;
+            read_answer(&mut stream).await
+        };
+        let answer = tokio::time::timeout(limit, answer).await;
+        let answer = answer.map_err(|_| Error::TimedOut {
+            waited_for: waited_for.to_owned(),
+            limit,
+            instead: Vec::new(),
+        })?;
+        let answer = answer.ok_or_else(|| Error::Ended {
+            waited_for: waited_for.to_owned(),
+            end: End::Cut,
+        })?;
+        if let Err(error) = request.check(answer.status, &answer.fields) {
+            let said = String::from_utf8_lossy(&answer.rest).into_owned();
+            return Err(Error::NotOpened {
+                status: answer.status,
+                body: if answer.status == 101 {
+                    error.to_string()
+                } else {
+                    said
+                },
+            });
+        }
+        let line = Arc::new(Line::start(stream, answer.rest, limit));
+        let open = |state: &mut State| state.is_open.then_some(());
+        line.shared.wait("the open packet", open).await?;
+        Client::enter(line, namespace, &packet).await
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Client, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.open())
+    }
+}
+
+/// The client's end of a stream whose other end is served.
+fn serve(service: Service, address: SocketAddr) -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(STREAM);
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(PeerAddr(address));
+        let answer = service.answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    // Without a timer of hyper's: it would go by the system's clock.
+    let http = hyper::server::conn::http1::Builder::new();
+    let serving = http.serve_connection(TokioIo::new(theirs), service);
+    tokio::spawn(async move {
+        // An error is the client's end of the connection, which the client knows of.
+        let _ = serving.with_upgrades().await;
+    });
+    ours
+}
+
+struct HttpAnswer {
+    status: u16,
+    fields: HeaderMap,
+    /// The body, or what came behind a 101.
+    rest: Vec<u8>,
+}
+
+/// `None` if the connection ends before.
+async fn read_answer(stream: &mut DuplexStream) -> Option<HttpAnswer> {
+    let mut bytes = Vec::new();
+    loop {
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Response::new(&mut fields);
+        let Ok(httparse::Status::Complete(len)) = head.parse(&bytes) else {
+            continue;
+        };
+        let status = head.code?;
+        let fields: HeaderMap = head
+            .headers
+            .iter()
+            .filter_map(|field| {
+                let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+                Some((name, HeaderValue::from_bytes(field.value).ok()?))
+            })
+            .collect();
+        let mut rest = bytes.split_off(len);
+        if status != 101 {
+            let body = fields.get(http::header::CONTENT_LENGTH);
+            let body = body.and_then(|body| body.to_str().ok()?.parse::<usize>().ok());
+            while rest.len() < body.unwrap_or(0) {
+                if stream.read_buf(&mut rest).await.ok()? == 0 {
+                    break;
+                }
+            }
+        }
+        return Some(HttpAnswer {
+            status,
+            fields,
+            rest,
+        });
+    }
+}

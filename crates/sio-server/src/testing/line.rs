@@ -1,0 +1,220 @@
+//! A test client's connection: a WebSocket over a stream in memory, and Engine.IO on it.
+//!
+//! Two tasks serve it. The **reader** takes what the server sends to the seats, and answers
+//! heartbeats; the **writer** writes what is queued, so that neither waits for the other.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use sio_packet::Attachments;
+use tokio::{
+    io::{AsyncWriteExt, DuplexStream, WriteHalf},
+    sync::{Notify, mpsc, watch},
+    task::AbortHandle,
+};
+use ws_frame::{Header, OpCode, write_frame_as};
+
+use super::{
+    error::{End, Error},
+    reader::Reader,
+    received::Received,
+    seat::{Handler, Seat},
+};
+use crate::entropy;
+
+/// The connection as its clients hold it; it is cut when the last of them goes.
+pub(super) struct Line {
+    pub(super) shared: Arc<Shared>,
+    stalled: watch::Sender<bool>,
+    tasks: [AbortHandle; 2],
+}
+
+/// What the connection's tasks have, too.
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Notify,
+    out: mpsc::UnboundedSender<Vec<u8>>,
+    pub(super) time_limit: Duration,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) seats: HashMap<String, Seat>,
+    pub(super) last_id: u64,
+    /// The open packet has come.
+    pub(super) is_open: bool,
+    /// WebSocket pings sent, and those that were answered.
+    pub(super) pings: (u64, u64),
+    pub(super) end: Option<End>,
+}
+
+impl Line {
+    /// Serves a stream on which the handshake is done; `unread` came behind it.
+    pub(super) fn start(stream: DuplexStream, unread: Vec<u8>, time_limit: Duration) -> Self {
+        let (out, queue) = mpsc::unbounded_channel();
+        let (stalled, is_stalled) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            out,
+            time_limit,
+        });
+        let (read_half, write_half) = tokio::io::split(stream);
+        let reader = Reader::new(Arc::clone(&shared));
+        let tasks = [
+            tokio::spawn(reader.run(read_half, unread, is_stalled)).abort_handle(),
+            tokio::spawn(write(write_half, queue)).abort_handle(),
+        ];
+        Self {
+            shared,
+            stalled,
+            tasks,
+        }
+    }
+
+    /// Whether anything is read any more.
+    pub(super) fn stall(&self, stalled: bool) {
+        self.stalled.send_replace(stalled);
+    }
+
+    /// Cuts it: nothing more is read or written, not even what is queued.
+    pub(super) fn cut(&self) {
+        self.shared.end(End::Dropped);
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+impl Shared {
+    /// Waits until `look` finds what it looks for.
+    pub(super) async fn wait<T>(
+        &self,
+        waited_for: &str,
+        mut look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T, Error> {
+        self.wait_or_end(waited_for, None, |state| match look(state) {
+            Some(found) => Some(Ok(found)),
+            None => state.end.clone().map(Err),
+        })
+        .await
+    }
+
+    /// The same where `look` also says whether it is in vain; `namespace` is whose events came
+    /// instead.
+    pub(super) async fn wait_or_end<T>(
+        &self,
+        waited_for: &str,
+        namespace: Option<&str>,
+        mut look: impl FnMut(&mut State) -> Option<Result<T, End>>,
+    ) -> Result<T, Error> {
+        let waiting = async {
+            loop {
+                // Made before the look, so that no change in between is missed.
+                let changed = self.changed.notified();
+                if let Some(found) = look(&mut self.state.lock()) {
+                    return found;
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(self.time_limit, waiting).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(end)) => Err(Error::Ended {
+                waited_for: waited_for.to_owned(),
+                end,
+            }),
+            Err(_) => {
+                let state = self.state.lock();
+                let seat = namespace.and_then(|name| state.seats.get(name));
+                let inbox = seat.map(|seat| seat.inbox.iter().map(Received::to_string));
+                Err(Error::TimedOut {
+                    waited_for: waited_for.to_owned(),
+                    limit: self.time_limit,
+                    instead: inbox.map(Iterator::collect).unwrap_or_default(),
+                })
+            }
+        }
+    }
+
+    /// Sends a packet and its attachments.
+    pub(super) fn send(&self, packet: &[u8], attachments: &Attachments) {
+        let mut out = Vec::new();
+        frame(&mut out, OpCode::Text, &[b"4", packet].concat());
+        for attachment in attachments.iter() {
+            frame(&mut out, OpCode::Binary, attachment);
+        }
+        self.write(out);
+    }
+
+    /// Sends a close frame.
+    pub(super) fn close(&self) {
+        let mut out = Vec::new();
+        frame(&mut out, OpCode::Close, &1000_u16.to_be_bytes());
+        self.write(out);
+    }
+
+    /// Waits until the server has read all that was sent: it answers a WebSocket ping behind it.
+    pub(super) async fn sync(&self, waited_for: &str) -> Result<(), Error> {
+        let number = {
+            let mut state = self.state.lock();
+            state.pings.0 += 1;
+            state.pings.0
+        };
+        let mut out = Vec::new();
+        frame(&mut out, OpCode::Ping, &number.to_be_bytes());
+        self.write(out);
+        let answered = |state: &mut State| (state.pings.1 >= number).then_some(());
+        self.wait(waited_for, answered).await
+    }
+
+    pub(super) fn write(&self, bytes: Vec<u8>) {
+        // Where nobody writes any more the connection has ended, which whoever waits is told.
+        let _ = self.out.send(bytes);
+    }
+
+    pub(super) fn end(&self, end: End) {
+        self.state.lock().end.get_or_insert(end);
+        self.changed.notify_waiters();
+    }
+
+    /// Runs a handler, with the seats unlocked.
+    pub(super) fn run(&self, namespace: &str, mut handler: Handler, received: Received) {
+        let (mut packet, mut attachments) = (Vec::new(), Attachments::new());
+        let taken = handler(&received, &mut packet, &mut attachments);
+        if !packet.is_empty() {
+            self.send(&packet, &attachments);
+        }
+        let mut state = self.state.lock();
+        if let Some(seat) = state.seats.get_mut(namespace) {
+            let name = received.event.clone();
+            seat.handlers.entry(name).or_insert(handler);
+            if !taken {
+                seat.inbox.push_back(received);
+            }
+        }
+    }
+}
+
+async fn write(mut stream: WriteHalf<DuplexStream>, mut queue: mpsc::UnboundedReceiver<Vec<u8>>) {
+    while let Some(bytes) = queue.recv().await {
+        if stream.write_all(&bytes).await.is_err() {
+            return; // The reader sees the end, too.
+        }
+    }
+}
+
+/// Appends a client's frame.
+pub(super) fn frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    let header = Header {
+        mask: Some(entropy::bytes()),
+        ..Header::new(opcode, payload.len() as u64)
+    };
+    write_frame_as(out, header, |out| out.extend_from_slice(payload));
+}

@@ -1,0 +1,309 @@
+//! The client for applications' own tests.
+//!
+//! All run on a paused clock: none of them takes any time, not even those that wait for a heartbeat.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use sio_server::{
+    Ack, CallError, Config, DisconnectReason, Event, Handshake, Namespace, Reason, Refuse, Server,
+    SlowClients,
+    testing::{Client, End, Error, TestServer},
+};
+use tokio::sync::mpsc;
+
+async fn pair(server: Server) -> (TestServer, Client) {
+    let server = TestServer::new(server).expect("it goes together");
+    let client = server.connect("/").await.expect("everybody may come in");
+    (server, client)
+}
+
+/// A server that tells why its sockets go.
+fn with_farewells() -> (Server, mpsc::UnboundedReceiver<DisconnectReason>) {
+    let (tell, farewells) = mpsc::unbounded_channel();
+    let server = Server::new().on_disconnect(async move |_socket, reason| {
+        let _ = tell.send(reason);
+    });
+    (server, farewells)
+}
+
+#[tokio::test(start_paused = true)]
+async fn acks_go_both_ways() {
+    const ASK: Event<String, String> = Event::new("ask");
+    let server = Server::new().on("start", async |socket, name: String| {
+        let answer: String = socket.call(ASK, &name).await?;
+        Ok::<_, CallError>(Ack(format!("{name} says {answer}")))
+    });
+    let (_server, ann) = pair(server).await;
+    ann.on(ASK, |name| Ack(format!("yes, {name}")));
+    let answer: String = ann.call("start", "Ann").await.unwrap();
+    assert_eq!(answer, "Ann says yes, Ann");
+    assert!(ann.received().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_handler_is_answered_by_hand_or_never() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::new().on("start", async move |socket, ()| {
+        for _ in 0..2 {
+            let answer: Result<u32, _> = socket.call("ask", &()).await;
+            let _ = tell.send(answer.map_err(|error| error.to_string()));
+        }
+    });
+    let (server, ann) = pair(server).await;
+    ann.emit("start", &());
+    let asked = loop {
+        tokio::task::yield_now().await;
+        if let Some(asked) = ann.received().pop() {
+            break asked;
+        }
+    };
+    assert!(asked.wants_ack());
+    assert_eq!(asked.to_string(), "ask()");
+    ann.ack(&asked, &7);
+    assert_eq!(told.recv().await, Some(Ok(7)));
+    let began = tokio::time::Instant::now();
+    let failed = told.recv().await;
+    assert_eq!(failed, Some(Err("the peer did not answer in time".into())));
+    assert!(began.elapsed() >= Config::default().ack_timeout);
+    drop(server);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_travel_as_bytes() {
+    let server = Server::new().on("echo", async |_socket, (name, data): (String, Bytes)| {
+        Ack((data, name))
+    });
+    let (server, ann) = pair(server).await;
+    let data = Bytes::from_static(b"\x00\xff\xd8");
+    let (back, name): (Bytes, String) = ann.call("echo", &("photo", &data)).await.unwrap();
+    assert_eq!((&back, &*name), (&data, "photo"));
+
+    server.io().emit("photo", &(&data, 1));
+    let (back, number): (Bytes, u8) = ann.expect("photo").await.unwrap();
+    assert_eq!((back, number), (data, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespaces_share_a_connection() {
+    let admin = Namespace::new("/admin", async |hello: Handshake| {
+        let token: String =
+            hello.auth::<std::collections::HashMap<String, String>>()?["token"].clone();
+        match &*token {
+            "secret" => Ok(()),
+            _ => Err(Refuse::new("not you").with_data(&json!({ "code": 7 }))),
+        }
+    })
+    .on("where", async |socket, ()| {
+        Ack(socket.namespace().to_owned())
+    });
+    let server = Server::new()
+        .on("where", async |socket, ()| {
+            Ack(socket.namespace().to_owned())
+        })
+        .mount(admin);
+    let (server, ann) = pair(server).await;
+
+    match ann.join_with("/admin", &json!({ "token": "guess" })).await {
+        Err(Error::Refused {
+            namespace,
+            message,
+            data,
+        }) => {
+            assert_eq!((&*namespace, &*message), ("/admin", "not you"));
+            assert_eq!(data, Some(json!({ "code": 7 })));
+        }
+        other => panic!("{:?} instead of a refusal", other.err()),
+    }
+    let admin = ann
+        .join_with("/admin", &json!({ "token": "secret" }))
+        .await
+        .unwrap();
+    assert_eq!(server.io().connections(), 1);
+    assert_ne!(admin.id(), ann.id());
+    for client in [&ann, &admin] {
+        let place: String = client.call("where", &()).await.unwrap();
+        assert_eq!(place, client.namespace());
+    }
+
+    admin.disconnect().await.unwrap();
+    assert!(!admin.is_connected() && ann.is_connected());
+    assert!(server.io().of("/admin").is_empty());
+    let () = ann.call("where", &()).await.map(|_: String| ()).unwrap();
+    assert!(ann.join("/nowhere").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_says_what_it_was_told_to_say() {
+    let server = Server::new().mount(Namespace::new("/who", async |hello: Handshake| {
+        let agent = hello.header("user-agent").unwrap_or_default();
+        let address = hello.address().map(|address| address.to_string());
+        Err::<(), _>(Refuse::new(format!(
+            "{:?} {agent} {address:?}",
+            hello.query("room")
+        )))
+    }));
+    let server = TestServer::new(server).unwrap();
+    let refused = server
+        .connect("/who")
+        .query("room=1")
+        .header("user-agent", "test")
+        .address(([10, 0, 0, 7], 99).into())
+        .await;
+    let error = refused.err().expect("a refusal").to_string();
+    assert!(error.contains(r#"test Some("10.0.0.7:99")"#), "{error}");
+    assert!(error.contains(r#"Some("1")"#), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_from_elsewhere_gets_no_connection() {
+    let server = TestServer::new(Server::new()).unwrap();
+    match server
+        .connect("/")
+        .header("origin", "https://evil.example")
+        .await
+    {
+        Err(Error::NotOpened { status, .. }) => assert_eq!(status, 403),
+        other => panic!("{:?} instead of 403", other.err()),
+    }
+    assert_eq!(server.io().connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_reaches_its_members_and_a_wait_in_vain_tells_what_came_instead() {
+    let server = Server::new()
+        .on(
+            "enter",
+            async |socket, room: String| Ack(socket.join(&room)),
+        )
+        .on("say", async |socket, (room, text): (String, String)| {
+            socket.to(&room).emit("said", &text);
+        });
+    let (server, ann) = pair(server).await;
+    let bob = server.connect("/").await.unwrap();
+    for client in [&ann, &bob] {
+        let entered: bool = client.call("enter", "tea").await.unwrap();
+        assert!(entered);
+    }
+    let () = bob.call("say", &("tea", "hello")).await.unwrap();
+    match ann.expect::<String, _>("heard").await {
+        Err(Error::TimedOut {
+            waited_for,
+            limit,
+            instead,
+        }) => {
+            assert_eq!(waited_for, r#"the event "heard""#);
+            assert_eq!(limit, Duration::from_secs(5));
+            assert_eq!(instead, [r#"said("hello")"#]);
+        }
+        other => panic!("{other:?} instead of a wait in vain"),
+    }
+    assert!(matches!(
+        ann.expect::<u32, _>("said").await,
+        Err(Error::Payload { .. })
+    ));
+    assert!(bob.received().is_empty(), "the sender is left out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_kicked_out_is_told_how() {
+    let (server, mut farewells) = with_farewells();
+    let server = server.on("leave", async |socket, how: bool| {
+        socket.emit("bye", &());
+        if how {
+            socket.disconnect()
+        } else {
+            socket.disconnect_connection()
+        }
+    });
+    let (server, ann) = pair(server).await;
+    ann.emit("leave", &true);
+    assert_eq!(ann.ended().await.unwrap(), End::PutOut);
+    let () = ann.expect("bye").await.expect("it came before the end");
+    let late = ann.call::<_, _, ()>("leave", &true).await;
+    assert!(
+        matches!(
+            late,
+            Err(Error::Ended {
+                end: End::PutOut,
+                ..
+            })
+        ),
+        "{late:?}"
+    );
+    let reason = farewells.recv().await.unwrap();
+    assert_eq!(reason, DisconnectReason::ServerNamespaceDisconnect);
+
+    let bob = server.connect("/").await.unwrap();
+    bob.emit("leave", &false);
+    assert_eq!(bob.ended().await.unwrap(), End::PutOut);
+    match bob.join("/").await {
+        Err(Error::Ended { end, .. }) => assert!(matches!(end, End::Closed(_)), "{end}"),
+        other => panic!("{:?}: the connection is closed, too", other.err()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_line_and_a_close_frame_are_not_the_same() {
+    let (server, mut farewells) = with_farewells();
+    let (server, ann) = pair(server).await;
+    ann.drop_connection();
+    assert!(!ann.is_connected());
+    let reason = farewells.recv().await.unwrap();
+    assert_eq!(reason.as_str(), "transport close");
+
+    let bob = server.connect("/").await.unwrap();
+    bob.close().await.unwrap();
+    assert_eq!(bob.ended().await.unwrap(), End::Closed(Some(1000)));
+    let reason = farewells.recv().await.unwrap();
+    assert_eq!(reason.as_str(), "transport close");
+    drop(server.connect("/").await.unwrap());
+    farewells
+        .recv()
+        .await
+        .expect("a client that is dropped is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_go_by_the_paused_clock() {
+    let (server, mut farewells) = with_farewells();
+    let (server, ann) = pair(server).await;
+    let bob = server.connect("/").await.unwrap();
+    // Real time that is long for a test, and short for what is waited for.
+    let real = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
+    ann.stall();
+    let reason = farewells.recv().await.unwrap();
+    assert_eq!(reason, DisconnectReason::Connection(Reason::PingTimeout));
+    let engine = Config::default().engine;
+    let silence = engine.ping_interval + engine.ping_timeout;
+    assert!(began.elapsed() >= silence, "{:?}", began.elapsed());
+    assert!(began.elapsed() < silence + Duration::from_secs(1));
+    tokio::time::sleep(silence * 10).await;
+    assert!(bob.is_connected(), "its heartbeats were answered");
+    assert!(real.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_fills_its_queue() {
+    let mut config = Config::default();
+    config.max_queued_bytes = 256 << 10;
+    config.slow_clients = SlowClients::Refuse;
+    let (server, ann) = pair(Server::new().config(config)).await;
+    ann.stall();
+    let text = "x".repeat(16 << 10);
+    let mut reached = 0;
+    while server.io().emit("news", &text).reached == 1 {
+        reached += 1;
+        tokio::task::yield_now().await;
+        assert!(reached < 100, "the queue is bounded");
+    }
+    assert!(reached >= 16, "{reached}");
+    ann.resume();
+    for _ in 0..reached {
+        let came: String = ann.expect("news").await.unwrap();
+        assert_eq!(came.len(), text.len());
+    }
+    assert!(ann.received().is_empty());
+}
