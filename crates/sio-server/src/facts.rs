@@ -80,20 +80,22 @@ impl Facts {
     /// Whether the client is on this machine, as far as can be told: no proxy speaks for another.
     pub(crate) fn is_local(&self) -> bool {
         let is_loopback = |peer: SocketAddr| peer.ip().to_canonical().is_loopback();
-        self.peer.is_some_and(is_loopback)
-            && self.request().values("x-forwarded-for").next().is_none()
+        self.peer.is_some_and(is_loopback) && !self.request().has("x-forwarded-for")
     }
 
     /// Lets go of all but what proxies said of the client.
     pub(crate) fn forget(&self) {
         let mut request = self.lock();
-        let mut kept = String::new();
-        for (name, value) in request.headers() {
-            if FORWARDED.iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
-                kept.extend(["\n", name, ":", value]);
+        let mut kept = Vec::new();
+        for (name, value) in request.lines() {
+            let is_kept = |kept: &&str| name.eq_ignore_ascii_case(kept.as_bytes());
+            if FORWARDED.iter().any(is_kept) {
+                for part in [b"\n", name, b":", value] {
+                    kept.extend_from_slice(part);
+                }
             }
         }
-        request.head = (!kept.is_empty()).then(|| kept.into_bytes().into());
+        request.head = (!kept.is_empty()).then(|| kept.into());
     }
 }
 
@@ -123,11 +125,24 @@ impl Request {
             .map(|(_, value)| value)
     }
 
-    /// The headers in their order. Those whose values are not UTF-8 are left out.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Whether there is a header of this name, in any case, whatever its value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.lines()
+            .any(|(header, _)| header.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.head().split(|byte| *byte == b'\n').skip(1);
         lines.filter_map(|line| {
-            let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((&line[..colon], &line[colon + 1..]))
+        })
+    }
+
+    /// The headers in their order. Those whose values are not UTF-8 are left out.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lines().filter_map(|(name, value)| {
+            let (name, value) = (str::from_utf8(name).ok()?, str::from_utf8(value).ok()?);
             // RFC 9110 §5.5: white space around a value is no part of it.
             Some((name, value.trim_matches([' ', '\t', '\r'])))
         })
@@ -164,6 +179,29 @@ mod tests {
             facts.request().headers().collect::<Vec<_>>(),
             [("Host", "a"), ("Cookie", "k=v: w")]
         );
+    }
+
+    #[test]
+    fn who_comes_through_a_proxy_is_not_local_whatever_it_says() {
+        let is_local = |peer: Option<&str>, headers: &[(&str, &[u8])]| {
+            let peer = peer.map(|peer| SocketAddr::new(peer.parse().unwrap(), 1));
+            let facts = Facts::new(peer, false, "/", headers.iter().copied());
+            let before = facts.is_local();
+            facts.forget();
+            assert_eq!(facts.is_local(), before, "{headers:?}");
+            before
+        };
+        for peer in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(is_local(Some(peer), &[("Host", b"a")]), "{peer}");
+        }
+        for peer in [None, Some("10.0.0.1"), Some("::ffff:10.0.0.1"), Some("::")] {
+            assert!(!is_local(peer, &[]), "{peer:?}");
+        }
+        for value in [b"10.0.0.1".as_slice(), b"127.0.0.1", b"", b"\xff, 10.0.0.1"] {
+            for name in ["X-Forwarded-For", "x-forwarded-for"] {
+                assert!(!is_local(Some("127.0.0.1"), &[(name, value)]), "{value:?}");
+            }
+        }
     }
 
     #[test]
