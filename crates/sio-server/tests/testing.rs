@@ -2,7 +2,13 @@
 //!
 //! All run on a paused clock: none of them takes any time, not even those that wait for a heartbeat.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -68,6 +74,26 @@ async fn an_event_without_a_handler_is_answered_by_hand_or_never() {
     assert_eq!(failed, Some(Err("the peer did not answer in time".into())));
     assert!(began.elapsed() >= Config::default().ack_timeout);
     drop(server);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_handler_cannot_read_is_not_lost() {
+    let server = Server::new().on("start", async |socket, ()| {
+        socket.emit("count", &1);
+        socket.emit("count", "two");
+        socket.emit("count", &3);
+    });
+    let (_server, ann) = pair(server).await;
+    let sum = Arc::new(AtomicU32::new(0));
+    let handler_sum = Arc::clone(&sum);
+    ann.on("count", move |n: u32| {
+        handler_sum.fetch_add(n, Ordering::Relaxed);
+        Ack(())
+    });
+    let () = ann.call("start", &()).await.unwrap();
+    assert_eq!(sum.load(Ordering::Relaxed), 4);
+    let left: Vec<_> = ann.received().iter().map(ToString::to_string).collect();
+    assert_eq!(left, [r#"count("two")"#]);
 }
 
 #[tokio::test(start_paused = true)]
