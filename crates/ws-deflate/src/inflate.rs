@@ -118,7 +118,7 @@ impl Reading<'_> {
         // §7.2.3.4: who ends a message with a final block adds an empty one that needs the tail. Who
         // forgets that has still said everything.
         if let End::Block = self.feed(context, src)? {
-            self.feed(context, &TAIL)?;
+            self.tail(context, &TAIL)?;
         }
         Ok(())
     }
@@ -127,11 +127,22 @@ impl Reading<'_> {
     /// whole: only then is a final block behind the tail understood.
     fn last_message(&mut self, context: &mut Decompress, src: &[u8]) -> Result<(), InflateError> {
         if let End::Block = self.feed(context, src)?
-            && let End::Block = self.feed(context, &LAST_TAIL)?
+            && let End::Block = self.tail(context, &LAST_TAIL)?
         {
             return Err(InflateError::Corrupt);
         }
         Ok(())
+    }
+
+    /// What stands behind a message says nothing. If something is read of it, it was taken for the
+    /// rest of a block that was cut short.
+    fn tail(&mut self, context: &mut Decompress, tail: &[u8]) -> Result<End, InflateError> {
+        let end = self.end;
+        let ended = self.feed(context, tail)?;
+        match self.end == end {
+            true => Ok(ended),
+            false => Err(InflateError::Corrupt),
+        }
     }
 
     fn feed(&mut self, context: &mut Decompress, mut src: &[u8]) -> Result<End, InflateError> {

@@ -48,22 +48,37 @@ pub(crate) fn read_alone(src: &[u8]) -> Result<Vec<u8>, Unreadable> {
     }
     let tail: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
     let bytes = [src, &tail].concat();
-    let mut bits = Bits {
-        bytes: &bytes,
-        at: 0,
-    };
+    // Whole is a message that ends with a stream of its own, or that a final block can follow. And
+    // what follows says nothing.
+    let (said, _) = streams(src, &[src.len()]);
+    let (out, is_whole) = streams(&bytes, &[src.len(), bytes.len()]);
+    match is_whole && out == said {
+        true => Ok(out),
+        false => Err(Unreadable),
+    }
+}
+
+/// What stands in streams, as far as they can be read, and whether one of them ends at one of `ends`.
+fn streams(bytes: &[u8], ends: &[usize]) -> (Vec<u8>, bool) {
+    let mut bits = Bits { bytes, at: 0 };
     let mut out = Vec::new();
     for _ in 0..64 {
         let mut stream = Vec::new();
-        while !block(&mut bits, &mut stream, 1 << 15)? {}
+        let read = loop {
+            match block(&mut bits, &mut stream, 1 << 15) {
+                Ok(false) => {}
+                Ok(true) => break true,
+                Err(Unreadable) => break false,
+            }
+        };
         out.append(&mut stream);
         bits.at = bits.at.next_multiple_of(8);
-        // Whole is a message that ends with a stream of its own, or that a final block can follow.
-        if [src.len(), bytes.len()].contains(&(bits.at / 8)) {
-            return Ok(out);
+        let is_whole = ends.contains(&(bits.at / 8));
+        if !read || is_whole {
+            return (out, read && is_whole);
         }
     }
-    Err(Unreadable)
+    (out, false)
 }
 
 struct Bits<'a> {

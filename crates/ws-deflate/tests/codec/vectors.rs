@@ -1,6 +1,6 @@
 //! The examples of RFC 7692 §7.2.3.
 
-use ws_deflate::{Deflate, DeflateConfig, Encoding, Inflate, InflateConfig};
+use ws_deflate::{Deflate, DeflateConfig, Encoding, Inflate, InflateConfig, InflateError};
 
 use crate::{inflate, pool};
 
@@ -78,5 +78,28 @@ fn an_empty_message_is_one_byte() {
             Encoding::Deflated
         );
         assert_eq!(out, [0x00]);
+    }
+}
+
+#[test]
+fn the_tail_is_no_part_of_a_message() {
+    // A stored block that was cut by as much as stands behind a message: four bytes where the window
+    // is kept, nine where it is not.
+    for cut in 1..=16 {
+        let len = 3 + cut;
+        let src = [0x01, len, 0x00, !len, 0xff, b'a', b'b', b'c'];
+        for context_takeover in [false, true] {
+            let mut pool = pool();
+            let config = InflateConfig {
+                context_takeover,
+                ..InflateConfig::default()
+            };
+            let mut out = Vec::new();
+            let result = Inflate::new(config, &pool)
+                .unwrap()
+                .inflate(&mut pool, &src, 100, &mut out);
+            assert_eq!(result, Err(InflateError::Corrupt), "{cut}");
+            assert!(out.is_empty());
+        }
     }
 }
