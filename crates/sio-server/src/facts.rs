@@ -73,7 +73,9 @@ impl Facts {
     /// The address of the client itself, as proxies that are trusted tell it.
     pub(crate) fn client(&self, proxies: &Proxies) -> Option<IpAddr> {
         let request = self.request();
-        let forwarded: Vec<_> = request.values("x-forwarded-for").collect();
+        let is_forwarded = |name: &[u8]| name.eq_ignore_ascii_case(b"x-forwarded-for");
+        let lines = request.lines().filter(|(name, _)| is_forwarded(name));
+        let forwarded: Vec<_> = lines.map(|(_, value)| value).collect();
         proxies.client(self.peer, forwarded.into_iter())
     }
 

@@ -85,7 +85,7 @@ impl Gate {
         let forwarded: Vec<_> = headers
             .get_all("x-forwarded-for")
             .iter()
-            .filter_map(|value| value.to_str().ok())
+            .map(http::HeaderValue::as_bytes)
             .collect();
         self.proxies.client(peer, forwarded.into_iter())
     }

@@ -39,10 +39,12 @@ impl Proxies {
     pub(crate) fn client<'a>(
         &self,
         peer: Option<SocketAddr>,
-        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
     ) -> Option<IpAddr> {
         let peer = peer.map(|peer| peer.ip().to_canonical());
-        let mut nearest_first = forwarded.rev().flat_map(|value| value.rsplit(','));
+        let mut nearest_first = forwarded
+            .rev()
+            .flat_map(|value| value.rsplit(|b| *b == b','));
         match self {
             Self::Hops(0) | Self::Nobody => peer,
             Self::Hops(hops) => {
@@ -127,8 +129,9 @@ impl fmt::Display for Network {
 }
 
 /// An entry of `X-Forwarded-For`: an address, with or without a port.
-fn address(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim();
+/// Anything else, be it no text, ends what is believed, and hides nothing of what stands behind it.
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let entry = str::from_utf8(entry).ok()?.trim();
     let address = entry.parse::<IpAddr>().ok();
     let address = address.or_else(|| entry.parse::<SocketAddr>().ok().map(|addr| addr.ip()));
     let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -145,7 +148,8 @@ mod tests {
 
     fn client(proxies: &Proxies, peer: &str, forwarded: &[&str]) -> String {
         let peer = SocketAddr::new(peer.parse().unwrap(), 1);
-        let client = proxies.client(Some(peer), forwarded.iter().copied());
+        let values = forwarded.iter().map(|value| value.as_bytes());
+        let client = proxies.client(Some(peer), values);
         client.unwrap().to_string()
     }
 
@@ -172,6 +176,10 @@ mod tests {
                 "{peer} {forwarded:?}"
             );
         }
+        // What a client puts in front of its address, be it no text, does not hide it.
+        let peer = Some("10.0.0.1:1".parse().unwrap());
+        let odd = known.client(peer, [b"\xff\xfe, 1.2.3.4".as_slice()].into_iter());
+        assert_eq!(odd, Some("1.2.3.4".parse().unwrap()));
         let two = Proxies::Hops(2);
         assert_eq!(
             client(&two, "7.7.7.7", &["6.6.6.6, 1.2.3.4, 5.5.5.5"]),
