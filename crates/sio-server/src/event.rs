@@ -73,6 +73,10 @@ impl<T: ?Sized, A> fmt::Debug for Event<T, A> {
 }
 
 /// What can name an event: an [`Event`], or any string.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name an event with the payload `{T}`",
+    note = "an event is named by an `Event`, a `&str` or a `&String`"
+)]
 pub trait EventName<T: ?Sized, A>: sealed::Name {
     /// The name as it goes over the wire.
     fn event_name(&self) -> &str;
@@ -117,9 +121,10 @@ pub struct Ack<T>(pub T);
 ///
 /// A client that did not ask for an ack gets none.
 #[diagnostic::on_unimplemented(
-    message = "a handler of this event has to answer `Ack<{A}>`",
-    label = "this handler answers `{Self}`",
-    note = "return `Ack(value)`, or a `Result` of it whose error can be displayed"
+    message = "`{Self}` is no answer to an event with the ack type `{A}`",
+    label = "the handler of this event returns `{Self}`",
+    note = "return `Ack(value)`, or a `Result` of it whose error can be displayed",
+    note = "the ack type `Any` is any that can be serialized, or `()` for none"
 )]
 pub trait Reply<A>: sealed::Reply + Send {
     #[doc(hidden)]
@@ -161,9 +166,19 @@ impl<A, R: Reply<A>, E: fmt::Display + Send + 'static> Reply<A> for Result<R, E>
 }
 
 /// What a call of an event with ack type `Self` may be read as.
+#[diagnostic::on_unimplemented(
+    message = "the answer of this call cannot be read as `{R}`",
+    label = "this event has the ack type `{Self}`",
+    note = "the ack type `Any` is read as whatever implements `serde::Deserialize`: say what, as in \
+            `let name: String = socket.call(…).await?`",
+    note = "any other ack type is read as itself"
+)]
 pub trait Answer<R>: sealed::Answer<R> {}
 
+// The messages above say more than that the bounds of these are not met.
+#[diagnostic::do_not_recommend]
 impl<R: DeserializeOwned> Answer<R> for Any {}
+#[diagnostic::do_not_recommend]
 impl<A: DeserializeOwned> Answer<A> for A {}
 
 #[expect(

@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeStruct};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use sio_packet::{Object, Value};
 
 use crate::{conn::Conn, error::Refuse, facts::Request, io::Io, place::Place};
@@ -41,7 +41,7 @@ impl Handshake {
     /// # Errors
     ///
     /// A [`Refuse`] that names what is wrong with the payload, to be passed on with `?`.
-    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, Refuse> {
+    pub fn auth<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Refuse> {
         sio_packet::read_auth(self.auth.as_deref().unwrap_or_default())
             .map_err(|error| Refuse::new(format!("the auth payload cannot be read: {error}")))
     }

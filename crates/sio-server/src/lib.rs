@@ -120,6 +120,22 @@
 //! - What a client can make grow is bounded, by [`Config`]; a client that does not read what it is
 //!   sent is disconnected.
 //!
+//! # When it does not compile
+//!
+//! Mostly the compiler says what to do. Where it only says what is wrong:
+//!
+//! | It says | It wants |
+//! |---|---|
+//! | `implementation of Deserialize is not general enough` | a payload that owns: `String`, not `&str` |
+//! | `cannot be read as !`, `Serialize is not implemented for !` | the answer's type: `let name: String = socket.call(…).await?` |
+//! | `closure is expected to take 2 arguments` | a socket and one payload: a tuple for several arguments, `()` for none |
+//! | `does not live long enough` | `async move`, and a clone of what other handlers use, too |
+//! | `Mutex<…>: Clone is not satisfied` | an `Arc` around it: a handler is cloned for each event |
+//! | `cannot infer type of the type parameter E` | the error's type: `Ok::<_, CallError>(Ack(x))`, or an `async fn` with a return type |
+//! | `future cannot be sent between threads safely` | no lock and no `Rc` held over an `.await` |
+//!
+//! # At work
+//!
 //! Handlers share a thread with others: what computes for long belongs into
 //! `tokio::task::spawn_blocking`, what goes on after the event into `tokio::spawn`.
 //!

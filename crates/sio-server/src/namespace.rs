@@ -7,7 +7,7 @@
 use std::{fmt, future::Future, hash::Hash, sync::Arc};
 
 use foldhash::fast::RandomState;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use crate::{
     error::{DisconnectReason, Refuse, StartError},
@@ -102,7 +102,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         admit: impl FnOnce(Handshake, P) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        P: DeserializeOwned + Send + 'static,
+        P: for<'de> Deserialize<'de> + Send + 'static,
         Fut: Future<Output = Result<D, Refuse>> + Send + 'static,
     {
         let (parsed, fault) = match Pattern::parse(pattern) {
@@ -184,7 +184,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        T: DeserializeOwned + Send + 'static,
+        T: for<'de> Deserialize<'de> + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: Reply<A> + 'static,
         A: 'static,
@@ -213,7 +213,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        T: DeserializeOwned + Send + 'static,
+        T: for<'de> Deserialize<'de> + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: Reply<A> + 'static,
         A: 'static,
@@ -244,7 +244,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        T: DeserializeOwned + Send + 'static,
+        T: for<'de> Deserialize<'de> + Send + 'static,
         K: Hash + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: Reply<A> + 'static,

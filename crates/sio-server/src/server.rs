@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use sio_cluster::Broker;
 use sio_packet::Parser;
 use tokio::net::ToSocketAddrs;
@@ -189,7 +189,7 @@ impl Server {
         handler: impl FnOnce(Socket, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        T: DeserializeOwned + Send + 'static,
+        T: for<'de> Deserialize<'de> + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: Reply<A> + 'static,
         A: 'static,

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::{Revision, Sid};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use sio_packet::{Args, ReadError, WriteError};
 use sio_rooms::{Acks, Full, MemberId, RecoveryError, Selection};
 use tokio::sync::oneshot;
@@ -365,7 +365,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
         listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> ListenerId
     where
-        T: DeserializeOwned + Send + 'static,
+        T: for<'de> Deserialize<'de> + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: Reply<A> + 'static,
         A: 'static,
@@ -384,7 +384,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
         listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> ListenerId
     where
-        T: DeserializeOwned + Send + 'static,
+        T: for<'de> Deserialize<'de> + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: Reply<A> + 'static,
         A: 'static,
@@ -399,7 +399,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
         hears: Hears,
     ) -> ListenerId
     where
-        T: DeserializeOwned + Send + 'static,
+        T: for<'de> Deserialize<'de> + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: Reply<A> + 'static,
         A: 'static,

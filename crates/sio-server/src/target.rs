@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use sio_cluster::{Emit, Message, Missing, Question, RemoteSocket};
 use sio_rooms::Selection;
 
@@ -174,7 +174,7 @@ impl Target {
     where
         T: Serialize + ?Sized,
         A: Answer<R>,
-        R: DeserializeOwned + Send + 'static,
+        R: for<'de> Deserialize<'de> + Send + 'static,
     {
         let event = event.event_name();
         let ask = |place: &Arc<Place>| {
@@ -387,12 +387,22 @@ fn names(rooms: &impl RoomNames) -> Vec<String> {
 }
 
 /// One room or several: a string, or a slice, array or vector of strings.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` names no room",
+    note = "a room is named by a string, several by an array, a slice or a vector of strings"
+)]
 pub trait RoomNames {
     #[doc(hidden)]
     fn each(&self, f: &mut dyn FnMut(&str));
 }
 
 impl RoomNames for &str {
+    fn each(&self, f: &mut dyn FnMut(&str)) {
+        f(self);
+    }
+}
+
+impl RoomNames for &&str {
     fn each(&self, f: &mut dyn FnMut(&str)) {
         f(self);
     }

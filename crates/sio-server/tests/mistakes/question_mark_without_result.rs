@@ -1,0 +1,10 @@
+//! `?` in a handler that returns no `Result`.
+
+use sio_server::{Ack, Server};
+
+fn main() {
+    let _ = Server::new().on("parse", async |_socket, text: String| {
+        let n: u32 = text.parse()?;
+        Ack(n)
+    });
+}
