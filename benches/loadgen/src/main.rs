@@ -1,5 +1,6 @@
 //! Socket.IO v5 / Engine.IO v4 load generator. See README.md.
 mod net;
+mod paced;
 mod perf;
 mod polling;
 mod procstat;
@@ -35,6 +36,7 @@ impl Args {
 pub struct Meter {
     pid: u32,
     a: Cpu,
+    threads: Vec<(u32, u64)>,
     own: u64,
     busy: u64,
     perf: perf::Counters,
@@ -49,7 +51,9 @@ pub struct Reading {
     pub vcs: f64,
     /// cores used by anything but the server and us
     pub other: f64,
-    pub counts: [f64; 3],
+    pub counts: [f64; perf::KINDS],
+    /// what the busiest thread has of the server's CPU time
+    pub busiest: f64,
     pub after: Cpu,
 }
 impl Meter {
@@ -62,6 +66,7 @@ impl Meter {
         Meter {
             pid,
             a: snap(pid),
+            threads: procstat::threads(pid),
             own: self_cpu_ns(),
             busy: machine_busy_ns(),
             perf,
@@ -76,6 +81,12 @@ impl Meter {
         let b = snap(self.pid);
         let cpu_us = b.ns.saturating_sub(self.a.ns) as f64 / 1000.0;
         let (du, ds) = ((b.ut - self.a.ut) as f64, (b.st - self.a.st) as f64);
+        let ran = |(tid, ns): &(u32, u64)| {
+            let before = self.threads.iter().find(|(known, _)| known == tid);
+            ns - before.map_or(0, |(_, ns)| *ns)
+        };
+        let threads = procstat::threads(self.pid);
+        let busiest = threads.iter().map(ran).max().unwrap_or(0) as f64 / 1000.0;
         let uf = if du + ds > 0.0 { du / (du + ds) } else { 0.0 };
         Reading {
             wall_s,
@@ -86,6 +97,7 @@ impl Meter {
             vcs: b.vcs.saturating_sub(self.a.vcs) as f64,
             other: ((busy - own_us - cpu_us) / 1e6 / wall_s).max(0.0),
             counts,
+            busiest: busiest / cpu_us.max(1.0),
             after: b,
         }
     }
@@ -95,7 +107,7 @@ impl Reading {
     pub fn json(&self, ops: f64) -> String {
         let o = ops.max(1.0);
         format!(
-            "\"ops\":{:.0},\"wall_s\":{:.3},\"ops_per_s\":{:.1},\"srv_cpu_us_per_op\":{:.4},\"srv_user_us_per_op\":{:.4},\"srv_sys_us_per_op\":{:.4},\"srv_cpu_util\":{:.3},\"srv_vcs_per_op\":{:.4},\"srv_threads\":{},\"srv_rss_kb\":{},\"gen_cpu_us_per_op\":{:.4},\"gen_cpu_util\":{:.3},\"other_cpu_util\":{:.2},\"srv_cycles_per_op\":{:.0},\"srv_instr_u_per_op\":{:.0},\"srv_instr_k_per_op\":{:.0}",
+            "\"ops\":{:.0},\"wall_s\":{:.3},\"ops_per_s\":{:.1},\"srv_cpu_us_per_op\":{:.4},\"srv_user_us_per_op\":{:.4},\"srv_sys_us_per_op\":{:.4},\"srv_cpu_util\":{:.3},\"srv_vcs_per_op\":{:.4},\"srv_threads\":{},\"srv_rss_kb\":{},\"gen_cpu_us_per_op\":{:.4},\"gen_cpu_util\":{:.3},\"other_cpu_util\":{:.2},\"srv_cycles_per_op\":{:.0},\"srv_instr_u_per_op\":{:.0},\"srv_instr_k_per_op\":{:.0},\"srv_miss_u_per_op\":{:.2},\"srv_miss_k_per_op\":{:.2},\"srv_busiest_thread\":{:.3}",
             ops,
             self.wall_s,
             ops / self.wall_s,
@@ -111,7 +123,10 @@ impl Reading {
             self.other,
             self.counts[0] / o,
             self.counts[1] / o,
-            self.counts[2] / o
+            self.counts[2] / o,
+            self.counts[3] / o,
+            self.counts[4] / o,
+            self.busiest
         )
     }
 }
@@ -142,6 +157,11 @@ fn main() {
         std::process::exit(2);
     }
     let scen = argv[0].clone();
+    if scen == "counters" {
+        // Whether this machine counts instructions for us.
+        let own = perf::Counters::start(&[std::process::id()]);
+        std::process::exit(i32::from(own.read()[1] == 0.0));
+    }
     let a = Args(argv);
     raise_nofile();
     if let Some(c) = a.get("--pin") {
@@ -157,6 +177,7 @@ fn main() {
     let (ok, body) = match scen.as_str() {
         "connect" => connect(&a, &mut net, pid),
         "echo" => echo(&a, &mut net, pid),
+        "paced" => paced::run(&a, &mut net, pid),
         "broadcast" => broadcast(&a, &mut net, pid, false),
         "rooms" => broadcast(&a, &mut net, pid, true),
         "churn" => churn(&a, &mut net, pid),

@@ -2,7 +2,7 @@
 use crate::ws::{self, Msg, Parser};
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(PartialEq, Clone, Copy, Debug)]
 pub enum St {
@@ -302,14 +302,27 @@ impl Net {
         app.on_close(self, c);
     }
 
-    pub fn pump<A: App>(&mut self, timeout_ms: i32, app: &mut A) {
+    pub fn pump<A: App>(&mut self, timeout_ms: u64, app: &mut A) {
+        self.pump_for(Duration::from_millis(timeout_ms), app);
+    }
+
+    /// Writes what is queued, waits for at most `timeout` and reads what came.
+    pub fn pump_for<A: App>(&mut self, timeout: Duration, app: &mut A) {
         self.flush_dirty();
+        let timeout = libc::timespec {
+            tv_sec: timeout.as_secs() as libc::time_t,
+            tv_nsec: timeout.subsec_nanos() as libc::c_long,
+        };
+        // Milliseconds are too coarse for requests that are due every ten microseconds.
         let n = unsafe {
-            libc::epoll_wait(
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
                 self.ep,
                 self.events.as_mut_ptr(),
-                self.events.len() as i32,
-                timeout_ms,
+                self.events.len(),
+                &timeout as *const libc::timespec,
+                std::ptr::null::<libc::sigset_t>(),
+                0usize,
             )
         };
         self.now = Instant::now();

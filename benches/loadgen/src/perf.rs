@@ -1,7 +1,20 @@
-//! Hardware counters of the server's threads (cycles, user and kernel instructions) through
-//! perf_event_open. They move far less with other load on the machine than CPU time does.
+//! Hardware counters of the server's threads (cycles, instructions and cache misses of user and kernel)
+//! through perf_event_open. They move far less with other load on the machine than CPU time does.
 //! Everything is optional: without permission the counts read 0.
 use std::fs;
+
+/// What is counted, each with its event and what it leaves out: cycles, instructions in user mode and in
+/// the kernel, cache misses in user mode and in the kernel.
+const EVENTS: [(u64, u64); KINDS] = [
+    (0, 0),
+    (1, NO_KERNEL),
+    (1, NO_USER),
+    (3, NO_KERNEL),
+    (3, NO_USER),
+];
+pub const KINDS: usize = 5;
+const NO_USER: u64 = 1 << 4;
+const NO_KERNEL: u64 = 1 << 5;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -54,8 +67,7 @@ impl Counters {
                 let Some(tid) = t.file_name().to_str().and_then(|s| s.parse().ok()) else {
                     continue;
                 };
-                // cycles; instructions without kernel; instructions without user
-                for (k, (cfg, excl)) in [(0, 0), (1, 1 << 5), (1, 1 << 4)].into_iter().enumerate() {
+                for (k, (cfg, excl)) in EVENTS.into_iter().enumerate() {
                     let fd = open(tid, cfg, excl);
                     if fd >= 0 {
                         fds.push((k, fd));
@@ -65,9 +77,9 @@ impl Counters {
         }
         Counters { fds }
     }
-    /// [cycles, user instructions, kernel instructions]
-    pub fn read(&self) -> [f64; 3] {
-        let mut r = [0.0; 3];
+    /// In the order of `EVENTS`.
+    pub fn read(&self) -> [f64; KINDS] {
+        let mut r = [0.0; KINDS];
         for &(k, fd) in &self.fds {
             let mut b = [0u64; 3];
             if unsafe { libc::read(fd, b.as_mut_ptr() as _, 24) } == 24 && b[2] > 0 {

@@ -73,6 +73,19 @@ pub fn snap(pid: u32) -> Cpu {
     r
 }
 
+/// What each thread of the server has run, ns.
+pub fn threads(pid: u32) -> Vec<(u32, u64)> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return vec![];
+    };
+    let ran = |task: fs::DirEntry| {
+        let tid = task.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        Some((tid, stat.split_whitespace().next()?.parse().ok()?))
+    };
+    tasks.flatten().filter_map(ran).collect()
+}
+
 /// Own CPU, ns.
 pub fn self_cpu_ns() -> u64 {
     unsafe {
