@@ -7,12 +7,9 @@ use std::{
 };
 
 use crate::{
-    budget, place,
+    budget, compare, place,
     run::{Failure, say},
 };
-
-const BEGIN: &str = "<!-- cargo xtask bench ws: from here -->\n";
-const END: &str = "<!-- cargo xtask bench ws: to here -->\n";
 
 /// `bench ws`: the WebSocket libraries side by side. A part of it is printed; all of it goes into the
 /// document.
@@ -21,9 +18,10 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
 
     match args.next()? {
         Some(Value(name)) if name == "budget" => return budget::run(args),
+        Some(Value(name)) if name == "compare" => return compare::run(args),
         Some(Value(name)) if name == "ws" => {}
         Some(arg) => return Err(arg.unexpected().into()),
-        None => return Err(Failure::new("which? There are: budget, ws")),
+        None => return Err(Failure::new("which? There are: budget, compare, ws")),
     }
     let (mut options, mut is_whole) = (Vec::new(), true);
     while let Some(arg) = args.next()? {
@@ -61,15 +59,14 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
         print!("{tables}");
         return Ok(());
     }
-    let document = root.join("docs/BENCHMARKING.md");
     let text = format!("{}\n\n{tables}", circumstances(&root));
-    put(&document, &text)?;
-    say(format!("{} has the new tables", document.display()));
+    put("ws", &text)?;
+    say("docs/BENCHMARKING.md has the new tables");
     Ok(())
 }
 
 /// On what, with what, of what and when.
-fn circumstances(root: &Path) -> String {
+pub(crate) fn circumstances(root: &Path) -> String {
     let of = |program: &str, args: &[&str]| {
         let output = Command::new(program).current_dir(root).args(args).output();
         output.map_or_else(
@@ -98,12 +95,20 @@ fn circumstances(root: &Path) -> String {
     )
 }
 
+/// Between what the tables of `bench NAME` stand in the document.
+pub(crate) fn marks(name: &str) -> (String, String) {
+    let mark = |which| format!("<!-- cargo xtask bench {name}: {which} here -->\n");
+    (mark("from"), mark("to"))
+}
+
 /// Puts `text` between the marks.
-fn put(document: &Path, text: &str) -> Result<(), Failure> {
-    let old = fs::read_to_string(document)?;
+pub(crate) fn put(name: &str, text: &str) -> Result<(), Failure> {
+    let document = place::root().join("docs/BENCHMARKING.md");
+    let (begin, end) = marks(name);
+    let old = fs::read_to_string(&document)?;
     let parts = old
-        .split_once(BEGIN)
-        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+        .split_once(&begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let Some((before, behind)) = parts else {
         return Err(Failure::new(format!(
             "{} has no place for the tables",
@@ -113,7 +118,7 @@ fn put(document: &Path, text: &str) -> Result<(), Failure> {
     let text = text.trim();
     fs::write(
         document,
-        format!("{before}{BEGIN}\n{text}\n\n{END}{behind}"),
+        format!("{before}{begin}\n{text}\n\n{end}{behind}"),
     )?;
     Ok(())
 }

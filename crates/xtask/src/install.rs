@@ -76,7 +76,7 @@ pub(crate) fn valgrind() -> Result<(), Failure> {
 }
 
 /// The packages of the lock file in `sources`.
-fn npm_into(folder: &Path, sources: &Path, want: Npm) -> Result<(), Failure> {
+pub(crate) fn npm_into(folder: &Path, sources: &Path, want: Npm) -> Result<(), Failure> {
     let lock = fs::read_to_string(sources.join("package-lock.json"))?;
     let all = format!("all\n{lock}");
     let client = format!("client\n{lock}");
@@ -115,7 +115,7 @@ pub(crate) fn python() -> Result<(), Failure> {
     venv_into(&place::xtask().join("venv"), &requirements)
 }
 
-fn venv_into(folder: &Path, requirements: &Path) -> Result<(), Failure> {
+pub(crate) fn venv_into(folder: &Path, requirements: &Path) -> Result<(), Failure> {
     let manifest = fs::read_to_string(requirements)?;
     if is_stamped(folder, &manifest) {
         return Ok(());

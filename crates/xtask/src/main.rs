@@ -10,6 +10,7 @@ mod browser;
 mod budget;
 mod clients;
 mod cluster;
+mod compare;
 mod demo;
 mod examples;
 mod fuzz;
@@ -55,6 +56,13 @@ cargo xtask autobahn [--groups GROUPS] [--only client|server]
 cargo xtask bench ws [--reps N] [--bytes N] [--what PART,...] [--peers NAME,...] [--case TEXT]
     ws-frame and ws-deflate beside the other libraries, in instructions and cycles (Linux, and the right
     to count). The tables go into docs/BENCHMARKING.md; a part alone (--what, --peers, --case) is printed.
+
+cargo xtask bench compare [--only PART,...] [--reps N] [--quick]
+                        [--servers NAME,...] [--scenarios NAME,...] [--no-build]
+    The server beside the floor and socketioxide, Bun, Node and Python, which it installs: instructions
+    and CPU time of each operation, memory, latency (Linux, and the right to count). PART: table,
+    'room size', memory, load, delivery, storm, shards. Each has its place in docs/BENCHMARKING.md; with
+    --quick, --servers or --scenarios the tables are printed instead.
 
 cargo xtask bench budget [--write]
     Counts the instructions of an echo, a delivery, a connection and others under valgrind, and fails
