@@ -4,6 +4,7 @@ mod paced;
 mod perf;
 mod polling;
 mod procstat;
+mod tls;
 mod ws;
 
 use net::{App, Net, St, p_ns, pin, raise_nofile};
@@ -173,6 +174,7 @@ fn main() {
     let pid = a.num("--server-pid", 0) as u32;
     let tag = a.get("--tag").unwrap_or("?").to_string();
     let mut net = Net::new(host, port);
+    net.tls = a.get("--tls").map(tls::config);
     net.src_ips = a.num("--src-ips", 8) as u32;
     let (ok, body) = match scen.as_str() {
         "connect" => connect(&a, &mut net, pid),

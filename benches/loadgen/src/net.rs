@@ -1,4 +1,5 @@
 //! Single-threaded epoll client: many Engine.IO/Socket.IO WebSocket connections.
+use crate::tls::Tls;
 use crate::ws::{self, Msg, Parser};
 use std::io;
 use std::os::fd::RawFd;
@@ -18,11 +19,24 @@ pub struct Conn {
     pub fd: RawFd,
     pub st: St,
     http: Vec<u8>,
+    /// with TLS, what waits to be sealed into `out`
+    plain: Vec<u8>,
+    tls: Option<Tls>,
     out: Vec<u8>,
     off: usize,
     want_out: bool,
     dirty: bool,
     pub gen_: u32,
+}
+
+impl Conn {
+    /// Where what is to be said is put.
+    fn pending(&mut self) -> &mut Vec<u8> {
+        match self.tls {
+            Some(_) => &mut self.plain,
+            None => &mut self.out,
+        }
+    }
 }
 
 pub trait App {
@@ -50,6 +64,7 @@ pub struct Net {
     events: Vec<libc::epoll_event>,
     src_rot: u32,
     pub src_ips: u32,
+    pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }
 
 fn cvt(r: libc::c_int) -> io::Result<libc::c_int> {
@@ -158,6 +173,7 @@ impl Net {
                 .collect(),
             src_rot: 0,
             src_ips: 8,
+            tls: None,
         }
     }
 
@@ -176,6 +192,8 @@ impl Net {
             fd: -1,
             st: St::Closed,
             http: vec![],
+            plain: vec![],
+            tls: None,
             out: vec![],
             off: 0,
             want_out: false,
@@ -199,7 +217,9 @@ impl Net {
             k.http.clear();
             k.out.clear();
             k.off = 0;
-            k.out.extend_from_slice(&hs);
+            k.plain.clear();
+            k.tls = self.tls.as_ref().map(Tls::new);
+            k.pending().extend_from_slice(&hs);
             k.want_out = true;
             k.dirty = false;
             k.gen_ = k.gen_.wrapping_add(1);
@@ -235,7 +255,7 @@ impl Net {
         if k.st == St::Closed {
             return;
         }
-        k.out.extend_from_slice(b);
+        k.pending().extend_from_slice(b);
         if !k.dirty {
             k.dirty = true;
             self.dirty.push(c as u32);
@@ -246,6 +266,9 @@ impl Net {
         let k = &mut self.conns[c];
         if k.st == St::Closed || k.st == St::Connecting {
             return;
+        }
+        if let Some(tls) = &mut k.tls {
+            tls.seal(&mut k.plain, &mut k.out);
         }
         while k.off < k.out.len() {
             let r = unsafe {
@@ -396,6 +419,18 @@ impl Net {
         }
         self.now = Instant::now();
         let mut b: &[u8] = &scratch[..r as usize];
+        let mut opened = vec![];
+        if let Some(tls) = &mut self.conns[c].tls {
+            if let Err(e) = tls.open(b, &mut opened) {
+                eprintln!("{e}");
+                self.errors += 1;
+                return self.lost(c, app);
+            }
+            if tls.wants_write() {
+                self.flush(c);
+            }
+            b = &opened;
+        }
         let held;
         if self.conns[c].st == St::Http {
             let k = &mut self.conns[c];
