@@ -48,7 +48,7 @@ struct Report {
     figures: Vec<(&'static str, String)>,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     table::PART,
     curves::ROOM_SIZE,
     curves::MEMORY,
@@ -56,6 +56,7 @@ const PARTS: [Part; 7] = [
     tails::DELIVERY,
     tails::STORM,
     tails::SHARDS,
+    tails::TLS,
 ];
 
 /// What of it is wanted.

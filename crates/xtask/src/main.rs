@@ -61,7 +61,7 @@ cargo xtask bench compare [--only PART,...] [--reps N] [--quick]
                         [--servers NAME,...] [--scenarios NAME,...] [--no-build]
     The server beside the floor and socketioxide, Bun, Node and Python, which it installs: instructions
     and CPU time of each operation, memory, latency (Linux, and the right to count). PART: table,
-    'room size', memory, load, delivery, storm, shards. Each has its place in docs/BENCHMARKING.md; with
+    'room size', memory, load, delivery, storm, shards, tls. Each has its place in docs/BENCHMARKING.md; with
     --quick, --servers or --scenarios the tables are printed instead.
 
 cargo xtask bench budget [--write]

@@ -264,7 +264,7 @@ fn colour(server: Server) -> [&'static str; 2] {
     match server {
         Server::Floor | Server::FloorJoined => ["#57606a", "#9198a1"],
         Server::Listen => ["#0969da", "#58a6ff"],
-        Server::Axum | Server::Service | Server::TwoShards => ["#1b7c83", "#56d4dd"],
+        Server::Axum | Server::Service | Server::Tls | Server::TwoShards => ["#1b7c83", "#56d4dd"],
         Server::Socketioxide => ["#bc4c00", "#f0883e"],
         Server::Bun => ["#1a7f37", "#3fb950"],
         Server::Node => ["#8250df", "#bc8cff"],
@@ -291,7 +291,7 @@ fn class(server: Server) -> &'static str {
 /// A circle for ours, other shapes for others, so that the colour is not all that tells them apart.
 fn mark(server: Server, x: f64, y: f64) -> String {
     let shape = match server {
-        Server::Listen | Server::Axum | Server::Service | Server::TwoShards => {
+        Server::Axum | Server::Listen | Server::Service | Server::Tls | Server::TwoShards => {
             return format!(
                 r#"<circle class="{}" cx="{x:.1}" cy="{y:.1}" r="4.5"/>"#,
                 class(server)

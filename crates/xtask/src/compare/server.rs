@@ -1,6 +1,10 @@
 //! Who is measured: how each server is installed and started, and which version it is.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
     install, place,
@@ -21,17 +25,19 @@ pub(crate) enum Server {
     Python,
     Service,
     Socketioxide,
+    Tls,
     TwoShards,
 }
 
 impl Server {
     /// In the order of the tables.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Floor,
         Self::FloorJoined,
         Self::Listen,
         Self::Service,
         Self::Axum,
+        Self::Tls,
         Self::TwoShards,
         Self::Socketioxide,
         Self::Bun,
@@ -51,6 +57,7 @@ impl Server {
             Self::Python => "python",
             Self::Service => "service",
             Self::Socketioxide => "socketioxide",
+            Self::Tls => "tls",
             Self::TwoShards => "two-shards",
         }
     }
@@ -67,6 +74,7 @@ impl Server {
             Self::Python => "Python",
             Self::Service => "ours, hyper",
             Self::Socketioxide => "socketioxide",
+            Self::Tls => "ours, TLS",
             Self::TwoShards => "ours, two shards",
         }
     }
@@ -74,7 +82,7 @@ impl Server {
     pub(super) fn is_ours(self) -> bool {
         matches!(
             self,
-            Self::Axum | Self::Listen | Self::Service | Self::TwoShards
+            Self::Axum | Self::Listen | Self::Service | Self::Tls | Self::TwoShards
         )
     }
 
@@ -144,6 +152,10 @@ impl Server {
             }
             Self::Socketioxide => {
                 command.arg(folder("socketioxide").join("release/peer-socketioxide"));
+            }
+            Self::Tls => {
+                command.arg(folder("tls").join("release/tls-server"));
+                command.env("CERTIFICATE", certificate());
             }
         }
         command
@@ -216,7 +228,8 @@ fn pinned<'a>(manifest: &'a str, package: &str) -> Option<&'a str> {
 pub(super) fn install(servers: &[Server]) -> Result<(), Failure> {
     say("building the bench server, the load generator and the floor (minutes, the first time)");
     let root = place::root();
-    if servers.iter().any(|server| server.is_ours()) {
+    let is_bench = |server: &Server| server.is_ours() && *server != Server::Tls;
+    if servers.iter().any(is_bench) {
         let build = [
             "build",
             "--release",
@@ -229,10 +242,10 @@ pub(super) fn install(servers: &[Server]) -> Result<(), Failure> {
         cargo.current_dir(&root).args(build);
         succeed(cargo.env("CARGO_TARGET_DIR", place::target()))?;
     }
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(root.join("benches/loadgen"));
-    cargo.args(["build", "--release"]);
-    succeed(cargo.env("CARGO_TARGET_DIR", place::target().join("loadgen")))?;
+    build(
+        &root.join("benches/loadgen"),
+        &place::target().join("loadgen"),
+    )?;
     for server in servers {
         match server {
             Server::Bun | Server::Node => {
@@ -246,15 +259,29 @@ pub(super) fn install(servers: &[Server]) -> Result<(), Failure> {
             }
             Server::Socketioxide => {
                 say("building socketioxide's server (minutes, the first time)");
-                let mut cargo = Command::new("cargo");
-                cargo.current_dir(sources("socketioxide"));
-                cargo.args(["build", "--release", "--locked"]);
-                succeed(cargo.env("CARGO_TARGET_DIR", folder("socketioxide")))?;
+                build(&sources("socketioxide"), &folder("socketioxide"))?;
+            }
+            Server::Tls => {
+                say("building the bench server with TLS (minutes, the first time)");
+                build(&root.join("benches/tls"), &folder("tls"))?;
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Builds a package that is a workspace of its own.
+fn build(package: &Path, target: &Path) -> Result<(), Failure> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(package);
+    cargo.args(["build", "--release", "--locked"]);
+    succeed(cargo.env("CARGO_TARGET_DIR", target))
+}
+
+/// Where the server with TLS leaves its certificate.
+pub(super) fn certificate() -> PathBuf {
+    folder("tls").join("certificate.der")
 }
 
 /// A program that stands beside the load generator, or itself.

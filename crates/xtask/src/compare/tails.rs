@@ -1,5 +1,5 @@
 //! What instructions do not tell: cache misses, the last of a broadcast's receivers, a socket that is
-//! flooded beside others, a second shard.
+//! flooded beside others, a second shard, TLS.
 
 use std::fmt::Write as _;
 
@@ -180,6 +180,59 @@ pub(super) const SHARDS: Part = Part {
                     busiest
                         .map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0)),
                     number(times),
+                );
+            }
+        }
+        Report {
+            text,
+            figures: Vec::new(),
+        }
+    },
+};
+
+pub(super) const TLS: Part = Part {
+    name: "tls",
+    reps: 3,
+    servers: &[Server::Service, Server::Tls],
+    cases: || {
+        let case = |name: &str, words: &str| Case {
+            name: name.to_owned(),
+            words: words.to_owned(),
+        };
+        vec![
+            case("echo32", "echo --conns 50 --depth 1 --size 32 --secs 1"),
+            case("echo32d16", "echo --conns 50 --depth 16 --size 32 --secs 1"),
+            case("echo64k", "echo --conns 16 --depth 2 --size 65536 --secs 1"),
+            case(
+                "bcast1000",
+                "broadcast --conns 1000 --size 32 --count 100 --max-secs 3",
+            ),
+            case(
+                "bcast1000w8",
+                "broadcast --conns 1000 --size 32 --count 100 --window 8 --max-secs 3",
+            ),
+            case("conn1000", "connect --conns 1000 --settle 0.3"),
+        ]
+    },
+    report: |results| {
+        let mut text = "The server as hyper's service, plain and behind rustls in the same process. Instructions \
+                        for each operation, medians, and CPU time, the least; memory is what an idle \
+                        connection keeps after a message of 1 KiB.\n\n\
+                        | scenario | server | user | kernel | CPU µs | resident bytes |\n\
+                        |---|---|---:|---:|---:|---:|\n"
+            .to_owned();
+        for case in results.cases() {
+            for server in results.servers() {
+                let sample = |field| results.sample(case, server, field);
+                let memory = sample(field::MEMORY).median();
+                _ = writeln!(
+                    text,
+                    "| `{case}` | {} | {} | {} | {} | {} |",
+                    server.title(),
+                    number(sample(field::USER).median()),
+                    number(sample(field::KERNEL).median()),
+                    number(sample(field::CPU).least()),
+                    memory.map_or_else(String::new, |memory| number(Some(memory))),
                 );
             }
         }

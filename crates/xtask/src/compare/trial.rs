@@ -139,6 +139,9 @@ fn measure(
         // The first of two counts.
         load.args(["--secs", "0.5", "--max-secs", "2", "--settle", "0.2"]);
     }
+    if server == Server::Tls {
+        load.arg("--tls").arg(server::certificate());
+    }
     load.args(options.split(' '))
         .args(["--pin", "1", "--url", &format!("127.0.0.1:{port}")])
         .args(["--server-pid", &child.0.id().to_string()]);
