@@ -67,6 +67,7 @@ struct Options {
     scenarios: Option<Vec<String>>,
     is_quick: bool,
     build: bool,
+    beside: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
@@ -75,15 +76,21 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
         options.only = Some(vec![table::PART.name.to_owned()]);
     }
     let parts = named(&PARTS, options.only.as_deref(), |part| part.name)?;
-    let is_whole = options.servers.is_none() && options.scenarios.is_none() && !options.is_quick;
+    let is_whole = options.servers.is_none()
+        && options.scenarios.is_none()
+        && options.beside.is_none()
+        && !options.is_quick;
 
     let mut work = Vec::new();
     for part in parts {
-        let servers = match &options.servers {
+        let mut servers = match &options.servers {
             // Whoever is asked for by name may meet a part that is not theirs.
             Some(wanted) => named(&Server::ALL, Some(wanted), |server| server.key())?,
             None => part.servers.iter().collect(),
         };
+        if options.beside.is_some() && !servers.contains(&&Server::Beside) {
+            servers.push(&Server::Beside);
+        }
         let all = (part.cases)();
         let cases = named(&all, options.scenarios.as_deref(), |case| &case.name)?;
         let cases: Vec<Case> = cases.into_iter().cloned().collect();
@@ -98,7 +105,10 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
     if options.build {
         server::install(&servers)?;
     }
-    let machine = Machine::look()?;
+    if servers.contains(&Server::Beside) && options.beside.is_none() {
+        return Err(Failure::new("which program? --beside PATH names it"));
+    }
+    let machine = Machine::look(options.beside.take())?;
 
     let mut failures = Vec::new();
     for (part, servers, cases) in work {
@@ -143,6 +153,7 @@ fn options(args: &mut lexopt::Parser) -> Result<Options, Failure> {
         scenarios: None,
         is_quick: false,
         build: true,
+        beside: None,
     };
     while let Some(arg) = args.next()? {
         match arg {
@@ -151,6 +162,7 @@ fn options(args: &mut lexopt::Parser) -> Result<Options, Failure> {
             Long("scenarios") => options.scenarios = Some(list(args)?),
             Long("reps") => options.reps = Some(args.value()?.parse()?),
             Long("quick") => options.is_quick = true,
+            Long("beside") => options.beside = Some(args.value()?.into()),
             Long("no-build") => options.build = false,
             arg => return Err(arg.unexpected().into()),
         }

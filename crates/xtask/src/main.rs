@@ -58,11 +58,12 @@ cargo xtask bench ws [--reps N] [--bytes N] [--what PART,...] [--peers NAME,...]
     to count). The tables go into docs/BENCHMARKING.md; a part alone (--what, --peers, --case) is printed.
 
 cargo xtask bench compare [--only PART,...] [--reps N] [--quick]
-                        [--servers NAME,...] [--scenarios NAME,...] [--no-build]
+                        [--servers NAME,...] [--scenarios NAME,...] [--beside PATH] [--no-build]
     The server beside the floor and socketioxide, Bun, Node and Python, which it installs: instructions
     and CPU time of each operation, memory, latency (Linux, and the right to count). PART: table,
     'room size', memory, load, delivery, storm, shards, tls. Each has its place in docs/BENCHMARKING.md; with
-    --quick, --servers or --scenarios the tables are printed instead.
+    --quick, --servers or --scenarios the tables are printed instead. --beside: another build of the
+    bench server as well, which is how a change is measured.
 
 cargo xtask bench budget [--write]
     Counts the instructions of an echo, a delivery, a connection and others under valgrind, and fails

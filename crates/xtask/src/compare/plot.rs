@@ -266,6 +266,7 @@ fn colour(server: Server) -> [&'static str; 2] {
         Server::Listen => ["#0969da", "#58a6ff"],
         Server::Axum | Server::Service | Server::Tls | Server::TwoShards => ["#1b7c83", "#56d4dd"],
         Server::Socketioxide => ["#bc4c00", "#f0883e"],
+        Server::Beside => ["#9a6700", "#d29922"],
         Server::Bun => ["#1a7f37", "#3fb950"],
         Server::Node => ["#8250df", "#bc8cff"],
         Server::Python => ["#bf3989", "#f778ba"],
@@ -291,7 +292,12 @@ fn class(server: Server) -> &'static str {
 /// A circle for ours, other shapes for others, so that the colour is not all that tells them apart.
 fn mark(server: Server, x: f64, y: f64) -> String {
     let shape = match server {
-        Server::Axum | Server::Listen | Server::Service | Server::Tls | Server::TwoShards => {
+        Server::Axum
+        | Server::Beside
+        | Server::Listen
+        | Server::Service
+        | Server::Tls
+        | Server::TwoShards => {
             return format!(
                 r#"<circle class="{}" cx="{x:.1}" cy="{y:.1}" r="4.5"/>"#,
                 class(server)

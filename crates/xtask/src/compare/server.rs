@@ -17,6 +17,8 @@ use super::trial::Machine;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     Axum,
+    /// A program that was named: another build of ours, mostly.
+    Beside,
     Bun,
     Floor,
     FloorJoined,
@@ -31,7 +33,7 @@ pub(crate) enum Server {
 
 impl Server {
     /// In the order of the tables.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Floor,
         Self::FloorJoined,
         Self::Listen,
@@ -39,6 +41,7 @@ impl Server {
         Self::Axum,
         Self::Tls,
         Self::TwoShards,
+        Self::Beside,
         Self::Socketioxide,
         Self::Bun,
         Self::Node,
@@ -49,6 +52,7 @@ impl Server {
     pub(super) fn key(&self) -> &'static str {
         match self {
             Self::Axum => "axum",
+            Self::Beside => "beside",
             Self::Bun => "bun",
             Self::Floor => "floor",
             Self::FloorJoined => "joined",
@@ -66,6 +70,7 @@ impl Server {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Axum => "ours, axum",
+            Self::Beside => "beside",
             Self::Bun => "Bun",
             Self::Floor => "floor",
             Self::FloorJoined => "floor, joined",
@@ -109,14 +114,22 @@ impl Server {
         command.args(["-c", self.cpus(), "sh", "-c", raised]);
         command.env("PORT", port.to_string());
         match self {
-            Self::Axum | Self::Listen | Self::Service | Self::TwoShards => {
+            Self::Axum | Self::Beside | Self::Listen | Self::Service | Self::TwoShards => {
                 let road = match self {
                     Self::Axum => "axum",
+                    Self::Beside => "beside",
                     Self::Service => "service",
                     _ => "listen",
                 };
                 let shards = if self == Self::TwoShards { "2" } else { "1" };
-                command.arg(place::target().join("release/bench-server"));
+                let ours = place::target().join("release/bench-server");
+                command.arg(
+                    machine
+                        .beside
+                        .as_ref()
+                        .filter(|_| self == Self::Beside)
+                        .unwrap_or(&ours),
+                );
                 command.env("ROAD", road).env("THREADS", shards);
             }
             Self::Bun => {

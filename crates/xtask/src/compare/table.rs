@@ -65,7 +65,7 @@ fn scenarios(results: &Results) -> impl Iterator<Item = &'static Scenario> {
 fn summary(results: &Results) -> String {
     let mut text =
         "Instructions for each operation, user + kernel, medians. *Goal* is what ours may take in \
-                    user mode. The best peer is the one with the fewest user instructions.\n\n\
+                    user mode; what reaches it is bold. The best peer is the one with the fewest user instructions.\n\n\
                     | scenario | operation | floor | ours | goal | best peer |\n\
                     |---|---|---:|---:|---:|---:|\n"
             .to_owned();
@@ -84,18 +84,16 @@ fn summary(results: &Results) -> String {
             .filter_map(|server| Some((server, median(server, field::USER)?)))
             .min_by(|one, other| one.1.total_cmp(&other.1));
         let ours = median(Server::Listen, field::USER);
-        let reached = match (ours, scenario.goal) {
-            (Some(ours), Some(goal)) if ours <= goal => "**",
-            _ => "",
-        };
+        let is_reached = ours.is_some_and(|ours| ours <= scenario.goal);
+        let bold = if is_reached { "**" } else { "" };
         _ = writeln!(
             text,
-            "| `{}` | {} | {} | {reached}{}{reached} | {} | {} |",
+            "| `{}` | {} | {} | {bold}{}{bold} | {} | {} |",
             scenario.name,
             scenario.operation,
             both(floor),
             both(Server::Listen),
-            number(scenario.goal).replace('–', ""),
+            number(Some(scenario.goal)),
             best.map_or_else(String::new, |(server, _)| {
                 format!("{} ({})", both(server), server.title())
             }),

@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fmt,
     net::{Ipv4Addr, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -15,15 +16,17 @@ use crate::run::{Failure, free_port, say};
 
 use super::{Case, results::Results, server, server::Server};
 
-/// What this machine lets us do.
+/// What this machine lets us do, and has for us.
 pub(super) struct Machine {
+    /// The program of [`Server::Beside`].
+    pub(super) beside: Option<PathBuf>,
     /// Whether the measured run before all other work.
     is_undisturbed: bool,
     counts: bool,
 }
 
 impl Machine {
-    pub(super) fn look() -> Result<Self, Failure> {
+    pub(super) fn look(beside: Option<PathBuf>) -> Result<Self, Failure> {
         let cpus = thread::available_parallelism()?.get();
         if !cfg!(target_os = "linux") || cpus < 2 {
             return Err(Failure::new(
@@ -35,6 +38,7 @@ impl Machine {
             status.is_ok_and(|status| status.success())
         };
         let machine = Self {
+            beside,
             is_undisturbed: works(Command::new("chrt").args(["--rr", "1", "true"])),
             counts: works(Command::new(server::tool("loadgen")).arg("counters")),
         };
