@@ -2,6 +2,7 @@
 
 use std::{
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -12,73 +13,50 @@ use crate::{
 
 struct Part {
     name: &'static str,
-    run: fn() -> Result<(), Failure>,
+    /// What has to be done first; then `run` goes on beside the parts that follow, and its result is
+    /// waited for at the end.
+    before: Option<Step>,
+    run: Step,
+}
+
+type Step = fn() -> Result<(), Failure>;
+
+impl Part {
+    const fn new(name: &'static str, run: Step) -> Self {
+        let before = None;
+        Self { name, before, run }
+    }
 }
 
 const PARTS: [Part; 11] = [
-    Part {
-        name: "fmt",
-        run: || cargo(&["fmt", "--all", "--check"], &[]),
-    },
-    Part {
-        name: "clippy",
-        run: || {
-            let args = ["clippy", "--workspace", "--all-targets", "--all-features"];
-            cargo(&[&args[..], &["--", "-D", "warnings"]].concat(), &[])
-        },
-    },
-    Part {
-        name: "rust",
-        run: || {
-            cargo(&["test", "--workspace"], &[])?;
-            cargo(&["test", "--workspace", "--all-features"], &[])
-        },
-    },
-    Part {
-        name: "doc",
-        run: || {
-            let args = ["doc", "--workspace", "--no-deps", "--all-features"];
-            cargo(&args, &[("RUSTDOCFLAGS", "-D warnings")])
-        },
-    },
-    Part {
-        name: "fuzz",
-        run: || {
-            cargo(
-                &[
-                    "check",
-                    "--manifest-path",
-                    "fuzz/Cargo.toml",
-                    "--all-targets",
-                ],
-                &[],
-            )
-        },
-    },
-    Part {
-        name: "budget",
-        run: budget::all,
-    },
-    Part {
-        name: "clients",
-        run: clients::all,
-    },
-    Part {
-        name: "cluster",
-        run: cluster::run,
-    },
-    Part {
-        name: "examples",
-        run: examples::run,
-    },
-    Part {
-        name: "browser",
-        run: browser::run,
-    },
+    Part::new("fmt", || cargo(&["fmt", "--all", "--check"], &[])),
+    Part::new("clippy", || {
+        let args = ["clippy", "--workspace", "--all-targets", "--all-features"];
+        cargo(&[&args[..], &["--", "-D", "warnings"]].concat(), &[])
+    }),
+    Part::new("rust", || {
+        cargo(&["test", "--workspace"], &[])?;
+        cargo(&["test", "--workspace", "--all-features"], &[])
+    }),
+    Part::new("doc", || {
+        let args = ["doc", "--workspace", "--no-deps", "--all-features"];
+        cargo(&args, &[("RUSTDOCFLAGS", "-D warnings")])
+    }),
+    Part::new("fuzz", || {
+        let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
+        cargo(&[&["check", "--all-targets"][..], &manifest].concat(), &[])
+    }),
+    Part::new("budget", budget::all),
+    // It computes for minutes, at the lowest priority; those after it wait most of their time.
     Part {
         name: "autobahn",
+        before: Some(autobahn::prepare),
         run: autobahn::all,
     },
+    Part::new("clients", clients::all),
+    Part::new("cluster", cluster::run),
+    Part::new("examples", examples::run),
+    Part::new("browser", browser::run),
 ];
 
 pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
@@ -98,16 +76,35 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
     }
 
     let mut done = Vec::new();
+    let mut beside = Vec::new();
     for part in only {
         say(part.name);
-        let began = Instant::now();
-        let result = (part.run)();
-        if let Err(failure) = &result {
-            eprintln!("\n{}: {failure}", part.name);
+        let Some(before) = part.before else {
+            done.push(timed(part, part.run));
+            continue;
+        };
+        match timed(part, before) {
+            (_, _, Ok(())) => beside.push(thread::spawn(move || timed(part, part.run))),
+            failed => done.push(failed),
         }
-        done.push((part.name, began.elapsed(), result));
     }
+    done.extend(
+        beside
+            .into_iter()
+            .map(|part| part.join().expect("no panic")),
+    );
     summary(&done)
+}
+
+type Done = (&'static str, Duration, Result<(), Failure>);
+
+fn timed(part: &Part, step: Step) -> Done {
+    let began = Instant::now();
+    let result = step();
+    if let Err(failure) = &result {
+        eprintln!("\n{}: {failure}", part.name);
+    }
+    (part.name, began.elapsed(), result)
 }
 
 fn part(name: &str) -> Result<&'static Part, Failure> {
@@ -120,7 +117,7 @@ fn part(name: &str) -> Result<&'static Part, Failure> {
     })
 }
 
-fn summary(done: &[(&str, Duration, Result<(), Failure>)]) -> Result<(), Failure> {
+fn summary(done: &[Done]) -> Result<(), Failure> {
     say("summary");
     for (name, took, result) in done {
         let result = if result.is_ok() { "passed" } else { "FAILED" };
