@@ -46,8 +46,8 @@ async function start(name) {
   return { example, said, url: `http://127.0.0.1:${port}` };
 }
 
-async function open(url, namespace = "/", auth = undefined) {
-  const manager = new Manager(url, { reconnection: false, forceNew: true });
+async function open(url, namespace = "/", auth = undefined, options = {}) {
+  const manager = new Manager(url, { reconnection: false, forceNew: true, ...options });
   managers.push(manager);
   const socket = manager.socket(namespace, { auth });
   const [outcome] = await Promise.race([
@@ -144,6 +144,17 @@ describe("examples", () => {
     assert.deepEqual((await gone)[0], "transport close");
     assert.deepEqual(await ended, [0, null]);
     assert.match(said.join(""), /saved this\nstopped/);
+  });
+
+  it("tls: polling and the WebSocket, encrypted", async () => {
+    const { url } = await start("tls");
+    const secure = url.replace("http:", "https:");
+    for (const transport of ["polling", "websocket"]) {
+      const options = { rejectUnauthorized: false, transports: [transport] };
+      const socket = await open(secure, "/", undefined, options);
+      assert.equal(await ask(socket, "secure?", null), true);
+    }
+    await assert.rejects(open(url));
   });
 
   it("typed: rooms, messages, and a question in between", async () => {

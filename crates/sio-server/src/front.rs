@@ -39,7 +39,7 @@ use crate::{
     patience::Patience,
     service::{MAX_TARGET, Service},
     session, turn,
-    wire::{WireIo, poll_recv},
+    wire::{Stream, WireIo, poll_recv},
 };
 
 /// Header fields of a head that is read here; one with more goes to hyper.
@@ -183,41 +183,42 @@ impl Head {
     /// Lets hyper serve the connection, beginning with what was read.
     fn hand_over(&self, stream: TcpStream, bytes: &[u8]) -> Front {
         let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));
+        let is_http2 = http2::is_preface(bytes);
         let stream = Replay::new(Bytes::copy_from_slice(bytes), stream);
-        if let Some(settings) = &self.hub.config.http2
-            && http2::is_preface(bytes)
-        {
-            let http = http2::serve(settings, &self.hub, stream, service);
-            return Front::Http(Box::pin(async move {
-                if let Err(error) = http.await {
-                    tracing::debug!(%error, "a connection of HTTP/2 ended early");
-                }
-            }));
+        Front::Http(Box::pin(serve_http(service, stream, is_http2)))
+    }
+}
+
+/// Lets hyper serve a connection to its end; by HTTP/2 only if that is on.
+pub(crate) async fn serve_http<S: Stream + 'static>(service: Service, stream: S, is_http2: bool) {
+    let (hub, shard) = (Arc::clone(&service.hub), usize::from(service.shard));
+    if let Some(settings) = &hub.config.http2
+        && is_http2
+    {
+        if let Err(error) = http2::serve(settings, &hub, stream, service).await {
+            tracing::debug!(%error, "a connection of HTTP/2 ended early");
         }
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let answer = service.answer(request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let stream = TokioIo::new(stream);
-        let http = hyper::server::conn::http1::Builder::new()
-            .timer(Patience::new())
-            .header_read_timeout(self.hub.config.header_timeout)
-            .max_buf_size(MAX_HEAD)
-            .writev(false)
-            .serve_connection(stream, service)
-            .with_upgrades();
-        let (hub, shard) = (Arc::clone(&self.hub), usize::from(self.shard));
-        Front::Http(Box::pin(async move {
-            if let Err(error) = http.await {
-                let tally = &hub.shards[shard].tally;
-                if error.is_timeout() {
-                    tally.hit(Limit::HeadTime);
-                } else if error.is_parse_too_large() {
-                    tally.hit(Limit::Head);
-                }
-                tracing::debug!(%error, "an HTTP connection ended early");
-            }
-        }))
+        return;
+    }
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let answer = service.answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let http = hyper::server::conn::http1::Builder::new()
+        .timer(Patience::new())
+        .header_read_timeout(hub.config.header_timeout)
+        .max_buf_size(MAX_HEAD)
+        .writev(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = http.await {
+        let tally = &hub.shards[shard].tally;
+        if error.is_timeout() {
+            tally.hit(Limit::HeadTime);
+        } else if error.is_parse_too_large() {
+            tally.hit(Limit::Head);
+        }
+        tracing::debug!(%error, "an HTTP connection ended early");
     }
 }
 

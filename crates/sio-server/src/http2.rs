@@ -7,7 +7,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
-use crate::{hub::Hub, listen::Replay, service::Service};
+use crate::{hub::Hub, service::Service, wire::Stream};
 
 /// What a client that speaks HTTP/2 from the start, without TLS, may do with one connection. In
 /// [`Config::http2`](crate::Config::http2).
@@ -49,12 +49,12 @@ pub(crate) fn is_preface(bytes: &[u8]) -> bool {
 }
 
 /// Serves a connection to its end.
-pub(crate) fn serve(
+pub(crate) fn serve<S: Stream + 'static>(
     settings: &Http2,
     hub: &Arc<Hub>,
-    stream: Replay,
+    stream: S,
     service: Service,
-) -> impl Future<Output = Result<(), hyper::Error>> + Send + use<> {
+) -> impl Future<Output = Result<(), hyper::Error>> + Send + use<S> {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let answer = service.answer(request);
         async move { Ok::<_, Infallible>(answer.await) }

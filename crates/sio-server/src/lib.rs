@@ -201,10 +201,14 @@ mod store;
 mod table;
 mod target;
 pub mod testing;
+mod tls;
 mod trace;
 mod turn;
 mod wheel;
 mod wire;
+
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 
 pub use call::Call;
 pub use calls::{Answers, Calls};

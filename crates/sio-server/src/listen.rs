@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{front::Front, hub::Hub, io::Io, shard::Shard};
+use crate::{front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: i32 = 4096;
@@ -31,6 +31,7 @@ pub struct Bound {
     listeners: Vec<StdListener>,
     address: SocketAddr,
     threads: Threads,
+    tls: Option<Tls>,
 }
 
 /// Where connections are served.
@@ -48,6 +49,7 @@ impl Bound {
         io: Io,
         addresses: &[SocketAddr],
         threads: Threads,
+        tls: Option<Tls>,
     ) -> io::Result<Self> {
         let count = hub.shards.len();
         let mut error = io::Error::new(io::ErrorKind::InvalidInput, "there is no address");
@@ -60,6 +62,7 @@ impl Bound {
                         listeners,
                         address,
                         threads,
+                        tls,
                     });
                 }
                 Err(failed) => error = failed,
@@ -71,6 +74,11 @@ impl Bound {
     /// The address, with the port that was chosen if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// `https` with TLS, else `http`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// Serves for ever.
@@ -95,16 +103,17 @@ impl Bound {
             io,
             listeners,
             threads,
+            tls,
             ..
         } = self;
         let (stopping, stopped) = watch::channel(Stage::Serving);
         let _ = hub.running.set(());
         let mut handles = Vec::new();
         for (shard, listener) in listeners.into_iter().enumerate() {
-            let (hub, stopped) = (Arc::clone(&hub), stopped.clone());
+            let (hub, stopped, tls) = (Arc::clone(&hub), stopped.clone(), tls.clone());
             match threads {
                 Threads::Callers => {
-                    tokio::spawn(serve_shard(hub, shard, listener, stopped));
+                    tokio::spawn(serve_shard(hub, shard, listener, tls, stopped));
                 }
                 Threads::Own => {
                     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -115,7 +124,7 @@ impl Bound {
                     let handle = thread::Builder::new()
                         .name(format!("sio-shard-{shard}"))
                         .spawn(move || {
-                            runtime.block_on(serve_shard(hub, shard, listener, stopped));
+                            runtime.block_on(serve_shard(hub, shard, listener, tls, stopped));
                             runtime.shutdown_timeout(Duration::from_millis(100));
                         })?;
                     handles.push(handle);
@@ -184,13 +193,14 @@ async fn serve_shard(
     hub: Arc<Hub>,
     shard: usize,
     listener: StdListener,
+    tls: Option<Tls>,
     mut stopped: watch::Receiver<Stage>,
 ) {
     let (flusher, ticker) = Shard::tasks(&hub, shard);
     let (flusher, ticker) = (tokio::spawn(flusher), tokio::spawn(ticker));
     match TcpListener::from_std(listener) {
         Ok(listener) => tokio::select! {
-            () = accept(&hub, shard, &listener) => {}
+            () = accept(&hub, shard, &listener, tls.as_ref()) => {}
             _ = stopped.wait_for(|stage| *stage >= Stage::Closing) => {}
         },
         Err(error) => tracing::error!(%error, "a listener could not be used"),
@@ -202,7 +212,7 @@ async fn serve_shard(
 
 /// Accepts for ever. Where the process is out of descriptors or memory it waits a moment, longer
 /// each time, instead of spinning; connections that are there are served meanwhile.
-async fn accept(hub: &Arc<Hub>, shard: usize, listener: &TcpListener) {
+async fn accept(hub: &Arc<Hub>, shard: usize, listener: &TcpListener, tls: Option<&Tls>) {
     const FIRST: Duration = Duration::from_millis(10);
     const LAST: Duration = Duration::from_millis(500);
     let mut pause = FIRST;
@@ -213,7 +223,11 @@ async fn accept(hub: &Arc<Hub>, shard: usize, listener: &TcpListener) {
                 // Without it the last segment of a large packet would wait for an ack.
                 let _ = stream.set_nodelay(true);
                 let shard = u16::try_from(shard).expect("there are few shards");
-                tokio::spawn(Front::new(stream, peer, Arc::clone(hub), shard));
+                let hub = Arc::clone(hub);
+                match tls {
+                    None => drop(tokio::spawn(Front::new(stream, peer, hub, shard))),
+                    Some(tls) => drop(tokio::spawn(tls.serve(stream, peer, hub, shard))),
+                }
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use sio_cluster::Broker;
 use sio_packet::Parser;
 use tokio::net::ToSocketAddrs;
+#[cfg(feature = "tls")]
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::{
     cluster::Cluster,
@@ -34,6 +36,7 @@ use crate::{
     service::{Fallback, Layer, Service},
     socket::Socket,
     table::{self, OnErrorDefault},
+    tls::Tls,
     trace,
 };
 
@@ -75,6 +78,7 @@ pub struct Server {
     pub(crate) observer: Option<Observer>,
     beside: Option<Box<engine::Server>>,
     broker: Option<Box<dyn Broker>>,
+    tls: Option<Tls>,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
@@ -118,6 +122,7 @@ impl Server {
             observer: None,
             beside: None,
             broker: None,
+            tls: None,
             hub: Arc::new(OnceLock::new()),
         }
     }
@@ -131,6 +136,33 @@ impl Server {
     /// Chooses what the server's own listener runs on.
     pub fn runtime(mut self, runtime: Runtime) -> Self {
         self.runtime = runtime;
+        self
+    }
+
+    /// Speaks TLS on the server's own listener, with this certificate and these protocols. Behind
+    /// [`into_service`](Self::into_service) and [`layer`](Self::layer) TLS is the application's.
+    ///
+    /// HTTP/2 is spoken with those who choose `h2` from `alpn_protocols`, if
+    /// [`Config::http2`] is on, too. A client that has not finished the handshake within
+    /// [`Config::header_timeout`] is let go.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use sio_server::{Server, rustls::{self, pki_types::{pem::PemObject, CertificateDer, PrivateKeyDer}}};
+    ///
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let chain = CertificateDer::pem_file_iter("chain.pem")?.collect::<Result<Vec<_>, _>>()?;
+    /// let key = PrivateKeyDer::from_pem_file("key.pem")?;
+    /// let tls = rustls::ServerConfig::builder() // needs a provider, such as rustls with the feature `ring`
+    ///     .with_no_client_auth()
+    ///     .with_single_cert(chain, key)?;
+    /// Server::new().tls(Arc::new(tls)).listen("0.0.0.0:443").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<ServerConfig>) -> Self {
+        self.tls = Some(Tls::new(config));
         self
     }
 
@@ -349,7 +381,7 @@ impl Server {
             }
         }
         let bound = self.bind((host.as_str(), port)).await?;
-        println!("listening on http://{}", bound.local_addr());
+        println!("listening on {}://{}", bound.scheme(), bound.local_addr());
         bound.serve_until(interrupted()).await
     }
 
@@ -387,8 +419,8 @@ impl Server {
             Runtime::CurrentThread => (1, Threads::Own),
             Runtime::MultiThread => (1, Threads::Callers),
         };
-        let io = self.io();
-        Bound::new(self.start(shards)?, io, &addresses, threads)
+        let (io, tls) = (self.io(), self.tls.clone());
+        Bound::new(self.start(shards)?, io, &addresses, threads, tls)
     }
 
     /// The server as a service for hyper and tower: the friendly road, with the same behaviour as

@@ -64,10 +64,12 @@ pub struct PeerAddr(pub SocketAddr);
 /// connection has to be served with upgrades, on a tokio runtime.
 #[derive(Clone)]
 pub struct Service {
-    hub: Arc<Hub>,
-    shard: u16,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) shard: u16,
     /// Whose requests these are, where that is known without a [`PeerAddr`].
     peer: Option<SocketAddr>,
+    /// Whether they come through TLS of ours.
+    secure: bool,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -107,7 +109,23 @@ impl<B> From<Answer> for Begun<B> {
 
 impl Service {
     pub(crate) fn new(hub: Arc<Hub>, shard: u16, peer: Option<SocketAddr>) -> Self {
-        Self { hub, shard, peer }
+        let secure = false;
+        Self {
+            hub,
+            shard,
+            peer,
+            secure,
+        }
+    }
+
+    /// The service of a connection of our own TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secure(hub: Arc<Hub>, shard: u16, peer: SocketAddr) -> Self {
+        let secure = true;
+        Self {
+            secure,
+            ..Self::new(hub, shard, Some(peer))
+        }
     }
 
     /// Whether a request of this path is ours.
@@ -550,7 +568,7 @@ impl Service {
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
-        let secure = parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let secure = self.secure || parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
         let headers = parts
             .headers
             .iter()

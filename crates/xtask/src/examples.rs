@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         "--package",
         "sio-server",
         "--examples",
+        "--all-features",
     ]))?;
     let log = place::logs().join("examples.log");
     let result = succeed_within(

@@ -1,0 +1,64 @@
+//! TLS on our own listener, by rustls; the cryptography is the application's choice.
+//!
+//! What comes out of it is a stream like any other: hyper reads the requests, and the connection's own
+//! task writes, since nobody else can encrypt for it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpStream;
+#[cfg(feature = "tls")]
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+
+use crate::hub::Hub;
+#[cfg(feature = "tls")]
+use crate::{counters::Limit, front::serve_http, service::Service};
+
+/// How connections are encrypted.
+#[cfg(feature = "tls")]
+#[derive(Clone)]
+pub(crate) struct Tls(TlsAcceptor);
+
+/// There is none without the feature.
+#[cfg(not(feature = "tls"))]
+#[derive(Clone, Copy)]
+pub(crate) enum Tls {}
+
+#[cfg(not(feature = "tls"))]
+impl Tls {
+    #[expect(clippy::unused_async, reason = "there is nothing to be awaited")]
+    pub(crate) async fn serve(self, _: TcpStream, _: SocketAddr, _: Arc<Hub>, _: u16) {
+        match self {}
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Self {
+        Self(config.into())
+    }
+
+    /// Serves a connection from its first byte to its end.
+    pub(crate) fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        hub: Arc<Hub>,
+        shard: u16,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let handshake = self.0.accept(stream);
+        async move {
+            let patience = hub.config.header_timeout;
+            let stream = match tokio::time::timeout(patience, handshake).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, %peer, "a TLS handshake failed");
+                    return;
+                }
+                Err(_) => return hub.shards[usize::from(shard)].tally.hit(Limit::HeadTime),
+            };
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let service = Service::secure(hub, shard, peer);
+            serve_http(service, stream, is_http2).await;
+        }
+    }
+}
