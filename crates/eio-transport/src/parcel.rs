@@ -27,6 +27,7 @@ pub struct Parcel {
     /// Made when the first client needs one of them.
     others: OnceLock<Box<Others>>,
     is_final: bool,
+    is_droppable: bool,
 }
 
 /// What else a parcel can look like.
@@ -107,6 +108,7 @@ impl Parcel {
             wire: wire.into(),
             others: OnceLock::new(),
             is_final: false,
+            is_droppable: false,
         };
         debug_assert_eq!(
             parcel
@@ -162,6 +164,27 @@ impl Parcel {
     #[inline]
     pub fn is_final(&self) -> bool {
         self.is_final
+    }
+
+    /// The same parcel, which may be dropped where there is no room for it, even if it waits already.
+    #[must_use]
+    pub fn droppable(mut self) -> Self {
+        self.is_droppable = true;
+        self
+    }
+
+    /// Whether the parcel may be dropped while it waits.
+    #[inline]
+    pub fn is_droppable(&self) -> bool {
+        self.is_droppable
+    }
+
+    /// This parcel, to be treated as `other` is of which it was made.
+    #[must_use]
+    pub fn like(mut self, other: &Self) -> Self {
+        self.is_final |= other.is_final;
+        self.is_droppable |= other.is_droppable;
+        self
     }
 
     /// The parcel for WebSockets that agreed to compress: what `compress` makes of it, once for all of
@@ -262,10 +285,7 @@ impl Parcel {
                 }),
             }
         }
-        Self {
-            is_final: self.is_final,
-            ..Self::from_frames(wire)
-        }
+        Self::from_frames(wire).like(self)
     }
 
     fn others(&self) -> &Others {

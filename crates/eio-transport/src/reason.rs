@@ -35,6 +35,8 @@ pub enum Reason {
     ServerShuttingDown,
     /// The client did not take what was queued for it.
     SlowConsumer,
+    /// For too long more was queued for the client than should be.
+    SlowConsumerSoft,
     /// The client sent more pongs than there were pings.
     StrayPongs,
     /// The client came back on another connection.
@@ -43,6 +45,8 @@ pub enum Reason {
     TransportClose,
     /// The transport failed, or the client broke its rules.
     TransportError,
+    /// The transport took nothing of what was queued for the client.
+    WriteStalled,
 }
 
 impl Reason {
@@ -54,7 +58,11 @@ impl Reason {
             Self::ParseError => "parse error",
             Self::PingTimeout => "ping timeout",
             Self::ServerShuttingDown => "server shutting down",
-            Self::SlowConsumer | Self::Superseded | Self::TransportClose => "transport close",
+            Self::SlowConsumer
+            | Self::SlowConsumerSoft
+            | Self::Superseded
+            | Self::TransportClose
+            | Self::WriteStalled => "transport close",
             Self::HeartbeatDirection
             | Self::PollLost
             | Self::PollOverlap
@@ -82,10 +90,12 @@ impl Reason {
             Self::PostTimeout => "a data request outlived the upgrade",
             Self::ServerShuttingDown => "the server is shutting down",
             Self::SlowConsumer => "the client did not take what was queued for it",
+            Self::SlowConsumerSoft => "too much was queued for the client for too long",
             Self::StrayPongs => "too many unasked pongs",
             Self::Superseded => "the client came back on another connection",
             Self::TransportClose => "closed by the client",
             Self::TransportError => "the transport failed",
+            Self::WriteStalled => "the transport took nothing for too long",
         }
     }
 }

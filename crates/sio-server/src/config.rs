@@ -3,7 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    cookie::Cookie, cors::Cors, deflate::PerMessageDeflate, http2::Http2, proxies::Proxies,
+    conn::Mode, cookie::Cookie, cors::Cors, deflate::PerMessageDeflate, http2::Http2,
+    proxies::Proxies,
 };
 
 /// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
@@ -49,10 +50,27 @@ pub struct Config {
     /// everybody might miss has to be kept, and each event carries an offset as one more argument,
     /// which handlers of clients see.
     pub recovery: Option<Recovery>,
-    /// Bytes that may wait for one connection. Default 4 MiB: four times the largest inbound message.
+    /// Bytes that may wait for one connection. Default 4 MiB: four times the largest inbound message. A
+    /// single event of any length may wait alone, and what its own handlers have said in one go, up to
+    /// 256 KiB, may come on top.
     pub max_queued_bytes: usize,
-    /// What is done when that is reached. Default to close the connection.
+    /// Packets that may wait for one connection, attachments not counted. Default 8192.
+    pub max_queued_packets: usize,
+    /// Bytes that may wait for one connection for a while, [`soft_queued_time`](Self::soft_queued_time):
+    /// a burst may fill the queue, a client that never catches up may not keep it full. Default 1 MiB;
+    /// counts for what closes the connection when there is no room, see
+    /// [`slow_clients`](Self::slow_clients).
+    pub soft_queued_bytes: usize,
+    /// For how long more than [`soft_queued_bytes`](Self::soft_queued_bytes) may wait. Default 15 s.
+    pub soft_queued_time: Duration,
+    /// What is done when there is no room for an event. Default to close the connection. A namespace
+    /// ([`Namespace::slow_clients`](crate::Namespace::slow_clients)) or a single emit
+    /// ([`Target::slow_clients`](crate::Target::slow_clients)) may want something else.
     pub slow_clients: SlowClients,
+    /// How long a transport may take nothing while something waits for it; then the connection is closed,
+    /// whatever else is done with slow clients. Default 20 s: the client is gone, or stands still, and
+    /// the heartbeat may not notice it, since it listens only.
+    pub write_timeout: Duration,
     /// Bytes of events that may wait for one connection's handlers, counted with the handlers that
     /// wait. Above it the connection is not read any further until handlers have caught up. Default
     /// 1 MiB.
@@ -103,6 +121,12 @@ impl Config {
             ..Self::default()
         }
     }
+
+    /// Above so many bytes a queue is looked at more closely.
+    #[inline]
+    pub(crate) fn soft_limit(&self) -> usize {
+        self.soft_queued_bytes.min(self.max_queued_bytes)
+    }
 }
 
 impl Default for Config {
@@ -119,7 +143,11 @@ impl Default for Config {
             per_message_deflate: None,
             recovery: None,
             max_queued_bytes: 4 << 20,
+            max_queued_packets: 8192,
+            soft_queued_bytes: 1 << 20,
+            soft_queued_time: Duration::from_secs(15),
             slow_clients: SlowClients::default(),
+            write_timeout: Duration::from_secs(20),
             max_pending_bytes: 1 << 20,
             ack_timeout: Duration::from_secs(60),
             max_namespaces: 32,
@@ -178,20 +206,40 @@ impl Default for Recovery {
     }
 }
 
-/// What is done with a client that does not take what it is sent, when more waits for it than
-/// [`Config::max_queued_bytes`].
+/// What is done when a client does not take what it is sent, and there is no room for an event: more waits
+/// for it than [`Config::max_queued_bytes`] or [`Config::max_queued_packets`].
 ///
-/// What is [volatile](crate::Target::volatile) is dropped long before, whatever is chosen here; one
-/// sender alone can wait with [`Socket::flushed`](crate::Socket::flushed).
+/// Set for all ([`Config::slow_clients`]), for a namespace
+/// ([`Namespace::slow_clients`](crate::Namespace::slow_clients)), or for one emit
+/// ([`Target::slow_clients`](crate::Target::slow_clients)). Whoever can wait for room says so with
+/// [`Socket::emit_within`](crate::Socket::emit_within); an emit to many never waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowClients {
-    /// Its connection is closed: a stream with a hole in it would be worse. It may come back.
+    /// Its connection is closed: a stream with a hole in it would be worse. It may come back. What is
+    /// [volatile](crate::Target::volatile) is not sent to a client that takes nothing at the moment.
     #[default]
     Disconnect,
+    /// What is volatile waits like everything else, and is dropped, the oldest first, when there is no
+    /// room; if that does not make enough, the connection is closed. For clients that poll, which take
+    /// nothing most of the time.
+    DropVolatileOnly,
     /// An event that finds no room is not sent: it does not count as
     /// [`reached`](crate::Sent::reached), a call fails with
     /// [`CallError::Full`](crate::CallError::Full). Acks are sent all the same, and more of them than
-    /// there is room for close the connection.
+    /// there is room for close the connection. What is volatile is treated as by
+    /// [`Disconnect`](Self::Disconnect).
     Refuse,
+}
+
+impl SlowClients {
+    /// What may become of an event under this.
+    #[inline]
+    pub(crate) fn mode(self, mode: Mode) -> Mode {
+        match (self, mode) {
+            (Self::DropVolatileOnly, Mode::Volatile) => Mode::Droppable,
+            (Self::Refuse, Mode::Reliable) => Mode::Refusable,
+            (_, mode) => mode,
+        }
+    }
 }

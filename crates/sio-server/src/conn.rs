@@ -36,7 +36,8 @@ use ws_deflate::InflateError;
 
 use crate::{
     clock,
-    config::SlowClients,
+    config::Config,
+    counters::Limit,
     deflate::{self, Codec},
     facts::Facts,
     hub::Hub,
@@ -119,6 +120,26 @@ pub(crate) enum Mode {
     Vital,
     /// It is dropped if it cannot be sent now.
     Volatile,
+    /// It waits, and is dropped if there is no room.
+    Droppable,
+    /// It waits; if there is no room, it is not sent, and its connection stays.
+    Refusable,
+}
+
+impl Mode {
+    /// Whether it is kept for those who come back.
+    #[inline]
+    pub(crate) fn is_recorded(self) -> bool {
+        matches!(self, Self::Reliable | Self::Refusable)
+    }
+
+    #[inline]
+    pub(crate) fn parcel(self, parcel: Parcel) -> Parcel {
+        match self {
+            Self::Droppable => parcel.droppable(),
+            _ => parcel,
+        }
+    }
 }
 
 /// How a parcel may be written.
@@ -176,8 +197,8 @@ pub(crate) enum Command {
     /// The client has come back on another connection: this one is over. The sender is dropped when
     /// it has ended.
     Fence(oneshot::Sender<()>),
-    /// The client reads too slowly; what waited has been thrown away.
-    Overflow,
+    /// The client reads too slowly, in this way; what waited has been thrown away.
+    Overflow(Reason),
     /// A WebSocket with this session's id.
     Probe(Box<Incoming>),
     /// A socket was put out of its namespace.
@@ -267,7 +288,11 @@ impl Conn {
         dirty: &mut Dirty,
     ) -> bool {
         let mut link = self.lock();
-        if link.session.is_ended() || (mode == Mode::Volatile && !link.is_writable()) {
+        if link.session.is_ended() {
+            return false;
+        }
+        if mode == Mode::Volatile && !link.is_writable() {
+            self.shard().tally.dropped(1);
             return false;
         }
         match link.enqueue(self, parcel, mode) {
@@ -334,7 +359,8 @@ impl Conn {
         }
         let parcel = turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
-            Ok(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
+            let parcel = Parcel::from_frames(encoder.frames.as_slice());
+            Ok(Arc::new(mode.parcel(parcel)))
         })?;
         Ok(self.offer(&parcel, mode, &mut self.shard().dirty()))
     }
@@ -342,11 +368,12 @@ impl Conn {
     /// Like [`say`](Self::say), for what may not be written in any form.
     pub(crate) fn say_as<E: From<WriteError>>(
         self: &Arc<Self>,
+        mode: Mode,
         form: Form,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
     ) -> Result<bool, E> {
         if self.lock().codec.is_none() {
-            return self.say(Mode::Reliable, encode);
+            return self.say(mode, encode);
         }
         let mut parcel = turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
@@ -355,8 +382,8 @@ impl Conn {
         if let Some(parser) = self.speech().parser(&self.hub.parsers) {
             parcel = translate(parser, &parcel)?;
         }
-        let parcel = Arc::new(parcel);
-        Ok(self.offer(&parcel, Mode::Reliable, &mut self.shard().dirty()))
+        let parcel = Arc::new(mode.parcel(parcel));
+        Ok(self.offer(&parcel, mode, &mut self.shard().dirty()))
     }
 
     /// Runs `f` on the session and does what follows from it. `f` is one event of the session's.
@@ -422,6 +449,11 @@ impl Conn {
             .is_some_and(|deadline| deadline <= now)
         {
             link.session.handle_timeout(now);
+        }
+        if let Some(jam) = link.outbox.jam()
+            && let Some(reason) = jam.verdict(now, &self.hub.config)
+        {
+            link.overflow(reason);
         }
         self.settle(&mut link);
     }
@@ -537,6 +569,11 @@ impl Conn {
             self.shard().arm(self, &mut link.armed, deadline);
         }
         self.flush_link(link, &[]);
+        if let Some(jam) = link.outbox.jam()
+            && let Some(deadline) = jam.deadline(&self.hub.config)
+        {
+            self.shard().arm(self, &mut link.armed, deadline);
+        }
     }
 
     /// Writes `head` and what waits, as far as it goes. `head` is only ever non-empty when it was
@@ -553,12 +590,12 @@ impl Conn {
         match &link.writer {
             Writer::None => {
                 if link.session.road() == Some(Road::Polling) {
-                    link.answer_poll(self.hub.config.engine.max_payload);
+                    link.answer_poll(&self.hub.config);
                 }
             }
             Writer::Direct(_) => {
                 link.compress_waiting(self);
-                link.write(head);
+                link.write(head, &self.hub.config);
             }
             Writer::Task => {
                 link.keep(head, 0);
@@ -660,9 +697,36 @@ impl Link {
         } else if self.outbox.is_empty() {
             return Poll::Ready(true);
         } else {
-            self.outbox.wake_when_empty(waker);
+            self.outbox.jammed().wait_for_empty(waker);
         }
         Poll::Pending
+    }
+
+    /// Waits until there is room for a parcel of `len` bytes: true or false once it is so or never will
+    /// be. Until then `waker` is woken when it may be.
+    pub(crate) fn poll_room(&mut self, len: usize, config: &Config, waker: &Waker) -> Poll<bool> {
+        if self.session.is_ended() {
+            return Poll::Ready(false);
+        }
+        if self.has_room(len, config) {
+            return Poll::Ready(true);
+        }
+        self.outbox.jammed().wait_for_room(waker);
+        Poll::Pending
+    }
+
+    fn has_room(&self, len: usize, config: &Config) -> bool {
+        self.outbox.is_empty()
+            || (self.outbox.bytes() + len <= config.max_queued_bytes
+                && self.outbox.len() < config.max_queued_packets)
+    }
+
+    /// The client reads too slowly: nothing more is written to it, and its task closes the connection.
+    #[cold]
+    pub(crate) fn overflow(&mut self, reason: Reason) {
+        self.outbox.clear();
+        self.writer = Writer::None;
+        self.command(Command::Overflow(reason));
     }
 
     /// Bytes that wait.
@@ -682,8 +746,25 @@ impl Link {
         Some((Arc::clone(parcel), self.outbox.front_bytes().len()))
     }
 
-    pub(crate) fn advance(&mut self, n: usize) {
+    pub(crate) fn advance(&mut self, n: usize, config: &Config) {
         self.outbox.advance(n);
+        self.ease(config);
+    }
+
+    /// The task, which writes itself, finds that the stream takes nothing.
+    pub(crate) fn stand_still(&mut self) {
+        if self.outbox.jammed().stay_blocked(clock::now()) {
+            self.unsettled = true;
+            self.wake();
+        }
+    }
+
+    /// Something has left.
+    fn ease(&mut self, config: &Config) {
+        let bytes = self.outbox.bytes();
+        if let Some(jam) = self.outbox.jam_mut() {
+            jam.ease(bytes, config);
+        }
     }
 
     /// Lets go of all that waits and of the write half; a GET that still waits is answered by the
@@ -725,7 +806,10 @@ impl Link {
         let wire = parcel.wire();
         if self.corked && self.outbox.is_empty() && turn::is_of(conn.address()) {
             // What is appended may be compressed at the end of the turn.
-            if wire.len() <= COPY && !(parcel.is_final() && self.codec.is_some()) {
+            if wire.len() <= COPY
+                && turn::has_room()
+                && !(parcel.is_final() && self.codec.is_some())
+            {
                 turn::append(wire);
                 return Enqueued::Said;
             }
@@ -734,19 +818,52 @@ impl Link {
                 self.outbox.push(Arc::new(Parcel::from_frames(said)));
             }
         }
-        if self.outbox.bytes() + wire.len() > conn.hub.config.max_queued_bytes
-            && !self.outbox.is_empty()
+        let config = &conn.hub.config;
+        if (self.outbox.bytes() + wire.len() > config.soft_limit()
+            || self.outbox.behind() + 1 >= config.max_queued_packets)
+            && let Some(nowhere) = self.make_room(conn, wire.len(), mode)
         {
-            if mode != Mode::Vital && conn.hub.config.slow_clients == SlowClients::Refuse {
-                return Enqueued::Refused;
-            }
-            self.outbox.clear();
-            self.writer = Writer::None;
-            self.command(Command::Overflow);
-            return Enqueued::Overflow;
+            return nowhere;
         }
         self.outbox.push(Arc::clone(parcel));
         Enqueued::Waits
+    }
+
+    /// A lot waits. `None` if there is room for `len` bytes more, where they go otherwise.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, conn: &Conn, len: usize, mode: Mode) -> Option<Enqueued> {
+        let config = &conn.hub.config;
+        if mode != Mode::Refusable && !self.has_room(len, config) {
+            let dropped = self.outbox.evict(|bytes, packets| {
+                bytes + len <= config.max_queued_bytes && packets < config.max_queued_packets
+            });
+            conn.shard().tally.dropped(dropped);
+        }
+        let has_room = self.has_room(len, config);
+        match mode {
+            Mode::Droppable | Mode::Volatile if !has_room => {
+                conn.shard().tally.dropped(1);
+                return Some(Enqueued::Refused);
+            }
+            Mode::Refusable if !has_room => {
+                conn.shard().tally.hit(Limit::Queue);
+                return Some(Enqueued::Refused);
+            }
+            Mode::Reliable | Mode::Vital if !has_room => {
+                self.overflow(Reason::SlowConsumer);
+                return Some(Enqueued::Overflow);
+            }
+            Mode::Reliable | Mode::Vital => {
+                let soft = self.outbox.bytes() + len > config.soft_limit();
+                if soft && self.outbox.jammed().pile_up(clock::now()) {
+                    self.unsettled = true;
+                    self.wake();
+                }
+            }
+            Mode::Droppable | Mode::Volatile | Mode::Refusable => {}
+        }
+        None
     }
 
     /// Keeps what could not be written, of which `written` bytes have been.
@@ -762,7 +879,7 @@ impl Link {
         }
     }
 
-    fn write(&mut self, head: &[u8]) {
+    fn write(&mut self, head: &[u8], config: &Config) {
         if self.blocked {
             return self.keep(head, 0);
         }
@@ -773,23 +890,23 @@ impl Link {
         let written = match (head.is_empty(), self.outbox.len()) {
             (true, 1) => kernel::send(stream, self.outbox.front_bytes()),
             (false, 0) => kernel::send(stream, head),
-            _ => return self.write_all(head, 0),
+            _ => return self.write_all(head, 0, config),
         };
         match written {
             Ok(n) if head.is_empty() => self.outbox.advance(n),
             Ok(n) if n == head.len() => return,
-            Ok(n) => return self.write_all(head, n),
+            Ok(n) => return self.write_all(head, n, config),
             Err(error) => return self.stop(head, 0, &error),
         }
         if !self.outbox.is_empty() {
-            self.write_all(head, 0);
+            self.write_all(head, 0, config);
         }
     }
 
     /// Writes `head`, of which `done` bytes have been written, and all that waits.
     #[cold]
     #[inline(never)]
-    fn write_all(&mut self, head: &[u8], mut done: usize) {
+    fn write_all(&mut self, head: &[u8], mut done: usize, config: &Config) {
         while let Writer::Direct(stream) = &self.writer {
             let rest = &head[done..];
             let written = match (rest.is_empty(), self.outbox.len()) {
@@ -803,6 +920,7 @@ impl Link {
                     let of_head = n.min(rest.len());
                     done += of_head;
                     self.outbox.advance(n - of_head);
+                    self.ease(config);
                 }
                 Err(error) => return self.stop(head, done, &error),
             }
@@ -815,6 +933,8 @@ impl Link {
         if error.kind() == io::ErrorKind::WouldBlock {
             self.keep(head, done);
             self.blocked = true;
+            self.outbox.jammed().block(clock::now());
+            self.unsettled = true;
         } else {
             // The task reads the same error, or the end, from the socket.
             self.outbox.clear();
@@ -826,14 +946,15 @@ impl Link {
     }
 
     /// Answers the GET that waits with what waits.
-    fn answer_poll(&mut self, max_payload: usize) {
+    fn answer_poll(&mut self, config: &Config) {
         let Some((_, poll)) = self.poll.take() else {
             return;
         };
         let mut payload = Payload::new(self.session.revision(), self.outbox.bytes());
-        self.drain(&mut payload, max_payload);
+        self.drain(&mut payload, config.engine.max_payload);
         let _ = poll.send(payload.into_bytes().into());
         self.session.drained(clock::now());
+        self.ease(config);
     }
 
     /// Moves what waits into a payload, whole parcels, about `max_payload` bytes of them.

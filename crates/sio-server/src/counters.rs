@@ -27,13 +27,18 @@ pub enum Limit {
     MessageBytes,
     /// A page of an origin that may not connect: 403.
     Origin,
+    /// An event found more waiting than
+    /// [`Config::max_queued_bytes`](crate::Config::max_queued_bytes) or
+    /// [`max_queued_packets`](crate::Config::max_queued_packets), and was not sent. Connections that
+    /// were closed for it are counted by their reason.
+    Queue,
     /// The target of a request was longer than 8 KiB: 414.
     Target,
 }
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BodyBytes,
         Self::BodyEncoding,
         Self::BodyTime,
@@ -42,6 +47,7 @@ impl Limit {
         Self::HeadTime,
         Self::MessageBytes,
         Self::Origin,
+        Self::Queue,
         Self::Target,
     ];
 
@@ -56,6 +62,7 @@ impl Limit {
             Self::HeadTime => "head_time",
             Self::MessageBytes => "message_bytes",
             Self::Origin => "origin",
+            Self::Queue => "queue",
             Self::Target => "target",
         }
     }
@@ -71,6 +78,7 @@ pub(crate) struct Tally {
     refused: AtomicU64,
     limits: [AtomicU64; Limit::ALL.len()],
     closed: [AtomicU64; REASONS],
+    dropped: AtomicU64,
 }
 
 impl Tally {
@@ -82,6 +90,11 @@ impl Tally {
         if let Some(count) = self.closed.get(reason as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Volatile events were not sent.
+    pub(crate) fn dropped(&self, events: u64) {
+        self.dropped.fetch_add(events, Ordering::Relaxed);
     }
 
     pub(crate) fn refused(&self) {
@@ -101,6 +114,9 @@ pub struct Counters {
     pub opened: u64,
     /// Requests that were refused with an error of Engine.IO, or for a limit.
     pub refused: u64,
+    /// Volatile events that were not sent to a client because it took nothing, or because there was no
+    /// room; counted for each client.
+    pub volatile_dropped: u64,
     limits: [u64; Limit::ALL.len()],
     closed: [u64; REASONS],
 }
@@ -125,6 +141,7 @@ impl Counters {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         self.opened += load(&tally.opened);
         self.refused += load(&tally.refused);
+        self.volatile_dropped += load(&tally.dropped);
         for (sum, count) in self.limits.iter_mut().zip(&tally.limits) {
             *sum += load(count);
         }

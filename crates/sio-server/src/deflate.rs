@@ -226,11 +226,13 @@ impl Codec {
                     inflate: None,
                 };
                 let frames = codec.frames(&mut compression.pool(shard), frames)?;
-                Some(Parcel::from_frames(frames).as_it_is())
+                Some(Parcel::from_frames(frames).like(parcel).as_it_is())
             });
         }
         let frames = self.frames(&mut compression.pool(shard), frames)?;
-        Some(Arc::new(Parcel::from_frames(frames).as_it_is()))
+        Some(Arc::new(
+            Parcel::from_frames(frames).like(parcel).as_it_is(),
+        ))
     }
 }
 

@@ -184,9 +184,8 @@ impl<A: Application> Driver<A> {
                     self.conn().command(Command::Fence(ended));
                 }
             }
-            Command::Overflow => {
-                self.conn()
-                    .drive(|session| session.abort(Reason::SlowConsumer, now));
+            Command::Overflow(reason) => {
+                self.conn().drive(|session| session.abort(reason, now));
             }
             Command::Probe(mut incoming) => {
                 let codec = incoming.codec.take();

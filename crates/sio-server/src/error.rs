@@ -1,6 +1,6 @@
 //! What can go wrong, as a caller sees it.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use eio_transport::Reason;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
@@ -27,6 +27,21 @@ pub enum CallError {
     /// too many calls wait for an answer
     #[error("too many calls wait for an answer")]
     TooManyAcks,
+}
+
+/// Why an event that could wait was not sent, see [`Socket::emit_within`](crate::Socket::emit_within).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// the socket has gone
+    #[error("the socket has gone")]
+    Disconnected,
+    /// the payload could not be written: {0}
+    #[error("the payload could not be written: {0}")]
+    Payload(#[from] sio_packet::WriteError),
+    /// the client did not make room for the event within {0:?}
+    #[error("the client did not make room for the event within {0:?}")]
+    SlowClient(Duration),
 }
 
 /// Why a client may not join a namespace, or an event is not taken. The client gets it as

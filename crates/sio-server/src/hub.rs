@@ -304,8 +304,9 @@ impl Hub {
             let parts = self.shards.len() * (1 + self.parsers.len());
             let seeds = (0..parts).map(|_| u64::from_ne_bytes(entropy::bytes()));
             let max_rooms = self.config.max_rooms;
-            let (hub, onlookers) = (Arc::downgrade(self), mounted.onlookers());
+            let (hub, mut onlookers) = (Arc::downgrade(self), mounted.onlookers());
             let memory = Memory::new(&self.config);
+            onlookers.slow.get_or_insert(self.config.slow_clients);
             let place = Place::new(name, hub, stay, max_rooms, onlookers, seeds, memory);
             if let Some(cluster) = &self.cluster {
                 cluster.send(cluster::Command::Open(name.into()));

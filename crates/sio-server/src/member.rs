@@ -263,7 +263,8 @@ impl Member {
             return;
         };
         let (event, args) = split(data);
-        let asked = place.ask::<Arguments>(&to, |out, attachments, ack| {
+        let mode = place.mode(Mode::Reliable, None);
+        let asked = place.ask::<Arguments>(&to, mode, |out, attachments, ack| {
             frames::event(out, attachments, namespace, Some(ack), &event, &args)
         });
         let count = asked.as_ref().map_or(0, |asked| asked.len());
@@ -314,6 +315,7 @@ fn obey(place: &Arc<Place>, namespace: &str, message: Message) {
         Message::Emit(Emit { to, data, flags }) => {
             let (event, args) = split(data);
             let (mode, form) = manner(flags);
+            let mode = place.mode(mode, None);
             let emitted = place.emit(&to, mode, form, |out, attachments| {
                 frames::event(out, attachments, namespace, None, &event, &args)
             });

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use serde::Deserialize;
 
 use crate::{
+    config::SlowClients,
     error::{DisconnectReason, Refuse, StartError},
     event::{Any, EventName, Reply},
     failure::Failure,
@@ -381,6 +382,18 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     /// ```
     pub fn on_room(mut self, look: impl Fn(&RoomEvent) + Send + Sync + 'static) -> Self {
         self.rules.onlookers.rooms = Some(Arc::new(look));
+        self
+    }
+
+    /// What is done with clients of this namespace that do not keep up, instead of what
+    /// [`Config::slow_clients`](crate::Config::slow_clients) says.
+    ///
+    /// ```
+    /// # use sio_server::{Namespace, SlowClients};
+    /// let prices = Namespace::open("/prices").slow_clients(SlowClients::DropVolatileOnly);
+    /// ```
+    pub fn slow_clients(mut self, slow: SlowClients) -> Self {
+        self.rules.onlookers.slow = Some(slow);
         self
     }
 

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use serde::Serialize;
 use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value};
 
-use crate::{panic::contain, place::Place, socket::SocketId};
+use crate::{config::SlowClients, panic::contain, place::Place, socket::SocketId};
 
 /// What happened to a room, see [`Namespace::on_room`](crate::Namespace::on_room).
 ///
@@ -67,6 +67,8 @@ pub(crate) type Tap = Arc<dyn Fn(&Outgoing<'_>) + Send + Sync>;
 pub(crate) struct Onlookers {
     pub(crate) rooms: Option<RoomHook>,
     pub(crate) outgoing: Vec<Tap>,
+    /// What is done with clients that do not keep up, if that is not what the server does.
+    pub(crate) slow: Option<SlowClients>,
 }
 
 impl fmt::Debug for Onlookers {

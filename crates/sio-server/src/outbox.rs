@@ -1,8 +1,10 @@
 //! Parcels that wait for one connection.
 
-use std::{collections::VecDeque, io::IoSlice, sync::Arc, task::Waker};
+use std::{collections::VecDeque, io::IoSlice, sync::Arc};
 
 use eio_transport::Parcel;
+
+use crate::jam::Jam;
 
 /// Slices handed to one `writev`. A queue that is longer is written by several.
 pub(crate) const MAX_SLICES: usize = 64;
@@ -17,13 +19,9 @@ pub(crate) struct Outbox {
     written: usize,
     /// Bytes that wait, counted for this connection although parcels are shared.
     bytes: usize,
-    /// Who waits until nothing waits.
-    waiting: Option<Box<Waiting>>,
+    /// In a box: an outbox has room for a pointer to what it nearly never has.
+    jam: Option<Box<Jam>>,
 }
-
-/// In a box: an outbox has room for a pointer to what it nearly never has.
-#[derive(Default)]
-struct Waiting(Vec<Waker>);
 
 impl Outbox {
     #[inline]
@@ -139,8 +137,53 @@ impl Outbox {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.tell();
         *self = Self::default();
+    }
+
+    /// Parcels that wait behind the first.
+    #[inline]
+    pub(crate) fn behind(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Drops parcels that may be dropped, the oldest first, until `enough` says that there is room.
+    /// Returns how many were dropped. One that has begun to leave goes on.
+    #[cold]
+    pub(crate) fn evict(&mut self, enough: impl Fn(usize, usize) -> bool) -> u64 {
+        let mut dropped = 0;
+        while self.written == 0
+            && self.front().is_some_and(|front| front.is_droppable())
+            && !enough(self.bytes, self.len())
+        {
+            self.pop();
+            dropped += 1;
+        }
+        let (mut bytes, mut len) = (self.bytes, self.len());
+        self.rest.retain(|parcel| {
+            if !parcel.is_droppable() || enough(bytes, len) {
+                return true;
+            }
+            bytes -= parcel.wire().len();
+            len -= 1;
+            dropped += 1;
+            false
+        });
+        self.bytes = bytes;
+        dropped
+    }
+
+    /// What there is of a jam, if anything is.
+    pub(crate) fn jam(&self) -> Option<&Jam> {
+        self.jam.as_deref()
+    }
+
+    pub(crate) fn jam_mut(&mut self) -> Option<&mut Jam> {
+        self.jam.as_deref_mut()
+    }
+
+    /// The jam, which begins if there is none.
+    pub(crate) fn jammed(&mut self) -> &mut Jam {
+        self.jam.get_or_insert_default()
     }
 
     /// Nothing waits any more.
@@ -149,29 +192,8 @@ impl Outbox {
         if self.rest.capacity() > MAX_SLICES {
             self.rest = VecDeque::new();
         }
-        if self.waiting.is_some() {
-            self.tell();
-        }
-    }
-
-    /// Wakes whoever waits until nothing waits.
-    #[cold]
-    fn tell(&mut self) {
-        for waker in self
-            .waiting
-            .take()
-            .into_iter()
-            .flat_map(|waiting| waiting.0)
-        {
-            waker.wake();
-        }
-    }
-
-    /// Wakes `waker` when nothing waits any more.
-    pub(crate) fn wake_when_empty(&mut self, waker: &Waker) {
-        let waiting = self.waiting.get_or_insert_default();
-        if !waiting.0.iter().any(|known| known.will_wake(waker)) {
-            waiting.0.push(waker.clone());
+        if self.jam.is_some() {
+            self.jam = None;
         }
     }
 }

@@ -116,11 +116,7 @@ pub(crate) fn translate(parser: &dyn Parser, parcel: &Parcel) -> Result<Parcel, 
         let attachments: Vec<&[u8]> = attachments.iter().map(bytes_of).collect();
         say(parser, &packet, &attachments, &mut out)?;
     }
-    let said = Parcel::from_frames(out);
-    Ok(match parcel.is_final() {
-        true => said.as_it_is(),
-        false => said,
-    })
+    Ok(Parcel::from_frames(out).like(parcel))
 }
 
 fn bytes_of<'a>(message: &'a Data<'_>) -> &'a [u8] {

@@ -17,6 +17,7 @@ use sio_rooms::{JoinError, MemberId, Rooms, Selection};
 use crate::{
     calls::{Asked, Rounds},
     clock,
+    config::SlowClients,
     conn::{Conn, Form, Mode},
     error::CallError,
     hub::Hub,
@@ -53,6 +54,8 @@ pub(crate) struct Place {
     taps: Box<[Tap]>,
     /// What is remembered of sessions, for recovery.
     memory: Option<Memory>,
+    /// What is done with clients that do not keep up, unless an emit wants something else.
+    slow: SlowClients,
 }
 
 /// A namespace that somebody is about to enter: it is not closed meanwhile.
@@ -117,6 +120,7 @@ impl Place {
             room_log: onlookers.rooms.map(RoomLog::new),
             taps: onlookers.outgoing.into(),
             memory,
+            slow: onlookers.slow.unwrap_or_default(),
         }
     }
 
@@ -181,6 +185,16 @@ impl Place {
 
     pub(crate) fn memory(&self) -> Option<&Memory> {
         self.memory.as_ref()
+    }
+
+    /// What may become of an event here; `slow` is what its emit wants.
+    #[inline]
+    pub(crate) fn mode(&self, mode: Mode, slow: Option<SlowClients>) -> Mode {
+        slow.unwrap_or(self.slow).mode(mode)
+    }
+
+    pub(crate) fn slow_clients(&self) -> SlowClients {
+        self.slow
     }
 
     /// Runs `f` under the lock of what is remembered, if anything is.
@@ -248,14 +262,14 @@ impl Place {
         turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
             let Some(memory) = &self.memory else {
-                let parcel = Arc::new(form.parcel(&encoder.frames));
+                let parcel = Arc::new(mode.parcel(form.parcel(&encoder.frames)));
                 return Ok(self.deliver(&hub, who, mode, parcel));
             };
             Ok(memory.with(|recovery| {
-                let recorded = u64::from(mode == Mode::Reliable);
-                let position = recovery.position() + recorded;
-                let parcel = Arc::new(form.parcel(&memory.stamp(&encoder.frames, position)));
-                if recorded == 1 {
+                let position = recovery.position() + u64::from(mode.is_recorded());
+                let parcel = form.parcel(&memory.stamp(&encoder.frames, position));
+                let parcel = Arc::new(mode.parcel(parcel));
+                if mode.is_recorded() {
                     let packet = Arc::clone(&parcel);
                     recovery.record(who, packet, parcel.len(), clock::now());
                 }
@@ -293,6 +307,7 @@ impl Place {
     pub(crate) fn ask<R: DeserializeOwned + Send + 'static>(
         self: &Arc<Self>,
         who: &Selection,
+        mode: Mode,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments, u64) -> Result<(), WriteError>,
     ) -> Result<Asked<R>, CallError> {
         let Some(hub) = self.hub() else {
@@ -313,7 +328,7 @@ impl Place {
                 continue;
             };
             let mut dirty = hub.shards[core.conn.shard_index()].dirty();
-            if core.is_gone() || !core.conn.offer(parcel, Mode::Reliable, &mut dirty) {
+            if core.is_gone() || !core.conn.offer(parcel, mode, &mut dirty) {
                 drop(dirty);
                 asked.missed(&core.id, core.why_not_taken());
             }

@@ -22,6 +22,7 @@ use crate::{
     clock,
     config::Config,
     conn::{Command, Conn, Form, Mode},
+    emitting::Emitting,
     entropy,
     error::{CallError, DisconnectReason},
     event::Reply,
@@ -246,6 +247,32 @@ impl<D: Send + Sync + 'static> Socket<D> {
     pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
         let core = &self.inner.core;
         core.emit(Mode::Reliable, None, event.event_name(), payload)
+    }
+
+    /// Sends an event to this client when there is room for it, and waits for that, at most `max`: other
+    /// than [`emit`](Self::emit) it slows down whoever sends more than the client takes.
+    ///
+    /// The event is written now and sent when the returned value is awaited. If there is no room in
+    /// time, what [`SlowClients`](crate::SlowClients) says is done with the client.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sio_server::{EmitError, Socket};
+    /// # async fn f(socket: Socket, rows: Vec<String>) -> Result<(), EmitError> {
+    /// for row in rows {
+    ///     socket.emit_within(Duration::from_secs(10), "row", &row).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn emit_within<T: Serialize + ?Sized, A>(
+        &self,
+        max: std::time::Duration,
+        event: impl EventName<T, A>,
+        payload: &T,
+    ) -> Emitting {
+        let socket = Arc::clone(&self.inner) as Arc<dyn AnySocket>;
+        Emitting::new(socket, max, event.event_name(), payload)
     }
 
     /// Like [`emit`](Self::emit), but dropped if the client takes nothing at the moment.
@@ -733,6 +760,7 @@ impl Core {
         event: &str,
         payload: &T,
     ) -> Sent {
+        let mode = self.place.mode(mode, None);
         if self.place.memory().is_some() {
             return self.emit_by_name(mode, Form::default(), event, payload);
         }
@@ -749,8 +777,9 @@ impl Core {
     }
 
     fn emit_as<T: Serialize + ?Sized>(&self, form: Form, event: &str, payload: &T) -> Sent {
+        let mode = self.place.mode(Mode::Reliable, None);
         if self.place.memory().is_some() {
-            return self.emit_by_name(Mode::Reliable, form, event, payload);
+            return self.emit_by_name(mode, form, event, payload);
         }
         if self.is_gone() {
             return Sent { reached: 0 };
@@ -758,7 +787,7 @@ impl Core {
         if !self.place.taps().is_empty() {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
-        let said = self.conn.say_as(form, |out, attachments| {
+        let said = self.conn.say_as(mode, form, |out, attachments| {
             frames::event(out, attachments, self.place.name(), None, event, payload)
         });
         Self::sent(event, said)
@@ -815,7 +844,8 @@ impl Core {
         if !self.place.taps().is_empty() {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
-        let said = self.conn.say(Mode::Reliable, |out, attachments| {
+        let mode = self.place.mode(Mode::Reliable, None);
+        let said = self.conn.say(mode, |out, attachments| {
             frames::event(
                 out,
                 attachments,

@@ -9,6 +9,7 @@ use sio_rooms::Selection;
 use crate::{
     calls::{Asked, Calls},
     cluster::{self, Cluster, Heard},
+    config::SlowClients,
     conn::{Form, Mode},
     event::{Answer, EventName},
     frames,
@@ -43,6 +44,7 @@ pub struct Target {
     whence: Whence,
     selection: Selection,
     mode: Mode,
+    slow: Option<SlowClients>,
     form: Form,
     /// Whether other nodes are left out.
     local: bool,
@@ -73,6 +75,7 @@ impl Target {
             whence: Whence::Known(place),
             selection,
             mode: Mode::Reliable,
+            slow: None,
             form: Form::Any,
             local: false,
         }
@@ -83,6 +86,7 @@ impl Target {
             whence: Whence::Named(address),
             selection,
             mode: Mode::Reliable,
+            slow: None,
             form: Form::Any,
             local: false,
         }
@@ -103,6 +107,21 @@ impl Target {
     /// From now on, what cannot be sent to a client at once is dropped for that client.
     pub fn volatile(mut self) -> Self {
         self.mode = Mode::Volatile;
+        self
+    }
+
+    /// From now on, this is done with clients that do not keep up, instead of what their namespace does.
+    /// Other nodes do what they do.
+    ///
+    /// ```
+    /// # use sio_server::{Io, SlowClients};
+    /// # fn f(io: Io) {
+    /// let told = io.to("watchers").slow_clients(SlowClients::Refuse).emit("frame", &vec![0; 1000]);
+    /// println!("{} of them had room for it", told.reached);
+    /// # }
+    /// ```
+    pub fn slow_clients(mut self, slow: SlowClients) -> Self {
+        self.slow = Some(slow);
         self
     }
 
@@ -130,7 +149,8 @@ impl Target {
             if !place.taps().is_empty() {
                 onlookers::show(place, None, event, payload);
             }
-            place.emit(&self.selection, self.mode, self.form, |out, attachments| {
+            let mode = place.mode(self.mode, self.slow);
+            place.emit(&self.selection, mode, self.form, |out, attachments| {
                 frames::event(out, attachments, place.name(), None, event, payload)
             })
         };
@@ -182,7 +202,8 @@ impl Target {
                 onlookers::show(place, None, event, payload);
             }
             let timeout = place.hub().map(|hub| hub.config.ack_timeout);
-            let asked = place.ask(&self.selection, |out, attachments, ack| {
+            let mode = place.mode(Mode::Reliable, self.slow);
+            let asked = place.ask(&self.selection, mode, |out, attachments, ack| {
                 frames::event(out, attachments, place.name(), Some(ack), event, payload)
             });
             Calls::new(asked, timeout.unwrap_or_default())

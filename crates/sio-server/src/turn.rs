@@ -142,6 +142,12 @@ impl Drop for Lent {
     }
 }
 
+/// Whether the reply is short enough to be made longer by whoever cannot write it.
+#[inline]
+pub(crate) fn has_room() -> bool {
+    TURN.with_borrow(|turn| turn.reply.len() < SCRATCH)
+}
+
 /// Appends bytes that are frames already.
 pub(crate) fn append(bytes: &[u8]) {
     TURN.with_borrow_mut(|turn| turn.reply.extend_from_slice(bytes));

@@ -103,9 +103,12 @@ impl Wire {
             let wire = parcel.wire();
             match stream.as_mut().poll_write(cx, &wire[wire.len() - left..]) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) => conn.lock().advance(n),
+                Poll::Ready(Ok(n)) => conn.lock().advance(n, &conn.hub.config),
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    conn.lock().stand_still();
+                    return Ok(());
+                }
             }
         }
         match stream.poll_flush(cx) {

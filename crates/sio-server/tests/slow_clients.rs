@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use sio_server::{Ack, CallError, SlowClients};
-use support::{Got, House, Polling, Road, config, on_every_road, until, within};
+use sio_server::{Ack, CallError, EmitError, Limit, Namespace, Reason, SlowClients};
+use support::{Got, House, Polling, Road, Ws, config, on_every_road, until, within};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// More than the kernel takes for a client that does not read.
@@ -162,5 +163,245 @@ on_every_road! {
         assert_eq!(within("it", told.recv()).await, Some(true));
         polling.post("1").await;
         house.is_unharmed().await;
+    }
+
+    async fn packets_that_wait_are_counted_too(road: Road) {
+        const MAX: usize = 20;
+        for total in [MAX - 1, MAX, MAX + 1] {
+            let mut config = config();
+            config.max_queued_packets = MAX;
+            let mut house = House::with(road, config, |server| server).await;
+            let mut polling = Polling::join(house.address).await;
+            let reached: Vec<_> = (0..total).map(|n| house.io.emit("n", &n).reached).collect();
+            if total <= MAX {
+                assert!(reached.iter().all(|&one| one == 1), "{total}");
+                assert_eq!(polling.get().await.split('\x1e').count(), total);
+                polling.post("1").await;
+            } else {
+                assert_eq!(reached[MAX], 0);
+                let reason = house.farewell().await.reason;
+                assert_eq!(reason.as_str(), "transport close");
+                assert_eq!(reason.detail(), "the client did not take what was queued for it");
+                assert_eq!(house.io.counters().closed(Reason::SlowConsumer), 1);
+            }
+            house.empties().await;
+        }
+    }
+
+    async fn a_queue_may_be_long_for_a_while_only(road: Road) {
+        const SOFT: usize = 10_000;
+        for total in [SOFT - 1, SOFT, SOFT + 1] {
+            let mut config = config();
+            config.soft_queued_bytes = SOFT;
+            config.soft_queued_time = Duration::from_millis(150);
+            let mut house = House::with(road, config, |server| server).await;
+            let mut polling = Polling::join(house.address).await;
+            let mut patient = Polling::join(house.address).await;
+            let frame = |len: usize| len - 4 - r#"42["news",""]"#.len();
+            let (first, second) = ("x".repeat(frame(7000)), "y".repeat(frame(total - 7000)));
+            assert_eq!(house.io.emit("news", &first).reached, 2);
+            assert_eq!(house.io.emit("news", &second).reached, 2);
+            // One that fetches it in time has nothing to fear.
+            assert!(patient.get().await.len() > 9000);
+            if total <= SOFT {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                assert!(polling.get().await.len() > 9000, "{total}");
+                polling.post("1").await;
+            } else {
+                let reason = house.farewell().await.reason;
+                assert_eq!(reason.as_str(), "transport close");
+                assert_eq!(reason.detail(), "too much was queued for the client for too long");
+                assert_eq!(house.io.counters().closed(Reason::SlowConsumerSoft), 1);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            assert_eq!(house.io.emit("news", &1).reached, 1);
+            assert_eq!(patient.get().await, r#"42["news",1]"#);
+            patient.post("1").await;
+            house.empties().await;
+        }
+    }
+
+    async fn a_transport_that_takes_nothing_is_closed_in_time(road: Road) {
+        let mut config = config();
+        config.write_timeout = Duration::from_millis(300);
+        // Whatever is done with slow clients.
+        config.slow_clients = SlowClients::Refuse;
+        let mut house = House::with(road, config, |server| server).await;
+        let ws = house.client().await;
+        let pad = "x".repeat(50_000);
+        let mut emitted = 0;
+        while house.io.emit("flood", &pad).reached == 1 {
+            emitted += 1;
+            assert!(emitted < 10 * MUCH, "the kernel takes all of it");
+            tokio::task::yield_now().await;
+        }
+        // It is there, but does not read.
+        let farewell = house.farewell().await;
+        assert_eq!(farewell.reason.as_str(), "transport close");
+        assert_eq!(farewell.reason.detail(), "the transport took nothing for too long");
+        assert_eq!(house.io.counters().closed(Reason::WriteStalled), 1);
+        drop(ws);
+        house.is_unharmed().await;
+    }
+
+    async fn what_is_volatile_may_wait_and_goes_first_when_there_is_no_room(road: Road) {
+        let mut config = config();
+        config.max_queued_packets = 6;
+        let mut house = House::with(road, config, |server| {
+            server.mount(Namespace::open("/drop").slow_clients(SlowClients::DropVolatileOnly))
+        })
+        .await;
+        let io = house.io.of("/drop");
+        let mut polling = Polling::open(house.address).await;
+        polling.post("40/drop,").await;
+        assert!(polling.get().await.starts_with("40/drop,"));
+        // Nobody waits for it, and it is kept.
+        for n in 1..=4 {
+            assert_eq!(io.everyone().volatile().emit("v", &n).reached, 1);
+        }
+        for n in 5..=8 {
+            assert_eq!(io.emit("r", &n).reached, 1, "{n}");
+        }
+        let expected = ["v\",3", "v\",4", "r\",5", "r\",6", "r\",7", "r\",8"];
+        let expected = expected.map(|event| format!("42/drop,[\"{event}]")).join("\x1e");
+        assert_eq!(polling.get().await, expected);
+        assert_eq!(house.io.counters().volatile_dropped, 2);
+        // A volatile one never drives out what is not.
+        for n in 1..=6 {
+            assert_eq!(io.emit("r", &n).reached, 1);
+        }
+        assert_eq!(io.everyone().volatile().emit("v", &7).reached, 0);
+        assert_eq!(house.io.counters().volatile_dropped, 3);
+        assert_eq!(polling.get().await.split('\x1e').count(), 6);
+        // Of the server's other namespaces it is dropped at once, unless an emit wants it otherwise.
+        polling.post("40").await;
+        assert!(polling.get().await.starts_with("40{"));
+        let everyone = house.io.everyone().volatile();
+        assert_eq!(everyone.emit("v", &1).reached, 0);
+        assert_eq!(house.io.counters().volatile_dropped, 4);
+        let kept = everyone.slow_clients(SlowClients::DropVolatileOnly);
+        assert_eq!(kept.emit("v", &2).reached, 1);
+        assert_eq!(polling.get().await, r#"42["v",2]"#);
+        // Without anything volatile that waits the connection is closed as ever.
+        for n in 1..=6 {
+            assert_eq!(io.emit("r", &n).reached, 1);
+        }
+        assert_eq!(io.emit("r", &7).reached, 0);
+        house.farewell().await;
+        house.is_unharmed().await;
+    }
+
+    async fn a_namespace_or_an_emit_may_refuse_where_others_disconnect(road: Road) {
+        let mut config = config();
+        config.max_queued_packets = 2;
+        let mut house = House::with(road, config, |server| {
+            server.mount(Namespace::open("/calm").slow_clients(SlowClients::Refuse))
+        })
+        .await;
+        let calm = house.io.of("/calm");
+        let mut polling = Polling::join(house.address).await;
+        polling.post("40/calm,").await;
+        assert!(polling.get().await.starts_with("40/calm,"));
+        for reached in [1, 1, 0, 0] {
+            assert_eq!(calm.emit("n", &1).reached, reached);
+        }
+        let refusing = house.io.everyone().slow_clients(SlowClients::Refuse);
+        assert_eq!(refusing.emit("n", &2).reached, 0);
+        let socket = house.io.everyone().sockets::<()>().remove(0);
+        let answers = calm.everyone().call::<_, _, ()>("ask", &()).await.unwrap();
+        assert!(matches!(answers.missing[..], [(_, CallError::Full)]), "{answers:?}");
+        assert_eq!(house.io.counters().limit(Limit::Queue), 4);
+        assert!(socket.is_connected());
+        // The namespace that did not ask for it closes the connection, for all.
+        assert_eq!(house.io.emit("n", &3).reached, 0);
+        house.farewell().await;
+        house.is_unharmed().await;
+    }
+
+    async fn who_can_wait_for_room_loses_nothing_and_keeps_the_bound(road: Road) {
+        for recovery in [false, true] {
+            let mut config = config();
+            config.max_queued_bytes = 300_000;
+            config.recovery = recovery.then(Default::default);
+            let highest = Arc::new(AtomicUsize::new(0));
+            let seen = Arc::clone(&highest);
+            let house = House::with(road, config, |server| {
+                server.on("send", async move |socket, ()| {
+                    let pad = "x".repeat(100_000);
+                    // From another task than the connection's, and from its own.
+                    let (other, their_pad) = (socket.clone(), pad.clone());
+                    let sent = tokio::spawn(async move {
+                        for n in 0..40 {
+                            let patience = Duration::from_secs(20);
+                            other.emit_within(patience, "chunk", &(n, &their_pad)).await?;
+                        }
+                        Ok::<_, EmitError>(())
+                    });
+                    for n in 40..80 {
+                        let patience = Duration::from_secs(20);
+                        socket.emit_within(patience, "chunk", &(n, &pad)).await.unwrap();
+                        seen.fetch_max(socket.buffered_bytes(), Ordering::SeqCst);
+                    }
+                    sent.await.unwrap().unwrap();
+                    Ack(1)
+                })
+            })
+            .await;
+            let mut ws = Ws::open(house.address).await;
+            ws.text("40").await;
+            let Got::Text(_) = ws.next().await else { panic!() };
+            ws.text(r#"420["send"]"#).await;
+            let (mut first, mut second) = (0..40, 40..80);
+            for n in 0..80 {
+                if n % 10 == 0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                let Got::Text(text) = ws.next().await else { panic!("the end at {n}") };
+                let number: usize = text[r#"42["chunk","#.len()..].split(',').next().unwrap().parse().unwrap();
+                let expected = if number < 40 { first.next() } else { second.next() };
+                assert_eq!(Some(number), expected);
+            }
+            ws.expect_text("430[1]").await;
+            // What a turn says to its own client may come on top.
+            assert!(highest.load(Ordering::SeqCst) <= 300_000 + (256 << 10) + 100_100);
+            ws.leave().await;
+            house.io.everyone().disconnect();
+        }
+    }
+
+    async fn who_waits_for_room_in_vain_learns_of_it(road: Road) {
+        for (slow, stays) in [(SlowClients::Disconnect, false), (SlowClients::Refuse, true)] {
+            let mut config = config();
+            config.max_queued_packets = 2;
+            config.slow_clients = slow;
+            let mut house = House::with(road, config, |server| server).await;
+            let mut polling = Polling::join(house.address).await;
+            let socket = house.io.everyone().sockets::<()>().remove(0);
+            let patience = Duration::from_millis(50);
+            for n in 0..2 {
+                socket.emit_within(patience, "n", &n).await.unwrap();
+            }
+            let error = socket.emit_within(patience, "n", &2).await.unwrap_err();
+            assert!(matches!(error, EmitError::SlowClient(max) if max == patience), "{error}");
+            if stays {
+                assert_eq!(polling.get().await, "42[\"n\",0]\x1e42[\"n\",1]");
+                // A client that takes what there is makes room.
+                for n in 3..5 {
+                    socket.emit_within(patience, "n", &n).await.unwrap();
+                }
+                let patience = Duration::from_secs(20);
+                let (sent, answer) =
+                    tokio::join!(socket.emit_within(patience, "n", &5).into_future(), polling.get());
+                sent.unwrap();
+                assert_eq!(answer, "42[\"n\",3]\x1e42[\"n\",4]");
+                assert_eq!(polling.get().await, r#"42["n",5]"#);
+                polling.post("1").await;
+            } else {
+                assert_eq!(house.farewell().await.reason.detail(), "the client did not take what was queued for it");
+            }
+            house.empties().await;
+            let gone = socket.emit_within(Duration::from_secs(20), "n", &6).await;
+            assert!(matches!(gone, Err(EmitError::Disconnected)), "{gone:?}");
+        }
     }
 }

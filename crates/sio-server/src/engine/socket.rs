@@ -46,21 +46,18 @@ impl Socket {
     /// ([`Config::max_queued_bytes`](crate::Config::max_queued_bytes)).
     pub fn send<'a>(&self, message: impl Into<Content<'a>>) -> bool {
         let message = message.into();
-        let said = self
-            .conn
-            .say_frames::<Infallible>(Mode::Reliable, |out, _| {
-                match message {
-                    Content::Binary(data) => {
-                        write_frame(out, OpCode::Binary, data.len(), |payload| {
-                            payload.extend_from_slice(data);
-                        })
-                    }
-                    Content::Text(text) => push_message(out, text.len(), |payload| {
-                        payload.extend_from_slice(text.as_bytes());
-                    }),
-                }
-                Ok(())
-            });
+        let mode = self.conn.hub.config.slow_clients.mode(Mode::Reliable);
+        let said = self.conn.say_frames::<Infallible>(mode, |out, _| {
+            match message {
+                Content::Binary(data) => write_frame(out, OpCode::Binary, data.len(), |payload| {
+                    payload.extend_from_slice(data);
+                }),
+                Content::Text(text) => push_message(out, text.len(), |payload| {
+                    payload.extend_from_slice(text.as_bytes());
+                }),
+            }
+            Ok(())
+        });
         match said {
             Ok(taken) => taken,
             Err(never) => match never {},
