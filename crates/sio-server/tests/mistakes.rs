@@ -173,7 +173,7 @@ fn plain(said: &str) -> String {
         if in_list && (is_item || line.trim_start().starts_with("and ")) {
             continue;
         }
-        in_list = line.contains("the following other types implement trait `serde");
+        in_list = line.contains("types implement trait `serde");
         let closing = [
             "error: aborting",
             "For more information",
