@@ -136,7 +136,9 @@ impl fmt::Display for DisconnectReason {
 }
 
 /// Why a server cannot be started.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` says the same sentence as `Display`: it is what a `main` that returns this prints.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// the cluster's broker cannot be used: {0}
@@ -177,6 +179,12 @@ pub enum StartError {
         /// What is wrong with it.
         problem: &'static str,
     },
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<StartError> for std::io::Error {

@@ -65,7 +65,11 @@ impl Bound {
                         tls,
                     });
                 }
-                Err(failed) => error = failed,
+                // Which one, since a message of the system's alone does not say it.
+                Err(failed) => {
+                    let message = format!("{address} cannot be listened on: {failed}");
+                    error = io::Error::new(failed.kind(), message);
+                }
             }
         }
         Err(error)
@@ -161,6 +165,11 @@ enum Stage {
 
 /// The sockets of all shards, on one port.
 fn bind_all(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<StdListener>)> {
+    // Sockets that share a port share it with those of other processes, too, such as the server of
+    // yesterday: whether somebody is there is found out by one that does not share.
+    if count > 1 {
+        drop(raw(address, false)?);
+    }
     let first = bind(address, count > 1)?;
     let address = first.local_addr()?;
     let mut listeners = vec![first];
@@ -171,6 +180,12 @@ fn bind_all(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<St
 }
 
 fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let socket = raw(address, shared)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn raw(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
     let socket = RawSocket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -185,8 +200,7 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     let _ = shared;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 async fn serve_shard(
