@@ -4,14 +4,21 @@
 // `cargo xtask test --only examples`.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
-import { Manager } from "./packages.mjs";
+import { asyncApiErrors, installed, Manager, tsc } from "./packages.mjs";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const run = promisify(execFile);
 
 const running = [];
 const managers = [];
@@ -59,6 +66,21 @@ async function open(url, namespace = "/", auth = undefined, options = {}) {
 }
 
 const ask = (socket, ...args) => socket.timeout(10_000).emitWithAck(...args);
+
+/** What the TypeScript compiler refuses in a folder: "file line code", in order. */
+async function refused(folder) {
+  const options = JSON.parse(await readFile(path.join(folder, "../tsconfig.json"), "utf8")).compilerOptions;
+  // The client's types lie where npm has put them, not beside the page.
+  const paths = { "socket.io-client": [path.join(installed, "node_modules/socket.io-client")] };
+  const place = await mkdtemp(path.join(tmpdir(), "tsc-"));
+  const config = path.join(place, "tsconfig.json");
+  const compilerOptions = { ...options, paths, skipLibCheck: true };
+  await writeFile(config, JSON.stringify({ compilerOptions, include: [folder] }));
+  const said = await run(process.execPath, [tsc(), "-p", config, "--pretty", "false"]).catch((error) => error);
+  await rm(place, { recursive: true });
+  const errors = said.stdout.matchAll(/([^/\\\n]*)\((\d+),\d+\): error (TS\d+)/g);
+  return [...errors].map(([, file, line, code]) => `${file} ${line} ${code}`);
+}
 
 describe("examples", () => {
   it("ack: the server answers, asks a client, and asks a room", async () => {
@@ -118,6 +140,35 @@ describe("examples", () => {
     const mirrored = once(one, "mirror");
     one.emit("mirror", 1, [Buffer.from("x")], { deep: Buffer.from("y") });
     assert.deepEqual(await mirrored, [1, [Buffer.from("x")], { deep: Buffer.from("y") }]);
+  });
+
+  it("contract: the page's types are the server's, and the compiler holds the page to them", async () => {
+    const page = path.resolve(here, "../../sio-server/examples/contract/page");
+    const say = async (what) => (await run(path.join(process.env.EXAMPLES, "contract"), [what])).stdout;
+    assert.equal(await say("typescript"), await readFile(path.join(page, "events.d.ts"), "utf8"));
+
+    const document = JSON.parse(await say("asyncapi"));
+    assert.equal(asyncApiErrors(document), null);
+    const { action, reply } = document.operations["root-receive-join"];
+    assert.deepEqual([action, reply.messages[0].$ref], ["receive", "#/channels/root/messages/receive-join-ack"]);
+
+    // The page is sound, and in wrong.ts each line is refused that says so, with its code.
+    const wrong = (await readFile(path.join(page, "wrong.ts"), "utf8")).split("\n");
+    const expected = wrong.flatMap((line, at) => (line.match(/\/\/ (TS\d+)$/) ? [`${at + 1} ${RegExp.$1}`] : []));
+    assert.equal(expected.length, 9);
+    assert.deepEqual(await refused(page), expected.map((place) => `wrong.ts ${place}`));
+
+    const { url } = await start("contract");
+    const [one, other] = [await open(url), await open(url)];
+    assert.equal(await ask(one, "join", "tea"), 1);
+    const joined = once(one, "joined");
+    assert.equal(await ask(other, "join", "tea"), 2);
+    assert.deepEqual(await joined, ["tea", 2]);
+    const heard = once(other, "message");
+    one.emit("message", { room: "tea", text: "hello" });
+    assert.deepEqual(await heard, [{ room: "tea", text: "hello", to: [] }]);
+    const answer = await fetch(`${url}/chat.js`);
+    assert.deepEqual([answer.status, answer.headers.get("content-type")], [200, "text/javascript; charset=utf-8"]);
   });
 
   it("dynamic: a namespace for each number, and for those who are invited", async () => {

@@ -32,3 +32,13 @@ export const engines = {
 };
 export const socketIoServer = () => load("socket.io");
 export const playwright = () => load("playwright-core");
+/** The TypeScript compiler, to be run by Node. */
+export const tsc = () => load.resolve("typescript/bin/tsc");
+/** What AsyncAPI's own schema says against a document; `null` is nothing. */
+export function asyncApiErrors(document) {
+  const Ajv = load("ajv");
+  // AsyncAPI's schema brings that of JSON Schema itself.
+  const ajv = new Ajv({ meta: false, validateSchema: false, strict: false, validateFormats: false });
+  const validate = ajv.compile(load("@asyncapi/specs/schemas/3.0.0.json"));
+  return validate(document) ? null : validate.errors;
+}

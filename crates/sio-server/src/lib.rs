@@ -2,8 +2,55 @@
 //!
 //! # The first day
 //!
-//! In an empty folder: `cargo init`, `cargo add tokio -F macros,rt-multi-thread`, and this crate. A
-//! server is a list of events and what is to be done on each:
+//! From nothing to two browsers that chat. In an empty folder, with Rust 1.88 or later; this crate is not
+//! on crates.io yet, so its repository has to lie somewhere (the last line says where):
+//!
+//! ```sh
+//! cargo init --name chat
+//! cargo add tokio -F macros,rt-multi-thread
+//! cargo add sio-server --path ../sio-server/crates/sio-server
+//! ```
+//!
+//! The whole of `src/main.rs`, page included:
+//!
+//! ```no_run
+//! use sio_server::Server;
+//!
+//! const PAGE: &str = r#"<!doctype html>
+//! <form id="form"><input id="text" placeholder="say something" autofocus></form>
+//! <ul id="said"></ul>
+//! <script src="https://cdn.socket.io/4.8.1/socket.io.min.js"></script>
+//! <script>
+//!   const socket = io();
+//!   const show = (text) =>
+//!     said.append(Object.assign(document.createElement("li"), { textContent: text }));
+//!   socket.on("said", show);
+//!   form.onsubmit = (event) => {
+//!     event.preventDefault();
+//!     socket.emit("say", text.value);
+//!     show(text.value);
+//!     text.value = "";
+//!   };
+//! </script>"#;
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     Server::new()
+//!         .page("/", PAGE)
+//!         .on("say", async |socket, text: String| {
+//!             socket.broadcast().emit("said", &text);
+//!         })
+//!         .run() // http://127.0.0.1:5000, or HOST and PORT
+//!         .await
+//! }
+//! ```
+//!
+//! `cargo run`, and open <http://127.0.0.1:5000> in two windows: what is said in one is read in the other.
+//! If nothing seems to happen, `SIO_DEBUG=1 cargo run` shows in the terminal what fails, or what nobody
+//! handles.
+//!
+//! A server is a list of events and what is to be done on each. Clients may be asked for an answer, and
+//! give one:
 //!
 //! ```no_run
 //! use sio_server::{Ack, Server};
@@ -186,6 +233,7 @@ mod notice;
 mod observe;
 mod onlookers;
 mod outbox;
+mod pages;
 mod panic;
 mod parsers;
 mod patience;
@@ -194,6 +242,8 @@ mod place;
 mod polling;
 mod proxies;
 mod realm;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod server;
 mod service;
 mod session;
@@ -270,6 +320,13 @@ mod readme {
 
     #[doc = include_str!("../../../docs/howto/drive-a-layer.md")]
     struct DriveALayer;
+
+    #[cfg(feature = "schema")]
+    #[doc = include_str!("../../../docs/howto/types-for-clients.md")]
+    struct TypesForClients;
+
+    #[doc = include_str!("../../../docs/beside-others.md")]
+    struct BesideOthers;
 
     #[doc = include_str!("../../../docs/from-node.md")]
     struct FromNode;

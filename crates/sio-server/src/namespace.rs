@@ -451,6 +451,12 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         self
     }
 
+    /// The events that have handlers.
+    #[cfg(feature = "schema")]
+    pub(crate) fn handled(&self) -> Vec<&str> {
+        self.rules.table.handled()
+    }
+
     pub(crate) fn mount(self) -> Box<dyn Mounted> {
         Box::new(Mount::new(self.name, self.rules, self.fault))
     }

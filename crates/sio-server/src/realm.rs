@@ -37,6 +37,9 @@ pub(crate) trait Mounted: Send + Sync {
     fn matches(&self, name: &str) -> bool;
     fn open(&self, place: Arc<Place>) -> Arc<dyn Realm>;
     fn onlookers(&self) -> Onlookers;
+    /// The events that have handlers.
+    #[cfg(feature = "schema")]
+    fn handled(&self) -> Vec<&str>;
     /// What was wrong with the way it was put together.
     fn take_fault(&mut self) -> Option<StartError>;
 }
@@ -112,6 +115,11 @@ impl<D: Send + Sync + 'static> Mounted for Mount<D> {
 
     fn onlookers(&self) -> Onlookers {
         self.onlookers.clone()
+    }
+
+    #[cfg(feature = "schema")]
+    fn handled(&self) -> Vec<&str> {
+        self.laws.table.handled()
     }
 
     fn take_fault(&mut self) -> Option<StartError> {

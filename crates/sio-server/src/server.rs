@@ -1,5 +1,7 @@
 //! The server before it runs: its namespaces, its settings, and how it is to be started.
 
+#[cfg(feature = "schema")]
+use std::collections::BTreeSet;
 use std::{
     future::Future,
     io,
@@ -32,6 +34,7 @@ use crate::{
     listen::{Bound, Threads},
     namespace::Namespace,
     observe::Observer,
+    pages::Pages,
     realm::Mounted,
     service::{Fallback, Layer, Service},
     socket::Socket,
@@ -70,6 +73,7 @@ pub struct Server {
     parsers: Vec<Box<dyn Parser>>,
     runtime: Runtime,
     debug: DebugMode,
+    pages: Pages,
     fallback: Option<Fallback>,
     pub(crate) hooks: Hooks,
     on_error: Option<OnErrorDefault>,
@@ -115,6 +119,7 @@ impl Server {
             parsers: Vec::new(),
             runtime: Runtime::default(),
             debug: DebugMode::default(),
+            pages: Pages::default(),
             fallback: None,
             hooks: Hooks::default(),
             on_error: None,
@@ -204,6 +209,22 @@ impl Server {
         Fut: Future<Output = Response<Bytes>> + Send + 'static,
     {
         self.fallback = Some(Box::new(move |request| Box::pin(handler.clone()(request))));
+        self
+    }
+
+    /// Answers `GET` of a path with a page, or with what belongs to one: enough for a first try, and for
+    /// tools. The path's ending says what it is (`.js`, `.css`, `.json`, `.svg`, `.txt`), else it is HTML. Comes
+    /// before [`fallback`](Self::fallback).
+    ///
+    /// ```
+    /// # const PAGE: &str = "";
+    /// // `include_str!("index.html")` is the page as it was when this was compiled.
+    /// let server = sio_server::Server::new()
+    ///     .page("/", PAGE)
+    ///     .page("/style.css", "body { font-family: sans-serif }");
+    /// ```
+    pub fn page(mut self, path: impl Into<String>, content: impl Into<Bytes>) -> Self {
+        self.pages.insert(path.into(), content.into());
         self
     }
 
@@ -349,6 +370,18 @@ impl Server {
         Io::from_cell(Arc::clone(&self.hub))
     }
 
+    /// The events that have handlers, by the fixed names of their namespaces.
+    #[cfg(feature = "schema")]
+    pub(crate) fn handled(&self) -> Vec<(&str, BTreeSet<&str>)> {
+        let mounted = self.mounted.iter();
+        let named = mounted.filter_map(|mounted| Some((mounted.fixed_name()?, mounted.handled())));
+        let root = self.root_used.then(|| ("/", self.root.handled()));
+        named
+            .chain(root)
+            .map(|(name, events)| (name, events.into_iter().collect()))
+            .collect()
+    }
+
     /// Where the hub will be.
     pub(crate) fn hub(&self) -> Arc<OnceLock<Arc<Hub>>> {
         Arc::clone(&self.hub)
@@ -482,7 +515,7 @@ impl Server {
             beside,
             mounted,
             parsers: self.parsers.into(),
-            fallback: self.fallback,
+            fallback: self.pages.before(self.fallback),
             on_error: self.on_error,
             bare: self.bare,
             observer: self.observer,

@@ -98,6 +98,12 @@ impl<D> Table<D> {
             error: None,
         }
     }
+
+    /// The events that have handlers.
+    #[cfg(feature = "schema")]
+    pub(crate) fn handled(&self) -> Vec<&str> {
+        self.events.keys().map(AsRef::as_ref).collect()
+    }
 }
 
 impl<D: Send + Sync + 'static> Table<D> {
