@@ -95,6 +95,9 @@ pub struct Entry {
     pub nsp: String,
     /// The type's number in digits.
     pub kind: String,
+    /// Which entry of the sender's it is, if the sender is a node of ours: what was added twice, by an
+    /// oversight of the broker's, is read once.
+    pub seq: Option<u64>,
     /// The sender.
     pub uid: String,
 }
@@ -137,8 +140,57 @@ impl Entry {
             data,
             nsp: namespace.into(),
             kind: kind.to_string(),
+            seq: None,
             uid: uid.into(),
         })
+    }
+
+    /// The entry of these fields, whatever else is among them.
+    ///
+    /// # Errors
+    ///
+    /// If one that is wanted is missing, or is not text.
+    pub fn from_fields<'a>(
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Self, DecodeError> {
+        let (mut data, mut nsp, mut kind, mut seq, mut uid) = (None, None, None, None, None);
+        for (name, value) in fields {
+            let (field, place) = match name {
+                b"data" => ("data", &mut data),
+                b"nsp" => ("nsp", &mut nsp),
+                b"seq" => ("seq", &mut seq),
+                b"type" => ("type", &mut kind),
+                b"uid" => ("uid", &mut uid),
+                _ => continue,
+            };
+            let text = std::str::from_utf8(value);
+            *place = Some(text.map_err(|_| DecodeError::Field { field })?.to_owned());
+        }
+        let number = |text: String| {
+            text.parse()
+                .map_err(|_| DecodeError::Field { field: "seq" })
+        };
+        Ok(Self {
+            data: data.unwrap_or_default(),
+            nsp: nsp.ok_or(DecodeError::Field { field: "nsp" })?,
+            kind: kind.ok_or(DecodeError::Field { field: "type" })?,
+            seq: seq.map(number).transpose()?,
+            uid: uid.ok_or(DecodeError::Field { field: "uid" })?,
+        })
+    }
+
+    /// The fields, in the order in which Node writes them.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, std::borrow::Cow<'_, str>)> {
+        let data = (!self.data.is_empty()).then(|| ("data", (&*self.data).into()));
+        let seq = self.seq.map(|seq| ("seq", seq.to_string().into()));
+        [
+            ("uid", (&*self.uid).into()),
+            ("nsp", (&*self.nsp).into()),
+            ("type", (&*self.kind).into()),
+        ]
+        .into_iter()
+        .chain(data)
+        .chain(seq)
     }
 }
 

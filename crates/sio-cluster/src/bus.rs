@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Action, Config, Request};
+use crate::{Action, Config, EntryId, Request};
 
 /// A broker that a server can be given, before it is connected.
 pub trait Broker: Send + Sync + 'static {
@@ -49,6 +49,15 @@ pub enum BusEvent {
         /// Why, in the broker's words or the system's.
         reason: String,
     },
+    /// An entry was read from a stream that is followed.
+    Entry {
+        /// The stream.
+        stream: String,
+        /// Its id.
+        id: EntryId,
+        /// Its fields.
+        fields: Vec<(Bytes, Bytes)>,
+    },
     /// Messages of ours that the others will not hear.
     Lost {
         /// How many.
@@ -62,6 +71,11 @@ pub enum BusEvent {
         channel: String,
         /// The bytes.
         body: Bytes,
+    },
+    /// A stream that is followed was cut short before it was read to its end.
+    Trimmed {
+        /// The stream.
+        stream: String,
     },
     /// The broker is there and all subscriptions stand; the first time as any other.
     Up,

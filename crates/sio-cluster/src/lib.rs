@@ -6,7 +6,7 @@
 //! | | whose | questions and answers |
 //! |---|---|---|
 //! | [`Classic`] | `@socket.io/redis-adapter` 8, `@socket.io/redis-emitter` 5 | all |
-//! | [`Sharded`], [`Entry`] | the sharded adapter, `@socket.io/redis-streams-adapter` 0.3 | all; no [`Node`] speaks them yet |
+//! | [`Sharded`], [`Entry`] | the sharded adapter, `@socket.io/redis-streams-adapter` 0.3 | all but the list of rooms |
 //! | [`Python`] | python-socketio, Flask-SocketIO with a message queue | acks of clients |
 //!
 //! ```
@@ -36,6 +36,7 @@ mod classic;
 mod date;
 mod error;
 mod fields;
+mod format;
 mod message;
 pub mod msgpack;
 mod node;
@@ -43,12 +44,17 @@ mod peers;
 mod pending;
 mod pickle;
 mod python;
+mod sharded;
+mod streams;
 
 pub use adapter::{Entry, Sharded, stream_name};
 pub use bus::{Broker, Bus, BusEvent};
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;
+pub use format::Format;
 pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, RemoteSocket};
-pub use node::{Action, Config, Event, Missing, Node, Reply};
+pub use node::{Action, At, Config, Event, Missing, Node, Reply};
 pub use pending::Request;
 pub use python::{Data, Python};
+pub use sharded::{RoomChannels, ShardedPubSub};
+pub use streams::{EntryId, Streams};

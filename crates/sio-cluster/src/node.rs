@@ -21,18 +21,21 @@ use std::{
 
 use crate::{
     DecodeError,
-    classic::Classic,
-    message::{Answer, Emit, Message, Publish, Question},
+    adapter::Entry,
+    format::{Format, Heard},
+    message::{Answer, Emit, Envelope, Message, Publish, Question},
     peers::{self, Peers},
     pending::{Pending, Request},
     python::Python,
+    streams::EntryId,
 };
 
 /// How a node takes part in its cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The format of Node's classic adapter, with which our nodes speak among themselves, too.
-    pub classic: Classic,
+    /// The adapter of Node's whose words are spoken, also by our nodes among themselves: the classic
+    /// one.
+    pub format: Format,
     /// How often a node says that it lives: 5 s, as Node's cluster adapters do.
     pub heartbeat: Duration,
     /// How long a node is believed to live that says nothing: 10 s.
@@ -46,7 +49,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            classic: Classic::default(),
+            format: Format::default(),
             heartbeat: Duration::from_secs(5),
             lease: Duration::from_secs(10),
             python: Vec::new(),
@@ -83,17 +86,26 @@ pub struct Node {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Route {
+    Node(Heard),
     Nodes,
-    Packets(String),
     Python(usize),
-    Requests(String),
-    Responses,
+    /// What is for one room of a namespace alone.
+    Room(String, String),
 }
 
 /// Something for the bus to do, in this order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
+    /// Add an entry to a stream, which is kept to about so many.
+    Append {
+        /// The stream.
+        stream: String,
+        /// The entry.
+        entry: Entry,
+        /// How many entries are kept.
+        max_len: u64,
+    },
     /// Say how many subscribe to a channel, by [`Node::handle_count`].
     Count {
         /// The channel.
@@ -101,16 +113,32 @@ pub enum Action {
         /// For which request.
         request: Request,
     },
+    /// Say how many subscribe to a channel of a shard, likewise.
+    CountShard {
+        /// The channel.
+        channel: String,
+        /// For which request.
+        request: Request,
+    },
+    /// Read a stream, from its end on as it is now, and from where that was whenever the broker comes
+    /// back: [`Node::handle_entry`].
+    Follow(String),
     /// Publish a message.
     Publish(Publish),
+    /// Publish a message on a channel of a shard.
+    PublishShard(Publish),
     /// Subscribe to a channel, from now on and whenever the broker comes back.
     Subscribe(String),
     /// Subscribe to a pattern of channels, likewise.
     SubscribePattern(String),
+    /// Subscribe to a channel of a shard, likewise.
+    SubscribeShard(String),
     /// End a subscription to a channel.
     Unsubscribe(String),
     /// End a subscription to a pattern.
     UnsubscribePattern(String),
+    /// End a subscription to a channel of a shard.
+    UnsubscribeShard(String),
 }
 
 /// Something for the server to do or to know.
@@ -165,7 +193,25 @@ pub enum Event {
         namespace: String,
         /// What.
         message: Message,
+        /// Where on its stream it stood, if it came by one.
+        at: Option<At>,
     },
+    /// A stream was cut short before it was read to its end: entries that were cut off have been lost.
+    Trimmed {
+        /// The stream.
+        stream: String,
+    },
+}
+
+/// Where on a stream an entry stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct At {
+    /// Its id.
+    pub id: EntryId,
+    /// Its number among those of its sender, if that is a node of ours.
+    pub seq: Option<u64>,
+    /// Its sender.
+    pub uid: String,
 }
 
 /// To whom an answer goes.
@@ -178,8 +224,12 @@ pub struct Reply {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum By {
-    Classic,
-    Python { format: usize, host_id: String },
+    /// A node, by name; the classic adapter has no use for that.
+    Node(Option<String>),
+    Python {
+        format: usize,
+        host_id: String,
+    },
 }
 
 /// Who has not answered a question.
@@ -210,12 +260,19 @@ impl Node {
         const ALPHABET: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-        let uid = entropy[..6].iter();
-        let uid = uid.map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
         let hex = entropy.iter().map(|byte| format!("{byte:02x}"));
+        let hex = hex.collect::<String>();
+        let uid = match config.format {
+            Format::Classic(_) => {
+                let uid = entropy[..6].iter();
+                let uid = uid.map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
+                uid.collect()
+            }
+            _ => hex[..16].to_owned(),
+        };
         let mut node = Self {
-            uid: uid.collect(),
-            host_id: HOST_PREFIX.to_owned() + &hex.collect::<String>(),
+            uid,
+            host_id: HOST_PREFIX.to_owned() + &hex,
             routes: HashMap::new(),
             pending: Pending::default(),
             next_request: 0,
@@ -233,6 +290,8 @@ impl Node {
             let channel = node.config.python[format].channel().to_owned();
             node.subscribe(channel, Route::Python(format));
         }
+        let streams = node.config.format.streams();
+        node.actions.extend(streams.into_iter().map(Action::Follow));
         node.say(&Message::Hello);
         node
     }
@@ -272,17 +331,41 @@ impl Node {
             return;
         };
         let read = match route {
+            Route::Node(Heard::Any(namespace)) => self.handle_any(namespace, body),
+            Route::Node(Heard::Packets(namespace)) => {
+                self.handle_packet(namespace, channel, body, has_room)
+            }
+            Route::Node(Heard::Requests(namespace)) => self.handle_request(namespace, body),
+            Route::Node(Heard::Responses) => self.handle_response(body),
             Route::Nodes => self.handle_nodes(body, now),
-            Route::Packets(namespace) => self.handle_packet(namespace, channel, body, has_room),
             Route::Python(format) => self.handle_python(format, body),
-            Route::Requests(namespace) => self.handle_request(namespace, body),
-            Route::Responses => self.handle_response(body),
+            Route::Room(namespace, room) if has_room(&namespace, &room) => {
+                self.handle_any(namespace, body)
+            }
+            // The last one has left: the subscription is about to end.
+            Route::Room(..) => Ok(()),
         };
         if let Err(error) = read {
-            self.refused += 1;
-            let channel = channel.to_owned();
-            self.events.push_back(Event::Refused { channel, error });
+            self.refuse(channel, error);
         }
+    }
+
+    /// An entry was read from a stream.
+    pub fn handle_entry<'a>(
+        &mut self,
+        stream: &str,
+        id: EntryId,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) {
+        if let Err(error) = self.read_entry(id, fields) {
+            self.refuse(stream, error);
+        }
+    }
+
+    /// A stream was cut short before it was read to its end.
+    pub fn handle_trimmed(&mut self, stream: &str) {
+        let stream = stream.to_owned();
+        self.events.push_back(Event::Trimmed { stream });
     }
 
     /// The bus has counted, or cannot.
@@ -305,7 +388,10 @@ impl Node {
     pub fn handle_up(&mut self, now: Instant) {
         if let Some(since) = self.down_since.take() {
             let lasted = now.saturating_duration_since(since);
-            self.events.push_back(Event::Gap { lasted });
+            // What is on a stream waits there.
+            if !matches!(self.config.format, Format::Streams(_)) {
+                self.events.push_back(Event::Gap { lasted });
+            }
             self.peers.renew(self.config.lease, now);
             self.say(&Message::Hello);
         }
@@ -334,44 +420,56 @@ impl Node {
 
     /// Takes part in a namespace: before its first client, or from the start.
     pub fn open(&mut self, namespace: &str) {
-        let classic = &self.config.classic;
-        let packets = classic.packets_pattern(namespace);
-        let requests = classic.requests(namespace);
-        let responses = classic.responses(namespace);
-        let own = classic.own_responses(namespace, &self.uid);
-        if self.routes.contains_key(&requests) {
-            return;
+        for (subscription, heard) in self.config.format.subscriptions(namespace, &self.uid) {
+            let route = Route::Node(heard);
+            if self
+                .routes
+                .insert(subscription.name().into(), route)
+                .is_none()
+            {
+                self.actions.push_back(subscription.begin());
+            }
         }
-        let route = Route::Packets(namespace.into());
-        self.routes.insert(packets.clone(), route);
-        self.actions.push_back(Action::SubscribePattern(packets));
-        self.subscribe(responses, Route::Responses);
-        self.subscribe(own, Route::Responses);
-        // Last: whoever is counted by it has to hear everything else.
-        self.subscribe(requests, Route::Requests(namespace.into()));
     }
 
     /// Leaves a namespace: after its last client.
     pub fn close(&mut self, namespace: &str) {
-        let classic = &self.config.classic;
-        let packets = classic.packets_pattern(namespace);
-        let channels = [
-            classic.requests(namespace),
-            classic.responses(namespace),
-            classic.own_responses(namespace, &self.uid),
-        ];
-        for channel in channels {
-            if self.routes.remove(&channel).is_some() {
-                self.actions.push_back(Action::Unsubscribe(channel));
+        for (subscription, _) in self.config.format.subscriptions(namespace, &self.uid) {
+            if self.routes.remove(subscription.name()).is_some() {
+                self.actions.push_back(subscription.end());
             }
         }
-        if self.routes.remove(&packets).is_some() {
-            self.actions.push_back(Action::UnsubscribePattern(packets));
+    }
+
+    /// A room has its first member here.
+    pub fn open_room(&mut self, namespace: &str, room: &str) {
+        let Some(subscription) = self.config.format.room(namespace, room) else {
+            return;
+        };
+        // A room may be called as this node is, by whose channel it is then heard.
+        if !self.routes.contains_key(subscription.name()) {
+            let route = Route::Room(namespace.into(), room.into());
+            self.routes.insert(subscription.name().into(), route);
+            self.actions.push_back(subscription.begin());
+        }
+    }
+
+    /// The last member of a room has left it.
+    pub fn close_room(&mut self, namespace: &str, room: &str) {
+        let Some(subscription) = self.config.format.room(namespace, room) else {
+            return;
+        };
+        if let Some(Route::Room(..)) = self.routes.get(subscription.name()) {
+            self.routes.remove(subscription.name());
+            self.actions.push_back(subscription.end());
         }
     }
 
     /// Tells the others: a packet, rooms to join or leave, a disconnect, an event for the nodes.
-    pub fn tell(&mut self, namespace: &str, message: Message) {
+    ///
+    /// `seq` is the message's number among all of this node; those of one namespace come in the order
+    /// of their numbers.
+    pub fn tell(&mut self, namespace: &str, seq: u64, message: Message) {
         let formats = self.config.python.len();
         for format in 0..formats {
             let python = &self.config.python[format];
@@ -379,10 +477,11 @@ impl Node {
                 self.actions.push_back(Action::Publish(publish));
             }
         }
-        let classic = &self.config.classic;
-        if let Some(publish) = classic.encode(namespace, &self.uid, message) {
-            self.actions.push_back(Action::Publish(publish));
+        let mut action = self.config.format.say(namespace, &self.uid, message);
+        if let Some(Action::Append { entry, .. }) = &mut action {
+            entry.seq = Some(seq);
         }
+        self.actions.extend(action);
     }
 
     /// Asks the others, and waits at most `timeout` for their answers, or as long as
@@ -405,8 +504,8 @@ impl Node {
             self.finish(number);
             return request;
         }
-        let channel = self.config.classic.requests(namespace);
-        self.actions.push_back(Action::Count { channel, request });
+        let count = self.config.format.count(namespace, request);
+        self.actions.push_back(count);
         if let Question::Emit(emit) = &question {
             self.ask_python(namespace, emit, number);
         }
@@ -415,8 +514,11 @@ impl Node {
             request: request_name,
             question,
         };
-        let publish = self.config.classic.encode(namespace, &self.uid, ask);
-        self.actions.extend(publish.map(Action::Publish));
+        match self.config.format.say(namespace, &self.uid, ask) {
+            Some(action) => self.actions.push_back(action),
+            // A question that the format has no word for is one that nobody answers.
+            None => self.finish(number),
+        }
         request
     }
 
@@ -428,17 +530,19 @@ impl Node {
     /// Answers a question of another node. A question that wants acks has several answers: first how
     /// many acks there will be, also if none, then each.
     pub fn answer(&mut self, reply: &Reply, answer: Answer) {
-        let publish = match &reply.by {
-            By::Classic => {
-                let request = reply.request.clone();
-                let classic = &self.config.classic;
-                Some(classic.encode_answer(&reply.namespace, &self.uid, request, answer))
+        let action = match &reply.by {
+            By::Node(asker) => {
+                let (format, request) = (&self.config.format, reply.request.clone());
+                let asker = asker.as_deref();
+                format.answer(&reply.namespace, &self.uid, asker, request, answer)
             }
             By::Python { format, host_id } => {
-                self.config.python[*format].encode_answer(host_id, &reply.request, answer)
+                let python = &self.config.python[*format];
+                let publish = python.encode_answer(host_id, &reply.request, answer);
+                publish.map(Action::Publish)
             }
         };
-        self.actions.extend(publish.map(Action::Publish));
+        self.actions.extend(action);
     }
 
     /// Says good-bye, so that nobody waits for this node.
@@ -500,51 +604,40 @@ impl Node {
         body: &[u8],
         has_room: impl FnOnce(&str, &str) -> bool,
     ) -> Result<(), DecodeError> {
-        let room = self.config.classic.room(&namespace, channel);
+        let Format::Classic(classic) = &self.config.format else {
+            return Ok(());
+        };
+        let room = classic.room(&namespace, channel);
         if room.is_some_and(|room| !has_room(&namespace, room)) {
             return Ok(());
         }
-        let envelope = self.config.classic.decode_packet(body)?;
+        let envelope = classic.decode_packet(body)?;
         // A pattern may fit a channel of another namespace.
         if envelope.from.as_deref() != Some(&self.uid)
             && envelope.namespace.as_deref() == Some(&namespace)
         {
-            let message = envelope.message;
-            self.events.push_back(Event::Told { namespace, message });
+            self.told(namespace, envelope.message, None);
         }
         Ok(())
     }
 
     fn handle_request(&mut self, namespace: String, body: &[u8]) -> Result<(), DecodeError> {
-        let envelope = self.config.classic.decode_request(&namespace, body)?;
-        // Node acts on its own orders when they come back; we have acted already.
-        if envelope.from.as_deref() == Some(&self.uid) {
+        let Format::Classic(classic) = &self.config.format else {
             return Ok(());
-        }
-        let event = match envelope.message {
-            Message::Ask { request, question } => {
-                let reply = Reply {
-                    namespace: namespace.clone(),
-                    request,
-                    by: By::Classic,
-                };
-                Event::Asked {
-                    namespace,
-                    question,
-                    reply,
-                }
-            }
-            message => Event::Told { namespace, message },
         };
-        self.events.push_back(event);
+        let envelope = classic.decode_request(&namespace, body)?;
+        self.obey(namespace, envelope, None);
         Ok(())
     }
 
     fn handle_response(&mut self, body: &[u8]) -> Result<(), DecodeError> {
+        let Format::Classic(classic) = &self.config.format else {
+            return Ok(());
+        };
         let mut number = None;
         let pending = &self.pending;
         let uid = &self.uid;
-        let envelope = self.config.classic.decode_response(body, |request| {
+        let envelope = classic.decode_response(body, |request| {
             number = request.strip_prefix(uid)?.parse().ok();
             pending.asked(number?)
         })?;
@@ -554,6 +647,85 @@ impl Node {
             self.answered(number, envelope.from, answer);
         }
         Ok(())
+    }
+
+    /// A message of a cluster adapter: whatever it may be.
+    fn handle_any(&mut self, namespace: String, body: &[u8]) -> Result<(), DecodeError> {
+        let envelope = Format::decode(body)?;
+        // Two namespaces may share a channel, where one is called like a room of the other.
+        if envelope.namespace.as_deref() == Some(&namespace) {
+            self.obey(namespace, envelope, None);
+        }
+        Ok(())
+    }
+
+    fn read_entry<'a>(
+        &mut self,
+        id: EntryId,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), DecodeError> {
+        let Format::Streams(streams) = &self.config.format else {
+            return Ok(());
+        };
+        let entry = Entry::from_fields(fields)?;
+        // What is for a namespace that nobody here is in is not even read.
+        if entry.uid == self.uid || !self.routes.contains_key(&streams.common(&entry.nsp)) {
+            return Ok(());
+        }
+        let mut envelope = entry.decode()?;
+        let namespace = envelope.namespace.take().unwrap_or_default();
+        let at = At {
+            id,
+            seq: entry.seq,
+            uid: entry.uid,
+        };
+        self.obey(namespace, envelope, Some(at));
+        Ok(())
+    }
+
+    /// Does what another node has said, or asks for it to be done.
+    fn obey(&mut self, namespace: String, envelope: Envelope, at: Option<At>) {
+        // Node acts on its own orders when they come back; we have acted already.
+        if envelope.from.as_deref() == Some(&self.uid) {
+            return;
+        }
+        match envelope.message {
+            Message::Ask { request, question } => {
+                let reply = Reply {
+                    namespace: namespace.clone(),
+                    request,
+                    by: By::Node(envelope.from),
+                };
+                self.events.push_back(Event::Asked {
+                    namespace,
+                    question,
+                    reply,
+                });
+            }
+            Message::Answer { request, answer } => {
+                let number = request.strip_prefix(&self.uid);
+                if let Some(number) = number.and_then(|number| number.parse().ok()) {
+                    self.answered(number, envelope.from, answer);
+                }
+            }
+            // Said by Node's adapters with heartbeats, which these are not.
+            Message::Close | Message::Heartbeat | Message::Hello => {}
+            message => self.told(namespace, message, at),
+        }
+    }
+
+    fn told(&mut self, namespace: String, message: Message, at: Option<At>) {
+        self.events.push_back(Event::Told {
+            namespace,
+            message,
+            at,
+        });
+    }
+
+    fn refuse(&mut self, channel: &str, error: DecodeError) {
+        self.refused += 1;
+        let channel = channel.to_owned();
+        self.events.push_back(Event::Refused { channel, error });
     }
 
     fn handle_python(&mut self, format: usize, body: &[u8]) -> Result<(), DecodeError> {
@@ -583,7 +755,7 @@ impl Node {
                     reply,
                 });
             }
-            message => self.events.push_back(Event::Told { namespace, message }),
+            message => self.told(namespace, message, None),
         }
         Ok(())
     }
@@ -664,7 +836,7 @@ impl Node {
     }
 
     fn nodes_channel(&self) -> String {
-        self.config.classic.nodes()
+        self.config.format.nodes()
     }
 
     fn subscribe(&mut self, channel: String, route: Route) {

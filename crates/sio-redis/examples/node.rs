@@ -1,7 +1,7 @@
 //! A node that does what its clients order, for the tests of mixed clusters: `tests/mixed`.
 //!
 //! ```text
-//! REDIS_URL=redis://127.0.0.1 PYTHON_CHANNEL=flask-socketio PORT=5001 cargo run --example node
+//! REDIS_URL=redis://127.0.0.1 ADAPTER=streams PYTHON_CHANNEL=flask-socketio PORT=5001 cargo run --example node
 //! ```
 
 use std::{env, io, time::Duration};
@@ -36,6 +36,11 @@ struct Order {
 async fn main() -> io::Result<()> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".into());
     let mut redis = Redis::url(url);
+    redis = match env::var("ADAPTER").as_deref() {
+        Ok("sharded") => redis.sharded(),
+        Ok("streams") => redis.streams(),
+        _ => redis,
+    };
     if let Ok(channel) = env::var("PYTHON_CHANNEL") {
         redis = redis.python(channel);
     }

@@ -12,6 +12,14 @@ use std::{
 use sio_cluster::Action;
 use tokio::sync::mpsc;
 
+/// How old messages may become.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaxAge {
+    /// Those that are for a stream.
+    pub(crate) append: Duration,
+    pub(crate) publish: Duration,
+}
+
 /// Where actions enter.
 #[derive(Debug)]
 pub(crate) struct Backlog {
@@ -34,6 +42,8 @@ pub(crate) struct Jobs {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) action: Action,
+    /// It was sent, and nobody knows whether it was done.
+    pub(crate) doubtful: bool,
     since: Instant,
     weight: usize,
 }
@@ -60,7 +70,8 @@ impl Backlog {
     /// always find room: there are no more of them than namespaces and questions.
     pub(crate) fn push(&mut self, action: Action) {
         let weight = match &action {
-            Action::Publish(publish) => {
+            Action::Append { entry, .. } => entry.data.len() + entry.nsp.len() + size_of::<Job>(),
+            Action::Publish(publish) | Action::PublishShard(publish) => {
                 publish.body.len() + publish.channel.len() + size_of::<Job>()
             }
             _ => 0,
@@ -73,6 +84,7 @@ impl Backlog {
         let since = Instant::now();
         let job = Job {
             action,
+            doubtful: false,
             since,
             weight,
         };
@@ -107,11 +119,11 @@ impl Jobs {
     }
 
     /// Drops the messages that have become too old, so that younger ones find room; how many.
-    pub(crate) fn drop_stale(&mut self, age: Duration) -> u64 {
+    pub(crate) fn drop_stale(&mut self, max_age: &MaxAge) -> u64 {
         let mut stale = 0;
         let mut kept = VecDeque::new();
         while let Some(job) = self.take() {
-            if matches!(job.action, Action::Publish(_)) && job.is_older_than(age) {
+            if job.is_stale(max_age) {
                 stale += 1;
             } else {
                 kept.push_back(job);
@@ -123,16 +135,36 @@ impl Jobs {
         stale
     }
 
-    /// Puts back what was taken and could not be done.
+    /// Puts back what was taken and could not be done: the last one first.
     pub(crate) fn put_back(&mut self, job: Job) {
         self.bytes.fetch_add(job.weight, Ordering::Relaxed);
         self.taken.push_front(job);
     }
+
+    /// What was sent and may have been done: what `f` says has been done is done.
+    pub(crate) fn settle_doubts(&mut self, mut is_done: impl FnMut(&Action) -> bool) {
+        let weights: usize = self.taken.iter().map(|job| job.weight).sum();
+        self.taken
+            .retain_mut(|job| !std::mem::take(&mut job.doubtful) || !is_done(&job.action));
+        let kept: usize = self.taken.iter().map(|job| job.weight).sum();
+        self.bytes.fetch_sub(weights - kept, Ordering::Relaxed);
+    }
+
+    pub(crate) fn doubts(&self) -> impl Iterator<Item = &Action> {
+        let doubtful = self.taken.iter().filter(|job| job.doubtful);
+        doubtful.map(|job| &job.action)
+    }
 }
 
 impl Job {
-    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
-        self.since.elapsed() > age
+    /// Whether it is a message that has become too old.
+    pub(crate) fn is_stale(&self, max_age: &MaxAge) -> bool {
+        let max_age = match self.action {
+            Action::Append { .. } => max_age.append,
+            Action::Publish(_) | Action::PublishShard(_) => max_age.publish,
+            _ => return false,
+        };
+        self.since.elapsed() > max_age
     }
 }
 
@@ -170,10 +202,14 @@ mod tests {
         let (mut backlog, mut jobs) = Backlog::new(1_000);
         backlog.push(message(800));
         backlog.push(Action::Subscribe("a".into()));
-        assert_eq!(jobs.drop_stale(Duration::from_secs(60)), 0);
+        let age = |publish| MaxAge {
+            append: Duration::MAX,
+            publish,
+        };
+        assert_eq!(jobs.drop_stale(&age(Duration::from_secs(60))), 0);
         backlog.push(message(800));
         assert_eq!(backlog.take_lost(), 1);
-        assert_eq!(jobs.drop_stale(Duration::ZERO), 1);
+        assert_eq!(jobs.drop_stale(&age(Duration::ZERO)), 1);
         backlog.push(message(800));
         assert_eq!(backlog.take_lost(), 0);
         assert_eq!(std::iter::from_fn(|| jobs.take()).count(), 2);

@@ -29,6 +29,7 @@
 mod backlog;
 mod backoff;
 mod link;
+mod stream;
 
 use std::{
     error::Error,
@@ -36,10 +37,12 @@ use std::{
     time::Duration,
 };
 
-use sio_cluster::{Action, Broker, Bus, BusEvent, Classic, Config, Python};
+use sio_cluster::{
+    Action, Broker, Bus, BusEvent, Classic, Config, Format, Python, ShardedPubSub, Streams,
+};
 use tokio::sync::mpsc;
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, MaxAge};
 
 /// Where Redis is, and how it is to be used.
 #[derive(Clone, Debug)]
@@ -52,8 +55,18 @@ pub struct Redis {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) backlog: usize,
-    pub(crate) max_age: Duration,
+    /// As the application has it; else what is usual.
+    max_age: Option<Duration>,
     pub(crate) patience: Duration,
+}
+
+impl Limits {
+    pub(crate) fn max_age(&self) -> MaxAge {
+        MaxAge {
+            append: self.max_age.unwrap_or(Duration::from_secs(120)),
+            publish: self.max_age.unwrap_or(Duration::from_secs(2)),
+        }
+    }
 }
 
 impl Redis {
@@ -64,16 +77,38 @@ impl Redis {
             node: Config::default(),
             limits: Limits {
                 backlog: 8 * 1024 * 1024,
-                max_age: Duration::from_secs(2),
+                max_age: None,
                 patience: Duration::from_secs(2),
             },
         }
     }
 
-    /// The prefix of all channels, `key` to Node's adapter: `socket.io` unless told otherwise.
+    /// Speaks as Node's classic adapter does, with this prefix of all channels, its option `key`: it
+    /// is `socket.io` unless told otherwise.
     #[must_use]
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.node.classic = Classic::new(key);
+    pub fn key(self, key: impl Into<String>) -> Self {
+        self.format(Format::Classic(Classic::new(key)))
+    }
+
+    /// Speaks as Node's sharded adapter does: by channels of shards, of which Redis 7 sends each to
+    /// the nodes of a Redis Cluster that want it alone.
+    #[must_use]
+    pub fn sharded(self) -> Self {
+        self.format(Format::Sharded(ShardedPubSub::default()))
+    }
+
+    /// Speaks as Node's adapter for streams does (`@socket.io/redis-streams-adapter` 0.3): a node that
+    /// Redis was away for goes on reading where it was, and nothing is lost.
+    #[must_use]
+    pub fn streams(self) -> Self {
+        self.format(Format::Streams(Streams::default()))
+    }
+
+    /// Speaks as one of Node's adapters does, with options of its own. All nodes of a cluster have to
+    /// say the same.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.node.format = format;
         self
     }
 
@@ -100,10 +135,11 @@ impl Redis {
     }
 
     /// How old a message may become before it is dropped: 2 s. Packets that come much later than
-    /// they were sent do more harm than good.
+    /// they were sent do more harm than good. What is for a [stream](Self::streams) is waited for by
+    /// those who missed it, so that is 120 s.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.limits.max_age = age;
+        self.limits.max_age = Some(age);
         self
     }
 

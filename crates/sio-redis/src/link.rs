@@ -1,4 +1,4 @@
-//! The two connections to Redis, one that publishes and one that hears, kept up by one task.
+//! The connections to Redis, one that publishes and those that hear, kept up by one task.
 //!
 //! ```text
 //!  away ── connect, subscribe to all that is wanted ──▶ up ── an error, or no answer in time ──▶ away
@@ -6,22 +6,33 @@
 //!
 //! One task does everything in the order of the actions, so a count that follows a subscription counts
 //! it. Messages wait in a batch while the one before is on its way: the busier, the larger.
+//!
+//! Channels of shards need the third version of Redis' protocol, and a connection of their own; so does
+//! reading streams, which keeps its connection waiting.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use redis::{
-    AsyncConnectionConfig, Client, Msg, Pipeline, RedisError,
+    AsyncConnectionConfig, Client, Msg, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError,
     aio::{MultiplexedConnection, PubSubSink, PubSubStream},
 };
-use sio_cluster::{Action, BusEvent, Request};
+use sio_cluster::{Action, BusEvent, EntryId, Request};
 use tokio::{
-    sync::mpsc::UnboundedSender,
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
-use crate::{Limits, backlog::Jobs, backoff::Backoff};
+use crate::{
+    Limits,
+    backlog::{Job, Jobs},
+    backoff::Backoff,
+    stream::{self, Followed},
+};
 
 /// Messages sent at once.
 const BATCH: usize = 512;
@@ -43,6 +54,9 @@ pub(crate) async fn run(
         events,
         channels: BTreeSet::new(),
         patterns: BTreeSet::new(),
+        shards: BTreeSet::new(),
+        streams: Vec::new(),
+        doubts: BTreeMap::new(),
     };
     let mut backoff = Backoff::new();
     let mut told = false;
@@ -69,7 +83,7 @@ pub(crate) async fn run(
                 reason: reason.to_string(),
             });
         }
-        match link.jobs.drop_stale(limits.max_age) {
+        match link.jobs.drop_stale(&limits.max_age()) {
             0 => {}
             messages => link.tell(BusEvent::Lost { messages }),
         }
@@ -85,6 +99,11 @@ struct Link {
     /// What is to be subscribed to whenever there is a connection.
     channels: BTreeSet<String>,
     patterns: BTreeSet<String>,
+    shards: BTreeSet<String>,
+    /// What is read, and how far it has been.
+    streams: Vec<Followed>,
+    /// Streams that entries may have been added to without our knowing, and where they ended before.
+    doubts: BTreeMap<String, EntryId>,
 }
 
 /// What a connected link consists of.
@@ -92,6 +111,8 @@ struct Wires {
     publisher: MultiplexedConnection,
     sink: PubSubSink,
     stream: PubSubStream,
+    /// The subscriber to channels of shards, once there is one.
+    shards: Option<(MultiplexedConnection, UnboundedReceiver<PushInfo>)>,
 }
 
 /// Why a link ended.
@@ -126,13 +147,7 @@ impl Link {
     /// Connects, and subscribes to everything that is wanted by now.
     async fn connect(&mut self) -> Result<Wires, Broken> {
         let patience = self.limits.patience;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(patience))
-            .set_response_timeout(Some(patience));
-        let publisher = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        let publisher = within(patience, publisher).await?;
+        let publisher = connect(&self.client, patience, patience).await?;
         let (sink, stream) = within(patience, self.client.get_async_pubsub())
             .await?
             .split();
@@ -140,6 +155,7 @@ impl Link {
             publisher,
             sink,
             stream,
+            shards: None,
         };
         let channels: Vec<_> = self.channels.iter().collect();
         if !channels.is_empty() {
@@ -149,12 +165,62 @@ impl Link {
         if !patterns.is_empty() {
             within(patience, wires.sink.psubscribe(patterns)).await?;
         }
+        for channel in self.shards.clone() {
+            self.subscribe_shard(&mut wires, &channel).await?;
+        }
         // A Redis that still loads its data takes subscriptions.
         let ping = redis::cmd("PING");
         within(patience, ping.query_async::<()>(&mut wires.publisher)).await?;
+        self.settle_doubts(&mut wires).await?;
         // What was wanted while there was no connection stands before `Up` is told.
         self.work(&mut wires).await?;
         Ok(wires)
+    }
+
+    async fn subscribe_shard(&self, wires: &mut Wires, channel: &str) -> Result<(), Broken> {
+        let patience = self.limits.patience;
+        let (redis, _) = match &mut wires.shards {
+            Some(shards) => shards,
+            None => {
+                let (pushed, pushes) = mpsc::unbounded_channel();
+                let info = self.client.get_connection_info().clone();
+                let settings = info.redis_settings().clone();
+                let settings = settings.set_protocol(ProtocolVersion::RESP3);
+                let client = Client::open(info.set_redis_settings(settings))?;
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(patience))
+                    .set_response_timeout(Some(patience))
+                    .set_push_sender(pushed);
+                let redis = client.get_multiplexed_async_connection_with_config(&config);
+                wires
+                    .shards
+                    .insert((within(patience, redis).await?, pushes))
+            }
+        };
+        let subscribe = redis::cmd("SSUBSCRIBE").arg(channel).to_owned();
+        within(patience, subscribe.query_async::<()>(redis)).await
+    }
+
+    /// Entries of which nobody knows whether they were added are looked for where they would be.
+    async fn settle_doubts(&mut self, wires: &mut Wires) -> Result<(), Broken> {
+        for (name, after) in self.doubts.clone() {
+            let of_stream = |action: &Action| match action {
+                Action::Append { stream, entry, .. } if *stream == name => Some(entry.clone()),
+                _ => None,
+            };
+            let first = self.jobs.doubts().find_map(of_stream);
+            if let Some(entry) = first {
+                let patience = self.limits.patience;
+                let found = stream::find(&mut wires.publisher, &name, after, &entry.uid);
+                let found = within(patience, found).await?;
+                self.jobs.settle_doubts(|action| {
+                    let seq = of_stream(action).and_then(|entry| entry.seq);
+                    seq.is_some_and(|seq| found.contains(&seq))
+                });
+            }
+            self.doubts.remove(&name);
+        }
+        Ok(())
     }
 
     /// Carries messages both ways until that fails; `Ok` when nobody is left to carry for.
@@ -162,9 +228,26 @@ impl Link {
         let mut ticks = interval_at(Instant::now() + PING, PING);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let patience = self.limits.patience;
+        let mut reader = None;
         loop {
+            // A stream that is followed from now on is read as well after this round.
+            if reader.is_none() && !self.streams.is_empty() {
+                reader = Some(Box::pin(self.read(None)));
+            }
             tokio::select! {
                 message = wires.stream.next() => self.hear(message.ok_or(Broken::Closed)?),
+                message = pushed(&mut wires.shards) => self.hear(message?),
+                round = round(&mut reader) => {
+                    let (redis, streams, events) = round?;
+                    for read in streams {
+                        let stream = self.streams.iter_mut().find(|stream| stream.name == read.name);
+                        if let Some(stream) = stream {
+                            *stream = read;
+                        }
+                    }
+                    events.into_iter().for_each(|event| self.tell(event));
+                    reader = Some(Box::pin(self.read(Some(redis))));
+                },
                 waits = self.jobs.wait() => match waits {
                     Some(()) => self.work(&mut wires).await?,
                     None => return Ok(()),
@@ -173,8 +256,30 @@ impl Link {
                     let ping = redis::cmd("PING");
                     within(patience, ping.query_async::<()>(&mut wires.publisher)).await?;
                     within(patience, wires.sink.ping::<redis::Value>()).await?;
+                    if let Some((shards, _)) = &mut wires.shards {
+                        within(patience, ping.query_async::<()>(shards)).await?;
+                    }
                 }
             }
+        }
+    }
+
+    /// One round of reading what is new on streams.
+    fn read(
+        &self,
+        redis: Option<MultiplexedConnection>,
+    ) -> impl Future<Output = Result<Round, Broken>> + Send + use<> {
+        let (client, patience) = (self.client.clone(), self.limits.patience);
+        let mut streams = self.streams.clone();
+        async move {
+            let patient = patience + stream::BLOCK;
+            let mut redis = match redis {
+                Some(redis) => redis,
+                None => connect(&client, patience, patient).await?,
+            };
+            let events = stream::read(&mut redis, &mut streams);
+            let events = within(patient + patience, events).await?;
+            Ok((redis, streams, events))
         }
     }
 
@@ -194,34 +299,41 @@ impl Link {
     /// Does all that waits, in order.
     async fn work(&mut self, wires: &mut Wires) -> Result<(), Broken> {
         let patience = self.limits.patience;
-        let mut batch = Pipeline::new();
-        let mut in_batch = 0_usize;
+        let mut batch = Batch::default();
         let mut stale = 0;
         while let Some(job) = self.jobs.take() {
-            if let Action::Publish(publish) = &job.action {
-                if job.is_older_than(self.limits.max_age) {
-                    stale += 1;
-                    continue;
-                }
-                batch
-                    .cmd("PUBLISH")
-                    .arg(&publish.channel)
-                    .arg(&publish.body)
-                    .ignore();
-                in_batch += 1;
-                if in_batch == BATCH {
-                    self.flush(wires, &mut batch, &mut in_batch).await?;
-                }
+            if job.is_stale(&self.limits.max_age()) {
+                stale += 1;
                 continue;
             }
-            if let Err(broken) = self.flush(wires, &mut batch, &mut in_batch).await {
+            let job = match batch.push(job) {
+                Ok(()) if batch.jobs.len() < BATCH => continue,
+                Ok(()) => {
+                    self.flush(wires, &mut batch).await?;
+                    continue;
+                }
+                Err(job) => job,
+            };
+            if let Err(broken) = self.flush(wires, &mut batch).await {
                 self.jobs.put_back(job);
                 return Err(broken);
             }
             match job.action {
                 Action::Count { channel, request } => {
-                    let count = self.count(wires, &channel, request);
-                    count.await?;
+                    self.count(wires, "NUMSUB", &channel, request).await?;
+                }
+                Action::CountShard { channel, request } => {
+                    self.count(wires, "SHARDNUMSUB", &channel, request).await?;
+                }
+                Action::Follow(ref name) => {
+                    let end = Followed::from_end(name.clone(), &mut wires.publisher);
+                    match within(patience, end).await {
+                        Ok(stream) => self.streams.push(stream),
+                        Err(broken) => {
+                            self.jobs.put_back(job);
+                            return Err(broken);
+                        }
+                    }
                 }
                 Action::Subscribe(channel) => {
                     let subscribed = within(patience, wires.sink.subscribe(&channel));
@@ -233,6 +345,10 @@ impl Link {
                     self.patterns.insert(pattern.clone());
                     subscribed.await?;
                 }
+                Action::SubscribeShard(channel) => {
+                    self.shards.insert(channel.clone());
+                    self.subscribe_shard(wires, &channel).await?;
+                }
                 Action::Unsubscribe(channel) => {
                     self.channels.remove(&channel);
                     within(patience, wires.sink.unsubscribe(&channel)).await?;
@@ -241,41 +357,62 @@ impl Link {
                     self.patterns.remove(&pattern);
                     within(patience, wires.sink.punsubscribe(&pattern)).await?;
                 }
+                Action::UnsubscribeShard(channel) => {
+                    self.shards.remove(&channel);
+                    if let Some((shards, _)) = &mut wires.shards {
+                        let unsubscribe = redis::cmd("SUNSUBSCRIBE").arg(channel).to_owned();
+                        within(patience, unsubscribe.query_async::<()>(shards)).await?;
+                    }
+                }
                 _ => {}
             }
         }
         if stale > 0 {
             self.tell(BusEvent::Lost { messages: stale });
         }
-        self.flush(wires, &mut batch, &mut in_batch).await
+        self.flush(wires, &mut batch).await
     }
 
-    /// Sends the batch. Whether a batch that failed was published cannot be known, and twice would
-    /// be worse than not at all: it counts as lost.
-    async fn flush(
-        &self,
-        wires: &mut Wires,
-        batch: &mut Pipeline,
-        in_batch: &mut usize,
-    ) -> Result<(), Broken> {
-        if *in_batch == 0 {
+    /// Sends the batch. Whether messages of a batch that failed were published cannot be known, and
+    /// twice would be worse than not at all: they count as lost. Entries can be looked for.
+    async fn flush(&mut self, wires: &mut Wires, batch: &mut Batch) -> Result<(), Broken> {
+        if batch.jobs.is_empty() {
             return Ok(());
         }
-        let messages = std::mem::take(in_batch) as u64;
-        let sent = batch.query_async::<()>(&mut wires.publisher);
+        let sent = batch.commands.query_async::<()>(&mut wires.publisher);
         let sent = within(self.limits.patience, sent).await;
-        batch.clear();
-        sent.inspect_err(|_| self.tell(BusEvent::Lost { messages }))
+        batch.commands.clear();
+        let jobs = std::mem::take(&mut batch.jobs);
+        let Err(broken) = sent else {
+            return Ok(());
+        };
+        let mut messages = 0;
+        for mut job in jobs.into_iter().rev() {
+            let Action::Append { stream, .. } = &job.action else {
+                messages += 1;
+                continue;
+            };
+            if let Some(followed) = self.streams.iter().find(|of| of.name == *stream) {
+                self.doubts.entry(stream.clone()).or_insert(followed.last);
+            }
+            job.doubtful = true;
+            self.jobs.put_back(job);
+        }
+        if messages > 0 {
+            self.tell(BusEvent::Lost { messages });
+        }
+        Err(broken)
     }
 
     async fn count(
         &self,
         wires: &mut Wires,
+        what: &str,
         channel: &str,
         request: Request,
     ) -> Result<(), Broken> {
         let mut command = redis::cmd("PUBSUB");
-        command.arg("NUMSUB").arg(channel);
+        command.arg(what).arg(channel);
         let counted = command.query_async::<(String, u64)>(&mut wires.publisher);
         let counted = within(self.limits.patience, counted).await;
         self.tell(BusEvent::Counted {
@@ -284,6 +421,90 @@ impl Link {
         });
         counted.map(|_| ())
     }
+}
+
+/// Messages on their way, in their order.
+#[derive(Default)]
+struct Batch {
+    commands: Pipeline,
+    jobs: Vec<Job>,
+}
+
+impl Batch {
+    /// Takes what can be sent with others; gives everything else back.
+    fn push(&mut self, job: Job) -> Result<(), Job> {
+        let commands = &mut self.commands;
+        match &job.action {
+            Action::Append {
+                stream,
+                entry,
+                max_len,
+            } => {
+                let add = commands.cmd("XADD").arg(stream);
+                add.arg("MAXLEN").arg("~").arg(max_len).arg("*");
+                for (name, value) in entry.fields() {
+                    add.arg(name).arg(&*value);
+                }
+            }
+            Action::Publish(publish) => {
+                let command = commands.cmd("PUBLISH");
+                command.arg(&publish.channel).arg(&publish.body);
+            }
+            Action::PublishShard(publish) => {
+                let command = commands.cmd("SPUBLISH");
+                command.arg(&publish.channel).arg(&publish.body);
+            }
+            _ => return Err(job),
+        }
+        commands.ignore();
+        self.jobs.push(job);
+        Ok(())
+    }
+}
+
+/// What a round of reading gives back, and what it has found.
+type Round = (MultiplexedConnection, Vec<Followed>, Vec<BusEvent>);
+
+/// The round that goes on, if one does.
+async fn round<F>(reader: &mut Option<std::pin::Pin<Box<F>>>) -> Result<Round, Broken>
+where
+    F: Future<Output = Result<Round, Broken>>,
+{
+    match reader {
+        Some(reader) => reader.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What came by a channel of a shard.
+async fn pushed(
+    shards: &mut Option<(MultiplexedConnection, UnboundedReceiver<PushInfo>)>,
+) -> Result<Msg, Broken> {
+    let Some((_, pushes)) = shards else {
+        return std::future::pending().await;
+    };
+    loop {
+        let push = pushes.recv().await.ok_or(Broken::Closed)?;
+        if push.kind == PushKind::Disconnection {
+            return Err(Broken::Closed);
+        }
+        if let Some(message) = Msg::from_push_info(push) {
+            return Ok(message);
+        }
+    }
+}
+
+/// A connection that waits for an answer as long as `patient`.
+async fn connect(
+    client: &Client,
+    patience: Duration,
+    patient: Duration,
+) -> Result<MultiplexedConnection, Broken> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(Some(patient));
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
+    within(patience, connection).await
 }
 
 async fn within<T>(

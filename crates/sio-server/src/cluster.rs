@@ -33,6 +33,10 @@ pub(crate) struct Cluster {
     /// Bytes that wait in the queue, as far as payloads go.
     queued: Arc<AtomicUsize>,
     lost: AtomicU64,
+    /// Messages that were told so far, each of which has a number.
+    told: AtomicU64,
+    /// Whether the node has to hear which rooms have members.
+    listens_to_rooms: bool,
     status: Mutex<ClusterStatus>,
 }
 
@@ -66,9 +70,14 @@ pub(crate) enum Command {
         heard: mpsc::UnboundedSender<Heard>,
     },
     Close(Box<str>),
+    /// The last member of a room in one part of a namespace has left it.
+    CloseRoom(Box<str>, Box<str>),
     Open(Box<str>),
+    /// A room has its first member in one part of a namespace.
+    OpenRoom(Box<str>, Box<str>),
     Tell {
         namespace: Box<str>,
+        seq: u64,
         message: Message,
         weight: usize,
     },
@@ -107,12 +116,16 @@ impl Cluster {
                 return Err(StartError::Cluster(error.to_string()));
             }
         };
-        let node = Node::new(broker.node(), entropy::bytes(), clock::now());
+        let config = broker.node();
+        let listens_to_rooms = config.format.listens_to_rooms();
+        let node = Node::new(config, entropy::bytes(), clock::now());
         let (sender, commands) = mpsc::unbounded_channel();
         let cluster = Arc::new(Self {
             commands: sender,
             queued: Arc::default(),
             lost: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            listens_to_rooms,
             status: Mutex::default(),
         });
         let start = Start {
@@ -143,6 +156,10 @@ impl Cluster {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn listens_to_rooms(&self) -> bool {
+        self.listens_to_rooms
+    }
+
     pub(crate) fn send(&self, command: Command) {
         // The task ends with the hub, and so with everybody who could send.
         let _ = self.commands.send(command);
@@ -156,6 +173,7 @@ impl Cluster {
         self.queued.fetch_add(weight, Ordering::Relaxed);
         self.send(Command::Tell {
             namespace: namespace.into(),
+            seq: self.told.fetch_add(1, Ordering::Relaxed) + 1,
             message,
             weight,
         });

@@ -307,7 +307,16 @@ impl Hub {
             let (hub, mut onlookers) = (Arc::downgrade(self), mounted.onlookers());
             let memory = Memory::new(&self.config);
             onlookers.slow.get_or_insert(self.config.slow_clients);
-            let place = Place::new(name, hub, stay, max_rooms, onlookers, seeds, memory);
+                        let place = Place::new(
+                name,
+                hub,
+                stay,
+                max_rooms,
+                onlookers,
+                seeds,
+                memory,
+                self.cluster.as_ref(),
+            );
             if let Some(cluster) = &self.cluster {
                 cluster.send(cluster::Command::Open(name.into()));
             }

@@ -1,7 +1,7 @@
 //! The task that speaks with the other nodes, and does here what they order.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -35,6 +35,8 @@ struct Member {
     bus: Box<dyn Bus>,
     queued: Arc<AtomicUsize>,
     asked: HashMap<Request, mpsc::UnboundedSender<Heard>>,
+    /// In how many parts of its namespace a room has members.
+    rooms: HashMap<(Box<str>, Box<str>), usize>,
 }
 
 /// Runs until the hub is gone.
@@ -51,6 +53,7 @@ pub(crate) async fn run(
         bus,
         queued,
         asked: HashMap::new(),
+        rooms: HashMap::new(),
     };
     // Until the broker has said that it is there, nobody can be asked.
     member.node.handle_down(clock::now());
@@ -89,15 +92,40 @@ impl Member {
                 self.asked.insert(request, heard);
             }
             Command::Close(namespace) => self.node.close(&namespace),
+            Command::CloseRoom(namespace, room) => self.close_room(namespace, room),
             Command::Open(namespace) => self.node.open(&namespace),
+            Command::OpenRoom(namespace, room) => self.open_room(namespace, room),
             Command::Tell {
                 namespace,
+                seq,
                 message,
                 weight,
             } => {
                 self.queued.fetch_sub(weight, Ordering::Relaxed);
-                self.node.tell(&namespace, message);
+                self.node.tell(&namespace, seq, message);
             }
+        }
+    }
+
+    fn open_room(&mut self, namespace: Box<str>, room: Box<str>) {
+        let parts = self
+            .rooms
+            .entry((namespace, room))
+            .or_insert_with_key(|(namespace, room)| {
+                self.node.open_room(namespace, room);
+                0
+            });
+        *parts += 1;
+    }
+
+    fn close_room(&mut self, namespace: Box<str>, room: Box<str>) {
+        let Entry::Occupied(mut parts) = self.rooms.entry((namespace, room)) else {
+            return;
+        };
+        *parts.get_mut() -= 1;
+        if *parts.get() == 0 {
+            let ((namespace, room), _) = parts.remove_entry();
+            self.node.close_room(&namespace, &room);
         }
     }
 
@@ -111,6 +139,10 @@ impl Member {
                 tracing::warn!(%reason, "the broker is away: other nodes are not heard");
                 self.node.handle_down(clock::now());
                 self.update(|status| status.up = false);
+            }
+            BusEvent::Entry { stream, id, fields } => {
+                let fields = fields.iter().map(|(name, value)| (&name[..], &value[..]));
+                self.node.handle_entry(&stream, id, fields);
             }
             BusEvent::Lost { messages } => {
                 tracing::warn!(messages, "messages were not heard by other nodes");
@@ -130,6 +162,7 @@ impl Member {
                 self.node
                     .handle_message(&subscription, &channel, &body, has_room, now);
             }
+            BusEvent::Trimmed { stream } => self.node.handle_trimmed(&stream),
             BusEvent::Up => {
                 tracing::info!("the broker is there");
                 self.node.handle_up(clock::now());
@@ -186,10 +219,18 @@ impl Member {
                 let refused = self.node.refused();
                 self.update(|status| status.refused = refused);
             }
-            Event::Told { namespace, message } => {
+            Event::Told {
+                namespace, message, ..
+            } => {
                 if let Some(place) = self.place(&namespace) {
                     obey(&place, &namespace, message);
                 }
+            }
+            Event::Trimmed { stream } => {
+                tracing::warn!(
+                    stream,
+                    "entries were cut off before they were read: they are lost"
+                );
             }
             _ => {}
         }

@@ -18,6 +18,7 @@ use crate::{
     calls::{Asked, Rounds},
     clock,
     config::SlowClients,
+    cluster::{Cluster, Command},
     conn::{Conn, Form, Mode},
     error::CallError,
     hub::Hub,
@@ -56,6 +57,8 @@ pub(crate) struct Place {
     memory: Option<Memory>,
     /// What is done with clients that do not keep up, unless an emit wants something else.
     slow: SlowClients,
+    /// The other nodes, if they are to send what is for a room only where it has members.
+    rooms_heard: Option<Arc<Cluster>>,
 }
 
 /// A namespace that somebody is about to enter: it is not closed meanwhile.
@@ -108,6 +111,7 @@ impl Place {
         onlookers: Onlookers,
         seeds: impl Iterator<Item = u64>,
         memory: Option<Memory>,
+        cluster: Option<&Arc<Cluster>>,
     ) -> Self {
         let part = |seed| Mutex::new(Rooms::with_seed(seed).with_max_rooms_per_member(max_rooms));
         let visitors = (stay == Stay::WhileInhabited).then(AtomicUsize::default);
@@ -121,6 +125,28 @@ impl Place {
             taps: onlookers.outgoing.into(),
             memory,
             slow: onlookers.slow.unwrap_or_default(),
+            rooms_heard: cluster
+                .filter(|cluster| cluster.listens_to_rooms())
+                .cloned(),
+        }
+    }
+
+    /// Has other nodes send what is for a room, if this is its first member in a part; under the lock
+    /// of that part.
+    fn open_room(&self, room: &str, members: usize) {
+        if let Some(cluster) = &self.rooms_heard
+            && members == 1
+        {
+            cluster.send(Command::OpenRoom((*self.name).into(), room.into()));
+        }
+    }
+
+    /// Tells other nodes that a room in a part has no members any more, likewise.
+    fn close_room(&self, room: &str, members: usize) {
+        if let Some(cluster) = &self.rooms_heard
+            && members == 0
+        {
+            cluster.send(Command::CloseRoom((*self.name).into(), room.into()));
         }
     }
 
@@ -373,6 +399,9 @@ impl Place {
             if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
                 recovery.join(pid, room);
             }
+            if joined.is_new() {
+                self.open_room(room, part.room_len(room));
+            }
             if let Some(log) = &self.room_log
                 && joined.is_new()
             {
@@ -391,6 +420,9 @@ impl Place {
             let left = part.leave(member.id, room);
             if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
                 recovery.leave(pid, room);
+            }
+            if left {
+                self.close_room(room, part.room_len(room));
             }
             if let Some(log) = &self.room_log
                 && left
@@ -411,9 +443,13 @@ impl Place {
     ) -> MemberId {
         let mut part = self.part(part);
         let member = part.enter(id.clone(), outlet);
+        self.open_room(id.as_ref(), part.room_len(id.as_ref()));
         for room in rooms.iter().filter(|room| ***room != *id.as_ref()) {
-            if let (Ok(_), Some(log)) = (part.join(member, room), &self.room_log) {
-                log.note_joined(room, &id);
+            if part.join(member, room).is_ok() {
+                self.open_room(room, part.room_len(room));
+                if let Some(log) = &self.room_log {
+                    log.note_joined(room, &id);
+                }
             }
         }
         member
@@ -442,7 +478,16 @@ impl Place {
                     log.note_left(room, member.socket);
                 }
             }
-            part.exit(member.id)
+            let mut rooms: Vec<String> = Vec::new();
+            if self.rooms_heard.is_some() {
+                rooms.extend(part.rooms_of(member.id).map(str::to_owned));
+                rooms.push(member.socket.as_ref().to_owned());
+            }
+            let gone = part.exit(member.id);
+            for room in rooms {
+                self.close_room(&room, part.room_len(&room));
+            }
+            gone
         });
         // The socket may be the last owner of its connection: it must not be dropped under the
         // locks.

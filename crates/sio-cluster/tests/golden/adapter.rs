@@ -49,6 +49,7 @@ fn entries_of_a_stream_we_read_and_write_as_they_are() {
             nsp: field("nsp"),
             kind: field("type"),
             uid: field("uid"),
+            ..Entry::default()
         };
         let what = vector["what"].as_str().unwrap();
         let envelope = entry
@@ -71,6 +72,7 @@ fn sec_an_entry_of_wrong_types_is_an_error() {
         nsp: "/".into(),
         kind: kind.into(),
         uid: "u".into(),
+        ..Entry::default()
     };
     for (kind, data, expected) in [
         ("x", "{}", "field"),

@@ -1,17 +1,17 @@
 //! What must hold of any bytes from the broker: they are read or refused, and what was read, written
 //! again, reads the same.
 
-use sio_cluster::{Asked, Classic, Message, Python, Sharded, msgpack};
+use sio_cluster::{Asked, Classic, Entry, Message, Python, Sharded, msgpack};
 
 /// How many readers there are; the first byte chooses one.
 #[allow(dead_code, reason = "the fuzz target has no use for it")]
-pub(crate) const READERS: u8 = 8;
+pub(crate) const READERS: u8 = 9;
 
 pub(crate) fn cluster_decode(data: &[u8]) {
     let Some((&reader, body)) = data.split_first() else {
         return;
     };
-    match reader % 8 {
+    match reader % READERS {
         0 => {
             if let Ok(value) = msgpack::decode(body) {
                 let mut written = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn cluster_decode(data: &[u8]) {
             }
         }
         6 | 7 => {
-            let format = match reader % 8 {
+            let format = match reader % READERS {
                 6 => Sharded::JsonOrMsgpack,
                 _ => Sharded::Msgpack,
             };
@@ -78,6 +78,20 @@ pub(crate) fn cluster_decode(data: &[u8]) {
             let written = format.encode(namespace, uid, envelope.message.clone());
             let written = written.expect("what was read can be written");
             assert_eq!(format.decode(&written), Ok(envelope));
+        }
+        8 => {
+            let mut fields = body.splitn(5, |byte| *byte == 0);
+            let names: [&[u8]; 5] = [b"nsp", b"type", b"uid", b"seq", b"data"];
+            let fields = names.into_iter().zip(&mut fields);
+            let Ok(entry) = Entry::from_fields(fields) else {
+                return;
+            };
+            let Ok(envelope) = entry.decode() else {
+                return;
+            };
+            let written = Entry::encode(&entry.nsp, &entry.uid, envelope.message.clone());
+            let written = written.expect("what was read can be written");
+            assert_eq!(written.decode(), Ok(envelope));
         }
         _ => {
             let python = Python::default();

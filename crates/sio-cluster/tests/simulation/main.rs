@@ -4,7 +4,9 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use sio_cluster::{Answer, Config, Emit, Event, Message, Python, Question};
+use sio_cluster::{
+    Answer, Config, Emit, Event, Format, Message, Python, Question, ShardedPubSub, Streams,
+};
 use sio_packet::Value;
 use sio_rooms::Selection;
 use sio_testkit::{Chance, run_seeds};
@@ -19,7 +21,13 @@ fn several_nodes_behave_as_one() {
             true => vec![Python::default()],
             false => Vec::new(),
         };
+        let format = match chance.below(4) {
+            0 => Format::Sharded(ShardedPubSub::default()),
+            1 => Format::Streams(Streams::default()),
+            _ => Format::default(),
+        };
         let config = Config {
+            format,
             python,
             ..Config::default()
         };
@@ -44,7 +52,8 @@ fn step(world: &mut World, oracle: &mut Host, next: &mut u32, chance: &mut Chanc
     let at = chance.below(world.members.len() as u64) as usize;
     match chance.below(12) {
         0..=2 => {
-            let id = format!("socket-{next}");
+            // Of 20 characters, by which the sharded adapter tells sockets from rooms.
+            let id = format!("socket-{next:013}");
             *next += 1;
             let rooms: BTreeSet<_> = (0..chance.below(3)).map(|_| room(chance)).collect();
             oracle.sockets.insert(id.clone(), rooms.clone());
@@ -312,4 +321,87 @@ fn sec_what_cannot_be_read_is_told_counted_and_skipped_on_every_channel() {
     let request = world.ask(0, Question::Fetch(Selection::everyone()));
     world.settle(|len| len - 1);
     assert!(world.members[0].asking[&request].done.is_some());
+}
+
+#[test]
+fn a_room_that_is_left_and_joined_again_at_once_is_heard() {
+    let config = Config {
+        format: Format::Sharded(ShardedPubSub::default()),
+        ..Config::default()
+    };
+    let mut world = World::new(2, &config);
+    let rooms = BTreeSet::from(["lobby".to_owned()]);
+    world.members[1].host.sockets.insert("ann".into(), rooms);
+    world.settle(|len| len - 1);
+    let node = &mut world.members[1].node;
+    node.close_room("/", "lobby");
+    node.open_room("/", "lobby");
+    let news = Emit {
+        to: Selection::everyone().to("lobby"),
+        data: vec!["news".into()],
+        ..Emit::default()
+    };
+    world.settle(|len| len - 1);
+    world.tell(0, Message::Emit(news));
+    world.settle(|len| len - 1);
+    assert_eq!(world.members[1].host.heard["ann"].len(), 1);
+}
+
+#[test]
+fn a_stream_that_was_cut_short_is_told_and_an_outage_of_its_broker_is_not() {
+    let config = Config {
+        format: Format::Streams(Streams::default()),
+        ..Config::default()
+    };
+    let mut world = World::new(1, &config);
+    let now = world.now;
+    let node = &mut world.members[0].node;
+    node.handle_down(now);
+    node.handle_up(now);
+    assert_eq!(node.poll_event(), None);
+    node.handle_trimmed("socket.io");
+    let stream = "socket.io".into();
+    assert_eq!(node.poll_event(), Some(Event::Trimmed { stream }));
+}
+
+#[test]
+fn sec_an_entry_that_nobody_can_read_is_skipped_once_and_counted() {
+    let config = Config {
+        format: Format::Streams(Streams::default()),
+        ..Config::default()
+    };
+    let mut world = World::new(1, &config);
+    let node = &mut world.members[0].node;
+    let id = sio_cluster::EntryId::default();
+    let poison: [&[(&[u8], &[u8])]; 5] = [
+        &[],
+        &[(b"nsp", b"/"), (b"type", b"3"), (b"uid", b"\xff")],
+        &[
+            (b"nsp", b"/"),
+            (b"type", b"3"),
+            (b"uid", b"a"),
+            (b"seq", b"-1"),
+        ],
+        &[(b"nsp", b"/"), (b"type", b"three"), (b"uid", b"a")],
+        &[
+            (b"nsp", b"/"),
+            (b"type", b"3"),
+            (b"uid", b"a"),
+            (b"data", b"[7]"),
+        ],
+    ];
+    for (count, fields) in poison.iter().enumerate() {
+        node.handle_entry("socket.io", id, fields.iter().copied());
+        assert_eq!(node.refused(), count as u64 + 1);
+        assert!(matches!(node.poll_event(), Some(Event::Refused { .. })));
+    }
+    // A namespace that is not open here is none of our business, whatever is in it.
+    let elsewhere: [(&[u8], &[u8]); 4] = [
+        (b"nsp", b"/x"),
+        (b"type", b"3"),
+        (b"uid", b"a"),
+        (b"data", b"[7]"),
+    ];
+    node.handle_entry("socket.io", id, elsewhere);
+    assert_eq!(node.poll_event(), None);
 }

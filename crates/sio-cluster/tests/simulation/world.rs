@@ -7,7 +7,8 @@ use std::{
 };
 
 use sio_cluster::{
-    Action, Answer, Config, Emit, Event, Message, Missing, Node, Question, RemoteSocket, Request,
+    Action, Answer, Config, Emit, Entry, EntryId, Event, Message, Missing, Node, Question,
+    RemoteSocket, Request,
 };
 use sio_packet::Value;
 use sio_rooms::Selection;
@@ -84,7 +85,11 @@ pub(crate) struct Member {
     pub(crate) host: Host,
     subscriptions: BTreeSet<String>,
     patterns: BTreeSet<String>,
-    inbox: VecDeque<(String, String, Vec<u8>)>,
+    /// Rooms that its node has been told of.
+    rooms: BTreeSet<String>,
+    /// The streams it follows.
+    streams: BTreeSet<String>,
+    inbox: VecDeque<Letter>,
     /// Takes nothing from its inbox, like a process that has been stopped.
     pub(crate) frozen: bool,
     pub(crate) asking: HashMap<Request, Asking>,
@@ -92,7 +97,24 @@ pub(crate) struct Member {
     pub(crate) published: usize,
 }
 
+/// What the broker has for a member.
+enum Letter {
+    Entry {
+        stream: String,
+        id: EntryId,
+        entry: Entry,
+    },
+    Message {
+        subscription: String,
+        channel: String,
+        body: Vec<u8>,
+    },
+}
+
 pub(crate) struct World {
+    /// How many entries have been added to streams, and how many messages were numbered.
+    entries: u64,
+    told: u64,
     pub(crate) members: Vec<Member>,
     pub(crate) now: Instant,
     pub(crate) connected: bool,
@@ -109,6 +131,8 @@ impl World {
                 host: Host::default(),
                 subscriptions: BTreeSet::new(),
                 patterns: BTreeSet::new(),
+                rooms: BTreeSet::new(),
+                streams: BTreeSet::new(),
                 inbox: VecDeque::new(),
                 frozen: false,
                 asking: HashMap::new(),
@@ -117,6 +141,8 @@ impl World {
             }
         });
         let mut world = Self {
+            entries: 0,
+            told: 0,
             members: members.collect(),
             now,
             connected: true,
@@ -159,16 +185,30 @@ impl World {
             }
             let number = ready[choose(ready.len())];
             let member = &mut self.members[number];
-            let (subscription, channel, body) = member.inbox.pop_front().unwrap();
+            let letter = member.inbox.pop_front().unwrap();
             let host = &member.host;
             let has_room = |_: &str, room: &str| {
                 host.sockets
                     .iter()
                     .any(|(id, rooms)| id == room || rooms.contains(room))
             };
-            member
-                .node
-                .handle_message(&subscription, &channel, &body, has_room, self.now);
+            match letter {
+                Letter::Entry { stream, id, entry } => {
+                    let fields: Vec<_> = entry.fields().collect();
+                    let fields = fields
+                        .iter()
+                        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+                    member.node.handle_entry(&stream, id, fields);
+                }
+                Letter::Message {
+                    subscription,
+                    channel,
+                    body,
+                } => {
+                    let node = &mut member.node;
+                    node.handle_message(&subscription, &channel, &body, has_room, self.now);
+                }
+            }
             self.act(number);
         }
     }
@@ -180,7 +220,7 @@ impl World {
                 self.members[number].handle(event);
             } else if let Some(action) = self.members[number].node.poll_action() {
                 self.perform(number, action);
-            } else {
+            } else if !self.members[number].tell_rooms() {
                 return;
             }
         }
@@ -188,25 +228,41 @@ impl World {
 
     fn perform(&mut self, number: usize, action: Action) {
         match action {
-            Action::Subscribe(channel) => {
+            Action::Subscribe(channel) | Action::SubscribeShard(channel) => {
                 self.members[number].subscriptions.insert(channel);
             }
             Action::SubscribePattern(pattern) => {
                 self.members[number].patterns.insert(pattern);
             }
-            Action::Unsubscribe(channel) => {
+            Action::Unsubscribe(channel) | Action::UnsubscribeShard(channel) => {
                 self.members[number].subscriptions.remove(&channel);
             }
             Action::UnsubscribePattern(pattern) => {
                 self.members[number].patterns.remove(&pattern);
             }
-            Action::Count { channel, request } => {
+            Action::Count { channel, request } | Action::CountShard { channel, request } => {
                 let subscribed = |member: &&Member| member.subscriptions.contains(&channel);
                 let count = self.members.iter().filter(subscribed).count() as u64;
                 let count = self.connected.then_some(count);
                 self.members[number].node.handle_count(request, count);
             }
-            Action::Publish(publish) => {
+            Action::Follow(stream) => {
+                self.members[number].streams.insert(stream);
+            }
+            Action::Append { stream, entry, .. } => {
+                self.entries += 1;
+                let id = EntryId {
+                    millis: self.entries,
+                    number: 0,
+                };
+                for member in &mut self.members {
+                    if member.streams.contains(&stream) {
+                        let (stream, entry) = (stream.clone(), entry.clone());
+                        member.inbox.push_back(Letter::Entry { stream, id, entry });
+                    }
+                }
+            }
+            Action::Publish(publish) | Action::PublishShard(publish) => {
                 self.members[number].published += 1;
                 if !self.connected {
                     return;
@@ -218,8 +274,11 @@ impl World {
                     });
                     let subscription = member.subscriptions.get(channel).or(pattern).cloned();
                     if let Some(subscription) = subscription {
-                        let message = (subscription, channel.clone(), publish.body.clone());
-                        member.inbox.push_back(message);
+                        member.inbox.push_back(Letter::Message {
+                            subscription,
+                            channel: channel.clone(),
+                            body: publish.body.clone(),
+                        });
                     }
                 }
             }
@@ -250,11 +309,27 @@ impl World {
         if !matches!(message, Message::ServerEmit(_)) {
             member.host.tell(&message);
         }
-        member.node.tell("/", message);
+        self.told += 1;
+        member.node.tell("/", self.told, message);
     }
 }
 
 impl Member {
+    /// Tells the node which rooms have members here, as sets of both; whether there was anything to
+    /// tell.
+    fn tell_rooms(&mut self) -> bool {
+        let rooms: BTreeSet<_> = self.host.sockets.values().flatten().cloned().collect();
+        for room in rooms.difference(&self.rooms) {
+            self.node.open_room("/", room);
+        }
+        for room in self.rooms.difference(&rooms) {
+            self.node.close_room("/", room);
+        }
+        let changed = rooms != self.rooms;
+        self.rooms = rooms;
+        changed
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
             Event::Told { message, .. } => self.host.tell(&message),
