@@ -1,7 +1,8 @@
-// A Socket.IO server for Node with @socket.io/redis-adapter that does what its clients order, as
+// A Socket.IO server for Node with one of its adapters for Redis that does what its clients order, as
 // examples/node.rs does.
 import { createServer } from "node:http";
 import adapters from "@socket.io/redis-adapter";
+import streams from "@socket.io/redis-streams-adapter";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 
@@ -11,8 +12,14 @@ for (const client of [publisher, subscriber]) {
   client.on("error", () => {});
   await client.connect();
 }
+const adapter = {
+  classic: () => adapters.createAdapter(publisher, subscriber),
+  sharded: () => adapters.createShardedAdapter(publisher, subscriber),
+  streams: () => streams.createAdapter(publisher),
+}[process.env.ADAPTER ?? "classic"]();
+const recovery = process.env.RECOVERY ? { connectionStateRecovery: { skipMiddlewares: true } } : {};
 const http = createServer();
-const io = new Server(http, { adapter: adapters.createAdapter(publisher, subscriber) });
+const io = new Server(http, { adapter, ...recovery });
 
 const obey = async (order) => {
   let target = io.except(order.except ?? []);
