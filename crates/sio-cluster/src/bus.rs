@@ -58,6 +58,13 @@ pub enum BusEvent {
         /// Its fields.
         fields: Vec<(Bytes, Bytes)>,
     },
+    /// A stream is followed from after this entry.
+    Followed {
+        /// The stream.
+        stream: String,
+        /// The entry, which need not be there any more.
+        after: EntryId,
+    },
     /// Messages of ours that the others will not hear.
     Lost {
         /// How many.
@@ -71,6 +78,20 @@ pub enum BusEvent {
         channel: String,
         /// The bytes.
         body: Bytes,
+    },
+    /// An [`Action::Range`] was done.
+    Range {
+        /// For which request.
+        request: Request,
+        /// The entries in their order; `None` if they could not be read, or some are not there any more.
+        entries: Option<Vec<(EntryId, Vec<(Bytes, Bytes)>)>>,
+    },
+    /// An [`Action::Take`] was done.
+    Taken {
+        /// For which request.
+        request: Request,
+        /// What was written, if anything was, and it could be taken.
+        value: Option<Bytes>,
     },
     /// A stream that is followed was cut short before it was read to its end.
     Trimmed {

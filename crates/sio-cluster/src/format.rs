@@ -84,6 +84,11 @@ impl Format {
         }
     }
 
+    /// Whether sessions can be taken up by other nodes.
+    pub fn shares_sessions(&self) -> bool {
+        matches!(self, Self::Streams(_))
+    }
+
     /// The streams that are read.
     pub(crate) fn streams(&self) -> Vec<String> {
         match self {

@@ -32,6 +32,7 @@
 
 mod adapter;
 mod bus;
+mod claims;
 mod classic;
 mod date;
 mod error;
@@ -44,6 +45,7 @@ mod peers;
 mod pending;
 mod pickle;
 mod python;
+mod session;
 mod sharded;
 mod streams;
 
@@ -56,5 +58,6 @@ pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, Rem
 pub use node::{Action, At, Config, Event, Missing, Node, Reply};
 pub use pending::Request;
 pub use python::{Data, Python};
+pub use session::{Seen, Session, Stay};
 pub use sharded::{RoomChannels, ShardedPubSub};
 pub use streams::{EntryId, Streams};

@@ -22,11 +22,13 @@ use std::{
 use crate::{
     DecodeError,
     adapter::Entry,
+    claims::{Claims, Step},
     format::{Format, Heard},
     message::{Answer, Emit, Envelope, Message, Publish, Question},
-    peers::{self, Peers},
+    peers::{self, Peers, Word},
     pending::{Pending, Request},
     python::Python,
+    session::Session,
     streams::EntryId,
 };
 
@@ -74,6 +76,7 @@ pub struct Node {
     /// What each subscription is for, by channel or pattern.
     routes: HashMap<String, Route>,
     pending: Pending,
+    claims: Claims,
     next_request: u64,
     peers: Peers,
     heartbeat_at: Instant,
@@ -123,16 +126,43 @@ pub enum Action {
     /// Read a stream, from its end on as it is now, and from where that was whenever the broker comes
     /// back: [`Node::handle_entry`].
     Follow(String),
+    /// Delete a key.
+    Forget(String),
+    /// Write a key, until so much time has passed.
+    Keep {
+        /// The key.
+        key: String,
+        /// What is written.
+        value: String,
+        /// For how long.
+        lasts: Duration,
+    },
     /// Publish a message.
     Publish(Publish),
     /// Publish a message on a channel of a shard.
     PublishShard(Publish),
+    /// Read what is on a stream after an entry, by [`Node::handle_range`].
+    Range {
+        /// The stream.
+        stream: String,
+        /// The entry.
+        after: EntryId,
+        /// For which request.
+        request: Request,
+    },
     /// Subscribe to a channel, from now on and whenever the broker comes back.
     Subscribe(String),
     /// Subscribe to a pattern of channels, likewise.
     SubscribePattern(String),
     /// Subscribe to a channel of a shard, likewise.
     SubscribeShard(String),
+    /// Read a key and delete it, in one step, by [`Node::handle_taken`].
+    Take {
+        /// The key.
+        key: String,
+        /// For which request.
+        request: Request,
+    },
     /// End a subscription to a channel.
     Unsubscribe(String),
     /// End a subscription to a pattern.
@@ -175,6 +205,28 @@ pub enum Event {
         /// For how long.
         lasted: Duration,
     },
+    /// Another node has the client of a session of ours: its connection here is to be closed, and
+    /// [`Node::lets_go`] told what there was of it.
+    LetGo {
+        /// Which session.
+        pid: String,
+        /// To whom the answer goes.
+        reply: Reply,
+    },
+    /// What [`Node::missed`] was asked: the packets in their order; `None` if it cannot be told.
+    Missed {
+        /// Which request.
+        request: Request,
+        /// Where each stood, and the packet.
+        packets: Option<Vec<(At, Emit)>>,
+    },
+    /// An entry of this node was read back from a stream.
+    Own {
+        /// The namespace.
+        namespace: String,
+        /// Where it stands.
+        at: At,
+    },
     /// A node of ours has come.
     PeerJoined(String),
     /// A node of ours has gone, or has said nothing for too long.
@@ -185,6 +237,14 @@ pub enum Event {
         channel: String,
         /// What is wrong with it.
         error: DecodeError,
+    },
+    /// What [`Node::take`] was asked: the session, which is nobody else's any more; `None` if there is
+    /// none, or whoever has it does not let go.
+    Taken {
+        /// Which request.
+        request: Request,
+        /// The session.
+        session: Option<Box<Session>>,
     },
     /// Something to be done for local clients: a packet, rooms to join or leave, a disconnect, an
     /// event for the node itself.
@@ -275,6 +335,7 @@ impl Node {
             host_id: HOST_PREFIX.to_owned() + &hex,
             routes: HashMap::new(),
             pending: Pending::default(),
+            claims: Claims::default(),
             next_request: 0,
             peers: Peers::default(),
             heartbeat_at: now + config.heartbeat,
@@ -285,6 +346,8 @@ impl Node {
             config,
         };
         let nodes = node.nodes_channel();
+        let own = node.own_channel(&node.uid);
+        node.subscribe(own, Route::Nodes);
         node.subscribe(nodes, Route::Nodes);
         for format in 0..node.config.python.len() {
             let channel = node.config.python[format].channel().to_owned();
@@ -292,7 +355,7 @@ impl Node {
         }
         let streams = node.config.format.streams();
         node.actions.extend(streams.into_iter().map(Action::Follow));
-        node.say(&Message::Hello);
+        node.say(&Word::Hello);
         node
     }
 
@@ -368,8 +431,81 @@ impl Node {
         self.events.push_back(Event::Trimmed { stream });
     }
 
+    /// The bus has taken a key, if it was there; or cannot.
+    pub fn handle_taken(&mut self, request: Request, value: Option<&[u8]>) {
+        let session = value.map(Session::decode);
+        let session = match session {
+            Some(Err(error)) => {
+                self.refuse("a session", error);
+                None
+            }
+            Some(Ok(session)) => Some(Box::new(session)),
+            None => None,
+        };
+        let fenced = session.as_ref().and_then(|session| session.node.clone());
+        let (Some(session), Some(node)) = (&session, fenced.filter(|node| *node != self.uid))
+        else {
+            if self.claims.close(request).is_some() {
+                self.events.push_back(Event::Taken { request, session });
+            }
+            return;
+        };
+        let pid = session.pid.clone();
+        self.claims.go_on(request, Step::Fence(session.clone()));
+        let channel = self.own_channel(&node);
+        self.actions.push_back(Action::Count {
+            channel: channel.clone(),
+            request,
+        });
+        let let_go = Word::LetGo {
+            request: self.request_name(request.0),
+            pid,
+        };
+        let body = peers::encode(&self.uid, &let_go);
+        let publish = Publish { channel, body };
+        self.actions.push_back(Action::Publish(publish));
+    }
+
+    /// The bus has read a part of a stream; `None` if it cannot, or not all of it is there any more.
+    pub fn handle_range<'a, F>(
+        &mut self,
+        request: Request,
+        entries: Option<impl IntoIterator<Item = (EntryId, F)>>,
+    ) where
+        F: IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    {
+        let Some(Step::Read(namespace)) = self.claims.close(request) else {
+            return;
+        };
+        let packets = entries.map(|entries| {
+            let read = entries.into_iter().filter_map(|(id, fields)| {
+                let entry = Entry::from_fields(fields).ok()?;
+                if entry.nsp != namespace {
+                    return None;
+                }
+                // What cannot be read was counted when it came.
+                let Message::Emit(emit) = entry.decode().ok()?.message else {
+                    return None;
+                };
+                let (seq, uid) = (entry.seq, entry.uid);
+                Some((At { id, seq, uid }, emit))
+            });
+            read.collect()
+        });
+        self.events.push_back(Event::Missed { request, packets });
+    }
+
     /// The bus has counted, or cannot.
     pub fn handle_count(&mut self, request: Request, subscribers: Option<u64>) {
+        if let Some(Step::Fence(_)) = self.claims.step(request) {
+            match subscribers {
+                // Who had the session is gone.
+                Some(0) => self.fenced(request, None),
+                Some(_) => {}
+                None => self.give_up(request),
+            }
+            return;
+        }
         let Some(open) = self.pending.get_mut(request.0) else {
             return;
         };
@@ -382,6 +518,9 @@ impl Node {
     /// The broker is away. What is published from now on is the bus's to keep or to drop.
     pub fn handle_down(&mut self, now: Instant) {
         self.down_since.get_or_insert(now);
+        while let Some(request) = self.claims.any() {
+            self.give_up(request);
+        }
     }
 
     /// The broker is back, and all subscriptions stand again.
@@ -393,7 +532,7 @@ impl Node {
                 self.events.push_back(Event::Gap { lasted });
             }
             self.peers.renew(self.config.lease, now);
-            self.say(&Message::Hello);
+            self.say(&Word::Hello);
         }
     }
 
@@ -402,10 +541,13 @@ impl Node {
         while let Some(number) = self.pending.overdue(now) {
             self.finish(number);
         }
+        while let Some(request) = self.claims.overdue(now) {
+            self.give_up(request);
+        }
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + self.config.heartbeat;
             if self.down_since.is_none() {
-                self.say(&Message::Heartbeat);
+                self.say(&Word::Heartbeat);
             }
         }
         // Nobody can be heard while the broker is away.
@@ -545,9 +687,82 @@ impl Node {
         self.actions.extend(action);
     }
 
+    /// Whether sessions can be taken up by other nodes.
+    pub fn shares_sessions(&self) -> bool {
+        self.config.format.shares_sessions()
+    }
+
+    /// Writes a session, so that another node can take it up within so much time.
+    pub fn keep(&mut self, mut session: Session, lasts: Duration) {
+        let Format::Streams(streams) = &self.config.format else {
+            return;
+        };
+        session.node = Some(self.uid.clone());
+        self.actions.push_back(Action::Keep {
+            key: format!("{}{}", streams.sessions, session.pid),
+            value: session.encode(),
+            lasts,
+        });
+    }
+
+    /// A session has ended for good.
+    pub fn forget_session(&mut self, pid: &str) {
+        if let Format::Streams(streams) = &self.config.format {
+            let key = format!("{}{pid}", streams.sessions);
+            self.actions.push_back(Action::Forget(key));
+        }
+    }
+
+    /// Takes a session from whoever has it: [`Event::Taken`].
+    pub fn take(&mut self, pid: &str, now: Instant) -> Request {
+        let request = self.claim(Step::Take, now);
+        match &self.config.format {
+            Format::Streams(streams) if self.down_since.is_none() && Session::is_pid(pid) => {
+                let key = format!("{}{pid}", streams.sessions);
+                self.actions.push_back(Action::Take { key, request });
+            }
+            _ => self.give_up(request),
+        }
+        request
+    }
+
+    /// Reads what was said in a namespace after an entry: [`Event::Missed`].
+    pub fn missed(&mut self, namespace: &str, after: EntryId, now: Instant) -> Request {
+        let request = self.claim(Step::Read(namespace.into()), now);
+        match &self.config.format {
+            Format::Streams(streams) if self.down_since.is_none() => {
+                self.actions.push_back(Action::Range {
+                    stream: streams.of(namespace),
+                    after,
+                    request,
+                });
+            }
+            _ => self.give_up(request),
+        }
+        request
+    }
+
+    /// This node has let go of a session, which was this, if it had it.
+    pub fn lets_go(&mut self, reply: Reply, session: Option<Session>) {
+        let By::Node(Some(asker)) = reply.by else {
+            return;
+        };
+        let word = Word::LetsGo {
+            request: reply.request,
+            session: session.map(|mut session| {
+                session.node = Some(self.uid.clone());
+                Box::new(session)
+            }),
+        };
+        let channel = self.own_channel(&asker);
+        let body = peers::encode(&self.uid, &word);
+        let publish = Publish { channel, body };
+        self.actions.push_back(Action::Publish(publish));
+    }
+
     /// Says good-bye, so that nobody waits for this node.
     pub fn leave(&mut self) {
-        self.say(&Message::Close);
+        self.say(&Word::Close);
     }
 
     // ---- D: what to do now --------------------------------------------------------------------
@@ -568,28 +783,46 @@ impl Node {
             None => self.peers.next_expiry(),
             Some(_) => None,
         };
-        [self.pending.next_deadline(), expiry]
-            .into_iter()
-            .flatten()
-            .fold(self.heartbeat_at, Instant::min)
+        [
+            self.pending.next_deadline(),
+            self.claims.next_deadline(),
+            expiry,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.heartbeat_at, Instant::min)
     }
 
     // ---- within -------------------------------------------------------------------------------
 
     fn handle_nodes(&mut self, body: &[u8], now: Instant) -> Result<(), DecodeError> {
-        let envelope = peers::decode(body)?;
-        let from = envelope.from.unwrap_or_default();
+        let (from, word) = peers::decode(body)?;
         if from == self.uid {
             return Ok(());
         }
-        if envelope.message == Message::Close {
-            if self.peers.gone(&from) {
-                self.peer_left(from);
+        match word {
+            Word::Close => {
+                if self.peers.gone(&from) {
+                    self.peer_left(from);
+                }
+                return Ok(());
             }
-            return Ok(());
-        }
-        if envelope.message == Message::Hello {
-            self.say(&Message::Heartbeat);
+            Word::Heartbeat => {}
+            Word::Hello => self.say(&Word::Heartbeat),
+            Word::LetGo { request, pid } => {
+                let reply = Reply {
+                    namespace: String::new(),
+                    request,
+                    by: By::Node(Some(from.clone())),
+                };
+                self.events.push_back(Event::LetGo { pid, reply });
+            }
+            Word::LetsGo { request, session } => {
+                let number = request.strip_prefix(&self.uid);
+                if let Some(number) = number.and_then(|number| number.parse().ok()) {
+                    self.fenced(Request(number), session);
+                }
+            }
         }
         if self.peers.heard(&from, self.config.lease, now) {
             self.events.push_back(Event::PeerJoined(from));
@@ -669,7 +902,13 @@ impl Node {
         };
         let entry = Entry::from_fields(fields)?;
         // What is for a namespace that nobody here is in is not even read.
-        if entry.uid == self.uid || !self.routes.contains_key(&streams.common(&entry.nsp)) {
+        if !self.routes.contains_key(&streams.common(&entry.nsp)) {
+            return Ok(());
+        }
+        if entry.uid == self.uid {
+            let (seq, uid, namespace) = (entry.seq, entry.uid, entry.nsp);
+            let at = At { id, seq, uid };
+            self.events.push_back(Event::Own { namespace, at });
             return Ok(());
         }
         let mut envelope = entry.decode()?;
@@ -787,6 +1026,36 @@ impl Node {
         }
     }
 
+    fn claim(&mut self, step: Step, now: Instant) -> Request {
+        let number = self.next_request;
+        self.next_request += 1;
+        self.claims.open(number, step, now);
+        Request(number)
+    }
+
+    /// Who had a session has let go of it, and says what it was, or is not there any more.
+    fn fenced(&mut self, request: Request, session: Option<Box<Session>>) {
+        if let Some(Step::Fence(taken)) = self.claims.close(request) {
+            let session = Some(session.unwrap_or(taken));
+            self.events.push_back(Event::Taken { request, session });
+        }
+    }
+
+    fn give_up(&mut self, request: Request) {
+        let event = match self.claims.close(request) {
+            Some(Step::Fence(_) | Step::Take) => Event::Taken {
+                request,
+                session: None,
+            },
+            Some(Step::Read(_)) => Event::Missed {
+                request,
+                packets: None,
+            },
+            None => return,
+        };
+        self.events.push_back(event);
+    }
+
     fn answered(&mut self, number: u64, from: Option<String>, answer: Answer) {
         let Some(open) = self.pending.get_mut(number) else {
             return;
@@ -844,9 +1113,14 @@ impl Node {
         self.actions.push_back(Action::Subscribe(channel));
     }
 
-    fn say(&mut self, message: &Message) {
+    /// Where one node alone hears what nodes of ours say.
+    fn own_channel(&self, uid: &str) -> String {
+        format!("{}{uid}#", self.nodes_channel())
+    }
+
+    fn say(&mut self, word: &Word) {
         let channel = self.nodes_channel();
-        let body = peers::encode(&self.uid, message);
+        let body = peers::encode(&self.uid, word);
         let publish = Publish { channel, body };
         self.actions.push_back(Action::Publish(publish));
     }

@@ -11,9 +11,8 @@ use std::{
 use sio_packet::Object;
 
 use crate::{
-    DecodeError,
+    DecodeError, Session,
     fields::{self, Fields},
-    message::{Envelope, Message},
 };
 
 /// Who lives, each until its lease ends.
@@ -62,35 +61,75 @@ impl Peers {
     }
 }
 
-/// `ADAPTER_CLOSE`, `HEARTBEAT` and `INITIAL_HEARTBEAT` of Node's cluster adapters.
+/// `ADAPTER_CLOSE`, `HEARTBEAT` and `INITIAL_HEARTBEAT` of Node's cluster adapters, and two of our own.
 const CLOSE: u64 = 13;
 const HEARTBEAT: u64 = 2;
 const HELLO: u64 = 1;
+const LET_GO: u64 = 32;
+const LETS_GO: u64 = 33;
 
-pub(crate) fn encode(uid: &str, message: &Message) -> Vec<u8> {
-    let kind = match message {
-        Message::Close => CLOSE,
-        Message::Hello => HELLO,
-        _ => HEARTBEAT,
-    };
+/// What nodes of ours say to one another alone.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Word {
+    /// The sender goes.
+    Close,
+    /// The sender lives.
+    Heartbeat,
+    /// The sender is new, and wants to know who lives.
+    Hello,
+    /// Another node is to let go of a session: its client has come to the sender.
+    LetGo { request: String, pid: String },
+    /// The sender has let go of a session, which is this, if it had it.
+    LetsGo {
+        request: String,
+        session: Option<Box<Session>>,
+    },
+}
+
+pub(crate) fn encode(uid: &str, word: &Word) -> Vec<u8> {
     let mut object = Object::new();
     object.push("uid", uid);
+    let kind = match word {
+        Word::Close => CLOSE,
+        Word::Heartbeat => HEARTBEAT,
+        Word::Hello => HELLO,
+        Word::LetGo { request, pid } => {
+            object.push("request", &**request);
+            object.push("pid", &**pid);
+            LET_GO
+        }
+        Word::LetsGo { request, session } => {
+            object.push("request", &**request);
+            if let Some(session) = session {
+                object.push("session", session.encode());
+            }
+            LETS_GO
+        }
+    };
     object.push("type", kind);
     fields::encode(object)
 }
 
-pub(crate) fn decode(body: &[u8]) -> Result<Envelope, DecodeError> {
+/// The sender and what it says.
+pub(crate) fn decode(body: &[u8]) -> Result<(String, Word), DecodeError> {
     let mut fields = Fields::of(fields::json(body)?, "message")?;
-    let from = Some(fields.text("uid")?);
-    let message = match fields.whole("type")? {
-        CLOSE => Message::Close,
-        HEARTBEAT => Message::Heartbeat,
-        HELLO => Message::Hello,
+    let from = fields.text("uid")?;
+    let word = match fields.whole("type")? {
+        CLOSE => Word::Close,
+        HEARTBEAT => Word::Heartbeat,
+        HELLO => Word::Hello,
+        LET_GO => Word::LetGo {
+            request: fields.text("request")?,
+            pid: fields.text("pid")?,
+        },
+        LETS_GO => Word::LetsGo {
+            request: fields.text("request")?,
+            session: match fields.optional_text("session")? {
+                Some(text) => Some(Box::new(Session::decode(text.as_bytes())?)),
+                None => None,
+            },
+        },
         _ => return Err(DecodeError::UnknownType),
     };
-    Ok(Envelope {
-        from,
-        namespace: None,
-        message,
-    })
+    Ok((from, word))
 }

@@ -121,7 +121,7 @@ pub use encode::{
 pub use error::{ParseError, ReadError, WriteError};
 pub use limits::Limits;
 pub use msgpack::Msgpack;
-pub use offset::{Offset, write_with_offset};
+pub use offset::{Offset, write_with_offset, write_with_offset_text};
 pub use packet::{Kind, Packet, is_reserved};
 pub use parser::{Form, Head, Message, Parser, Scratch};
 pub use reassembler::{Complete, Reassembler};

@@ -63,11 +63,17 @@ const AROUND: usize = 3;
 /// ack must not get an offset: clients put the answer function behind its arguments, and look for no
 /// offset there.
 pub fn write_with_offset(out: &mut Vec<u8>, event: &[u8], offset: Offset) {
+    write_with_offset_text(out, event, &offset.to_text());
+}
+
+/// Appends the text of an event to `out`, with an offset of any other form as its last argument: text that
+/// JSON has nothing to escape in.
+pub fn write_with_offset_text(out: &mut Vec<u8>, event: &[u8], offset: &[u8]) {
     let arguments = event.strip_suffix(b"]").unwrap_or(event);
-    out.reserve(arguments.len() + AROUND + Offset::LEN + 1);
+    out.reserve(arguments.len() + AROUND + offset.len() + 1);
     out.extend_from_slice(arguments);
     out.extend_from_slice(b",\"");
-    out.extend_from_slice(&offset.to_text());
+    out.extend_from_slice(offset);
     out.extend_from_slice(b"\"]");
 }
 

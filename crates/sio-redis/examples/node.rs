@@ -8,7 +8,7 @@ use std::{env, io, time::Duration};
 
 use serde::Deserialize;
 use sio_redis::Redis;
-use sio_server::{Ack, Arguments, Io, Server, Target, Value, sio_packet::Object};
+use sio_server::{Ack, Arguments, Config, Io, Recovery, Server, Target, Value, sio_packet::Object};
 
 /// What a client orders.
 #[derive(Deserialize)]
@@ -44,7 +44,10 @@ async fn main() -> io::Result<()> {
     if let Ok(channel) = env::var("PYTHON_CHANNEL") {
         redis = redis.python(channel);
     }
+    let mut config = Config::default();
+    config.recovery = env::var("RECOVERY").ok().map(|_| Recovery::default());
     Server::new()
+        .config(config)
         .cluster(redis)
         .on("join", async |socket, room: String| {
             socket.join(&room);
@@ -99,6 +102,7 @@ async fn obey(io: Io, order: Order) -> Value {
         "status" => {
             let status = io.cluster().unwrap_or_default();
             result.push("up", status.up);
+            result.push("gaps", status.gaps);
             result.push("lost", status.lost);
             result.push("refused", status.refused);
             let peers: Vec<Value> = status.peers.into_iter().map(Value::from).collect();

@@ -71,13 +71,14 @@ impl Backlog {
     pub(crate) fn push(&mut self, action: Action) {
         let weight = match &action {
             Action::Append { entry, .. } => entry.data.len() + entry.nsp.len() + size_of::<Job>(),
+            Action::Keep { key, value, .. } => key.len() + value.len() + size_of::<Job>(),
             Action::Publish(publish) | Action::PublishShard(publish) => {
                 publish.body.len() + publish.channel.len() + size_of::<Job>()
             }
             _ => 0,
         };
         if weight > 0 && self.bytes.load(Ordering::Relaxed) + weight > self.limit {
-            self.lost += 1;
+            self.lost += u64::from(!matches!(action, Action::Keep { .. }));
             return;
         }
         self.bytes.fetch_add(weight, Ordering::Relaxed);
@@ -124,7 +125,7 @@ impl Jobs {
         let mut kept = VecDeque::new();
         while let Some(job) = self.take() {
             if job.is_stale(max_age) {
-                stale += 1;
+                stale += u64::from(job.is_message());
             } else {
                 kept.push_back(job);
             }
@@ -157,11 +158,17 @@ impl Jobs {
 }
 
 impl Job {
+    /// Whether others miss something if it is not done.
+    pub(crate) fn is_message(&self) -> bool {
+        !matches!(self.action, Action::Keep { .. })
+    }
+
     /// Whether it is a message that has become too old.
     pub(crate) fn is_stale(&self, max_age: &MaxAge) -> bool {
         let max_age = match self.action {
             Action::Append { .. } => max_age.append,
-            Action::Publish(_) | Action::PublishShard(_) => max_age.publish,
+            // What is written of a session is out of date by then.
+            Action::Keep { .. } | Action::Publish(_) | Action::PublishShard(_) => max_age.publish,
             _ => return false,
         };
         self.since.elapsed() > max_age

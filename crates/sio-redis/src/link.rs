@@ -303,7 +303,7 @@ impl Link {
         let mut stale = 0;
         while let Some(job) = self.jobs.take() {
             if job.is_stale(&self.limits.max_age()) {
-                stale += 1;
+                stale += u64::from(job.is_message());
                 continue;
             }
             let job = match batch.push(job) {
@@ -328,12 +328,37 @@ impl Link {
                 Action::Follow(ref name) => {
                     let end = Followed::from_end(name.clone(), &mut wires.publisher);
                     match within(patience, end).await {
-                        Ok(stream) => self.streams.push(stream),
+                        Ok(followed) => {
+                            let (stream, after) = (followed.name.clone(), followed.last);
+                            self.tell(BusEvent::Followed { stream, after });
+                            self.streams.push(followed);
+                        }
                         Err(broken) => {
                             self.jobs.put_back(job);
                             return Err(broken);
                         }
                     }
+                }
+                Action::Range {
+                    stream,
+                    after,
+                    request,
+                } => {
+                    let range = stream::whole(&mut wires.publisher, &stream, after);
+                    let mut range = within(patience, range).await;
+                    let entries = range.as_mut().ok().and_then(Option::take);
+                    self.tell(BusEvent::Range { request, entries });
+                    range?;
+                }
+                Action::Take { key, request } => {
+                    let mut take = Pipeline::new();
+                    take.atomic().get(&key).del(&key).ignore();
+                    let taken = take.query_async::<(Option<Vec<u8>>,)>(&mut wires.publisher);
+                    let taken = within(patience, taken).await;
+                    let value = taken.as_ref().ok().and_then(|(value,)| value.clone());
+                    let value = value.map(Bytes::from);
+                    self.tell(BusEvent::Taken { request, value });
+                    taken?;
                 }
                 Action::Subscribe(channel) => {
                     let subscribed = within(patience, wires.sink.subscribe(&channel));
@@ -388,9 +413,14 @@ impl Link {
         };
         let mut messages = 0;
         for mut job in jobs.into_iter().rev() {
-            let Action::Append { stream, .. } = &job.action else {
-                messages += 1;
-                continue;
+            let stream = match &job.action {
+                Action::Append { stream, .. } => stream,
+                // What is written of a session is written again.
+                Action::Forget(_) | Action::Keep { .. } => continue,
+                _ => {
+                    messages += 1;
+                    continue;
+                }
             };
             if let Some(followed) = self.streams.iter().find(|of| of.name == *stream) {
                 self.doubts.entry(stream.clone()).or_insert(followed.last);
@@ -445,6 +475,13 @@ impl Batch {
                 for (name, value) in entry.fields() {
                     add.arg(name).arg(&*value);
                 }
+            }
+            Action::Forget(key) => {
+                commands.cmd("DEL").arg(key);
+            }
+            Action::Keep { key, value, lasts } => {
+                let set = commands.cmd("SET").arg(key).arg(value);
+                set.arg("PX").arg(lasts.as_millis() as u64);
             }
             Action::Publish(publish) => {
                 let command = commands.cmd("PUBLISH");

@@ -22,9 +22,17 @@ pub(crate) struct Followed {
     pub(crate) last: EntryId,
 }
 
+/// Entries that are read at once at most.
+const MOST: usize = 100_000;
+
+/// An entry and its fields.
+type Read = (EntryId, Vec<(Bytes, Bytes)>);
+
 /// What a stream says of itself.
 #[derive(Debug, Default)]
 struct Facts {
+    /// The oldest entry there is.
+    oldest: Option<EntryId>,
     /// The newest entry there has ever been.
     newest: EntryId,
     len: u64,
@@ -152,14 +160,39 @@ pub(crate) async fn find(
     }
 }
 
+/// All entries after one; `None` if some of them are not there any more, or they are too many.
+pub(crate) async fn whole(
+    redis: &mut MultiplexedConnection,
+    stream: &str,
+    after: EntryId,
+) -> RedisResult<Option<Vec<Read>>> {
+    let mut entries = Vec::new();
+    let mut from = after;
+    loop {
+        let range = range(redis, stream, from, EntryId::MAX, 500).await?;
+        let Some((last, _)) = range.last() else { break };
+        from = *last;
+        entries.extend(range);
+        if entries.len() > MOST {
+            return Ok(None);
+        }
+    }
+    // Asked last: what was there then was there all the time.
+    let facts = facts(redis, stream).await?;
+    let is_whole = facts.newest <= after
+        || facts.added == Some(facts.len)
+        || facts.oldest.is_some_and(|oldest| oldest <= after);
+    Ok(is_whole.then_some(entries))
+}
+
 /// Entries after one and up to another.
-pub(crate) async fn range(
+async fn range(
     redis: &mut MultiplexedConnection,
     stream: &str,
     after: EntryId,
     until: EntryId,
     count: usize,
-) -> RedisResult<Vec<(EntryId, Vec<(Bytes, Bytes)>)>> {
+) -> RedisResult<Vec<Read>> {
     let mut command = redis::cmd("XRANGE");
     command.arg(stream).arg(format!("({after}"));
     command.arg(until.to_string()).arg("COUNT").arg(count);
@@ -191,6 +224,10 @@ async fn facts(redis: &mut MultiplexedConnection, stream: &str) -> RedisResult<F
                 facts.newest = text(value)
                     .and_then(|id| id.parse().ok())
                     .unwrap_or_default();
+            }
+            "first-entry" => {
+                let id = list(value).into_iter().next().and_then(text);
+                facts.oldest = id.and_then(|id| id.parse().ok());
             }
             "length" => facts.len = number(&value).unwrap_or_default(),
             _ => {}
@@ -252,6 +289,7 @@ mod tests {
                 last: id(5),
             };
             let facts = Facts {
+                oldest: None,
                 newest: id(newest),
                 len,
                 added,

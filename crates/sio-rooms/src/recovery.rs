@@ -211,7 +211,21 @@ impl<P: Clone, S: Clone> Recovery<P, S> {
         session.away.is_none().then_some(&session.keepsake)
     }
 
+    /// Whether there is a session of this id, connected or away.
+    pub fn contains(&self, id: &str) -> bool {
+        self.sessions.contains_key(id)
+    }
+
     // ---- what happened ------------------------------------------------------------------------
+
+    /// Something was lost before it could be recorded, and nobody knows for whom it was: a session can
+    /// be restored only if its client has seen a packet since.
+    pub fn handle_loss(&mut self) {
+        let next = self.history.head() + 1;
+        for session in self.sessions.values_mut() {
+            session.blind = next;
+        }
+    }
 
     /// Time has gone by: forgets what is too old.
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -553,6 +567,25 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_was_lost_before_it_was_recorded_may_have_been_for_any_session() {
+        let (mut recovery, now) = (recovery(), Instant::now());
+        for id in ["old", "new"] {
+            recovery.open(id, id, ());
+        }
+        let before = recovery.record(&Selection::everyone(), 1, 10, now);
+        recovery.handle_loss();
+        let after = recovery.record(&Selection::everyone(), 2, 10, now);
+        for (id, seen, restored) in [("old", before, false), ("new", after, true)] {
+            recovery.depart(id, now);
+            let result = recovery.restore(id, Some(seen), usize::MAX, now);
+            assert_eq!(result.is_ok(), restored, "{id}");
+        }
+        recovery.open("later", "later", ());
+        recovery.depart("later", now);
+        assert!(recovery.restore("later", None, usize::MAX, now).is_ok());
+    }
 
     fn to(name: &str) -> Selection {
         Selection::everyone().to(name)

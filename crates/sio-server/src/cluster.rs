@@ -4,6 +4,7 @@
 //! and asks one `Option` per emit.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -14,9 +15,12 @@ use std::{
 
 use bytes::Bytes;
 use serde::Serialize;
-use sio_cluster::{Answer, Broker, Flags, Message, Missing, Node, Question, Reply};
+use sio_cluster::{
+    Answer, At, Broker, Emit, EntryId, Flags, Format, Message, Missing, Node, Question, Reply,
+    Session,
+};
 use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value, WriteError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock,
@@ -35,6 +39,13 @@ pub(crate) struct Cluster {
     lost: AtomicU64,
     /// Messages that were told so far, each of which has a number.
     told: AtomicU64,
+    /// What other nodes call this one.
+    uid: Box<str>,
+    /// Whether they can take up its sessions.
+    shares_sessions: bool,
+    /// How far streams have been read.
+    read: Mutex<HashMap<String, EntryId>>,
+    format: Format,
     /// Whether the node has to hear which rooms have members.
     listens_to_rooms: bool,
     status: Mutex<ClusterStatus>,
@@ -44,6 +55,9 @@ pub(crate) struct Cluster {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterStatus {
+    /// How often something that others said was lost to this node, since the start: it was away from a
+    /// broker that keeps nothing, or a stream was cut short before it was read.
+    pub gaps: u64,
     /// Messages of ours that the others did not hear, since the start.
     pub lost: u64,
     /// The names of the other nodes of ours that live. Those of other languages have none.
@@ -70,6 +84,24 @@ pub(crate) enum Command {
         heard: mpsc::UnboundedSender<Heard>,
     },
     Close(Box<str>),
+    ForgetSession(Box<str>),
+    Keep {
+        session: Box<Session>,
+        lasts: Duration,
+    },
+    LetsGo {
+        reply: Reply,
+        session: Option<Session>,
+    },
+    Missed {
+        namespace: Box<str>,
+        after: EntryId,
+        missed: oneshot::Sender<Option<Vec<(At, Emit)>>>,
+    },
+    Take {
+        pid: Box<str>,
+        taken: oneshot::Sender<Option<Box<Session>>>,
+    },
     /// The last member of a room in one part of a namespace has left it.
     CloseRoom(Box<str>, Box<str>),
     Open(Box<str>),
@@ -117,6 +149,7 @@ impl Cluster {
             }
         };
         let config = broker.node();
+        let format = config.format.clone();
         let listens_to_rooms = config.format.listens_to_rooms();
         let node = Node::new(config, entropy::bytes(), clock::now());
         let (sender, commands) = mpsc::unbounded_channel();
@@ -125,6 +158,10 @@ impl Cluster {
             queued: Arc::default(),
             lost: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            uid: node.uid().into(),
+            shares_sessions: node.shares_sessions(),
+            read: Mutex::default(),
+            format,
             listens_to_rooms,
             status: Mutex::default(),
         });
@@ -165,18 +202,72 @@ impl Cluster {
         let _ = self.commands.send(command);
     }
 
-    pub(crate) fn tell(&self, namespace: &str, message: Message, weight: usize) {
+    /// What other nodes call this one.
+    pub(crate) fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Whether other nodes can take up sessions of this one.
+    pub(crate) fn shares_sessions(&self) -> bool {
+        self.shares_sessions
+    }
+
+    /// A stream has been read up to an entry.
+    pub(crate) fn set_read(&self, stream: &str, id: EntryId) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        match read.get_mut(stream) {
+            Some(last) => *last = id.max(*last),
+            None => {
+                read.insert(stream.into(), id);
+            }
+        }
+    }
+
+    /// How far the stream of a namespace has been read, once that is known.
+    pub(crate) fn read_of(&self, namespace: &str) -> Option<EntryId> {
+        let Format::Streams(streams) = &self.format else {
+            return None;
+        };
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.get(&streams.of(namespace)).copied()
+    }
+
+    /// Takes a session from whoever has it.
+    pub(crate) async fn take(&self, pid: &str) -> Option<Box<Session>> {
+        let (taken, session) = oneshot::channel();
+        let pid = pid.into();
+        self.send(Command::Take { pid, taken });
+        session.await.ok()?
+    }
+
+    /// The packets of a namespace that came after an entry of its stream; `None` if they are not all
+    /// there. What was told before this is asked is among them.
+    pub(crate) async fn missed(&self, namespace: &str, after: EntryId) -> Option<Vec<(At, Emit)>> {
+        let (missed, packets) = oneshot::channel();
+        let namespace = namespace.into();
+        self.send(Command::Missed {
+            namespace,
+            after,
+            missed,
+        });
+        packets.await.ok()?
+    }
+
+    /// Tells the other nodes, unless too much waits for that already: the number of the message.
+    pub(crate) fn tell(&self, namespace: &str, message: Message, weight: usize) -> Option<u64> {
         if self.queued.load(Ordering::Relaxed) + weight > MAX_QUEUED {
             self.lost.fetch_add(1, Ordering::Relaxed);
-            return;
+            return None;
         }
         self.queued.fetch_add(weight, Ordering::Relaxed);
+        let seq = self.told.fetch_add(1, Ordering::Relaxed) + 1;
         self.send(Command::Tell {
             namespace: namespace.into(),
-            seq: self.told.fetch_add(1, Ordering::Relaxed) + 1,
+            seq,
             message,
             weight,
         });
+        Some(seq)
     }
 
     /// Asks the other nodes; what comes of it ends with [`Heard::Done`].

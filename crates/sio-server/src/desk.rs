@@ -335,7 +335,7 @@ impl Desk {
         let auth = (!auth.is_empty()).then(|| auth.into());
         let mut decision = visit.realm().admit(Arc::clone(&self.conn), auth);
         if let Some(claim) = &claim {
-            decision = fenced(decision, Arc::clone(visit.realm().place()), &claim.pid);
+            decision = fenced(decision, Arc::clone(visit.realm().place()), claim.clone());
         }
         let mut candidate = Candidate {
             visit,
@@ -644,12 +644,13 @@ impl Application for Desk {
     }
 }
 
-/// A decision after which the connection that the client had before is closed.
-fn fenced(decision: Joining, place: Arc<Place>, pid: &Arc<str>) -> Joining {
-    let pid = Arc::clone(pid);
+/// A decision after which the connection that the client had before is closed, and what another node has
+/// of its session is here.
+fn fenced(decision: Joining, place: Arc<Place>, claim: Claim) -> Joining {
     Box::pin(async move {
         let socket = decision.await?;
-        memory::fence(&place, &pid).await;
+        memory::fence(&place, &claim.pid).await;
+        memory::fetch(&place, &claim, &socket).await;
         Ok(socket)
     })
 }

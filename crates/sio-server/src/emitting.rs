@@ -22,6 +22,7 @@ use crate::{
     error::EmitError,
     frames, onlookers,
     parsers::translate,
+    place::Origin,
     socket::{AnySocket, Core},
     turn,
 };
@@ -143,10 +144,12 @@ fn send(core: &Core, parcel: &Arc<Parcel>) -> bool {
     // What is remembered must not be refused: if somebody was quicker, the client is too slow.
     let who = Selection::everyone().to(core.id.as_ref());
     let mode = core.place.mode(Mode::Reliable, None);
-    let emitted = core.place.emit(&who, mode, Form::default(), |out, _| {
-        out.extend_from_slice(parcel.wire());
-        Ok(())
-    });
+    let emitted = core
+        .place
+        .emit(&who, mode, Form::default(), Origin::Here, |out, _| {
+            out.extend_from_slice(parcel.wire());
+            Ok(())
+        });
     emitted.is_ok()
 }
 

@@ -305,18 +305,10 @@ impl Hub {
             let seeds = (0..parts).map(|_| u64::from_ne_bytes(entropy::bytes()));
             let max_rooms = self.config.max_rooms;
             let (hub, mut onlookers) = (Arc::downgrade(self), mounted.onlookers());
-            let memory = Memory::new(&self.config);
+            let memory = Memory::new(&self.config, name, self.cluster.as_ref());
             onlookers.slow.get_or_insert(self.config.slow_clients);
-                        let place = Place::new(
-                name,
-                hub,
-                stay,
-                max_rooms,
-                onlookers,
-                seeds,
-                memory,
-                self.cluster.as_ref(),
-            );
+            let place = Place::new(name, hub, stay, max_rooms, onlookers, seeds, memory);
+            let place = place.heard_by(self.cluster.as_ref());
             if let Some(cluster) = &self.cluster {
                 cluster.send(cluster::Command::Open(name.into()));
             }

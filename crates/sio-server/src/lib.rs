@@ -248,6 +248,7 @@ mod server;
 mod service;
 mod session;
 mod shard;
+mod shared;
 mod socket;
 mod store;
 mod table;

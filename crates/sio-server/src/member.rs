@@ -10,12 +10,12 @@ use std::{
 };
 
 use sio_cluster::{
-    Answer, Bus, BusEvent, Emit, Event, Flags, Message, Node, Question, RemoteSocket, Reply,
-    Request,
+    Answer, At, Bus, BusEvent, Emit, EntryId, Event, Flags, Message, Node, Question, RemoteSocket,
+    Reply, Request, Session,
 };
 use sio_packet::{Arguments, Object, Value};
 use sio_rooms::Selection;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     calls::Calls,
@@ -25,7 +25,8 @@ use crate::{
     frames,
     handshake::Handshake,
     hub::Hub,
-    place::Place,
+    memory,
+    place::{Origin, Place},
     socket::{self, AnySocket},
 };
 
@@ -35,6 +36,8 @@ struct Member {
     bus: Box<dyn Bus>,
     queued: Arc<AtomicUsize>,
     asked: HashMap<Request, mpsc::UnboundedSender<Heard>>,
+    taking: HashMap<Request, oneshot::Sender<Option<Box<Session>>>>,
+    missing: HashMap<Request, oneshot::Sender<Option<Vec<(At, Emit)>>>>,
     /// In how many parts of its namespace a room has members.
     rooms: HashMap<(Box<str>, Box<str>), usize>,
 }
@@ -53,6 +56,8 @@ pub(crate) async fn run(
         bus,
         queued,
         asked: HashMap::new(),
+        taking: HashMap::new(),
+        missing: HashMap::new(),
         rooms: HashMap::new(),
     };
     // Until the broker has said that it is there, nobody can be asked.
@@ -93,6 +98,21 @@ impl Member {
             }
             Command::Close(namespace) => self.node.close(&namespace),
             Command::CloseRoom(namespace, room) => self.close_room(namespace, room),
+            Command::ForgetSession(pid) => self.node.forget_session(&pid),
+            Command::Keep { session, lasts } => self.node.keep(*session, lasts),
+            Command::LetsGo { reply, session } => self.node.lets_go(reply, session),
+            Command::Missed {
+                namespace,
+                after,
+                missed,
+            } => {
+                let request = self.node.missed(&namespace, after, clock::now());
+                self.missing.insert(request, missed);
+            }
+            Command::Take { pid, taken } => {
+                let request = self.node.take(&pid, clock::now());
+                self.taking.insert(request, taken);
+            }
             Command::Open(namespace) => self.node.open(&namespace),
             Command::OpenRoom(namespace, room) => self.open_room(namespace, room),
             Command::Tell {
@@ -141,9 +161,13 @@ impl Member {
                 self.update(|status| status.up = false);
             }
             BusEvent::Entry { stream, id, fields } => {
+                if let Some(cluster) = cluster_of(&self.hub) {
+                    cluster.set_read(&stream, id);
+                }
                 let fields = fields.iter().map(|(name, value)| (&name[..], &value[..]));
                 self.node.handle_entry(&stream, id, fields);
             }
+            BusEvent::Followed { stream, after } => self.follow(&stream, after),
             BusEvent::Lost { messages } => {
                 tracing::warn!(messages, "messages were not heard by other nodes");
                 self.update(|status| status.lost += messages);
@@ -161,6 +185,18 @@ impl Member {
                 let now = clock::now();
                 self.node
                     .handle_message(&subscription, &channel, &body, has_room, now);
+            }
+            BusEvent::Range { request, entries } => {
+                let entries = entries.as_ref().map(|entries| {
+                    entries.iter().map(|(id, fields)| {
+                        let fields = fields.iter();
+                        (*id, fields.map(|(name, value)| (&name[..], &value[..])))
+                    })
+                });
+                self.node.handle_range(request, entries);
+            }
+            BusEvent::Taken { request, value } => {
+                self.node.handle_taken(request, value.as_deref());
             }
             BusEvent::Trimmed { stream } => self.node.handle_trimmed(&stream),
             BusEvent::Up => {
@@ -204,6 +240,7 @@ impl Member {
                 }
             }
             Event::Gap { lasted } => {
+                self.update(|status| status.gaps += 1);
                 tracing::warn!(?lasted, "what other nodes said meanwhile has been lost");
             }
             Event::PeerJoined(peer) => {
@@ -219,14 +256,38 @@ impl Member {
                 let refused = self.node.refused();
                 self.update(|status| status.refused = refused);
             }
+            Event::LetGo { pid, reply } => self.let_go(pid, reply),
+            Event::Missed { request, packets } => {
+                if let Some(missed) = self.missing.remove(&request) {
+                    let _ = missed.send(packets);
+                }
+            }
+            Event::Own { namespace, at } => {
+                if let Some(place) = self.place(&namespace) {
+                    place.confirm(&at);
+                }
+            }
+            Event::Taken { request, session } => {
+                if let Some(taken) = self.taking.remove(&request) {
+                    let _ = taken.send(session);
+                }
+            }
             Event::Told {
-                namespace, message, ..
+                namespace,
+                message,
+                at,
             } => {
                 if let Some(place) = self.place(&namespace) {
-                    obey(&place, &namespace, message);
+                    obey(&place, &namespace, message, at.as_ref());
                 }
             }
             Event::Trimmed { stream } => {
+                self.update(|status| status.gaps += 1);
+                for place in self.hub.upgrade().iter().flat_map(|hub| hub.places()) {
+                    if let Some(memory) = place.memory() {
+                        memory.with(|log| log.handle_loss());
+                    }
+                }
                 tracing::warn!(
                     stream,
                     "entries were cut off before they were read: they are lost"
@@ -328,6 +389,49 @@ impl Member {
         });
     }
 
+    /// A stream is read from here on: what was on it before is nobody's here.
+    fn follow(&self, stream: &str, after: EntryId) {
+        let Some(hub) = self.hub.upgrade() else {
+            return;
+        };
+        let Some(cluster) = &hub.cluster else { return };
+        // Not even an empty stream has been followed from nowhere.
+        let after = after.max(EntryId {
+            millis: 0,
+            number: 1,
+        });
+        cluster.set_read(stream, after);
+        for place in hub.places() {
+            if let (Some(memory), Some(read)) = (place.memory(), cluster.read_of(place.name())) {
+                memory.with(|log| log.follow(read));
+            }
+        }
+    }
+
+    /// Closes the connection of a session whose client has come to another node, and tells that node
+    /// what there was of it.
+    fn let_go(&self, pid: String, reply: Reply) {
+        let places = self.hub.upgrade().map(|hub| hub.places());
+        let mut places = places.unwrap_or_default().into_iter();
+        let place = places.find(|place| {
+            let memory = place.memory();
+            memory.is_some_and(|memory| memory.with(|log| log.contains(&pid)))
+        });
+        let hub = self.hub.clone();
+        tokio::spawn(async move {
+            let mut session = None;
+            if let Some(place) = place {
+                memory::fence(&place, &pid).await;
+                session = place
+                    .memory()
+                    .and_then(|memory| memory.with(|log| log.let_go(&pid)));
+            }
+            if let Some(cluster) = cluster_of(&hub) {
+                cluster.send(Command::LetsGo { reply, session });
+            }
+        });
+    }
+
     fn place(&self, namespace: &str) -> Option<Arc<Place>> {
         let realm = self.hub.upgrade()?.existing(namespace)?;
         Some(Arc::clone(realm.place()))
@@ -350,14 +454,15 @@ fn cluster_of(hub: &Weak<Hub>) -> Option<Arc<Cluster>> {
 }
 
 /// Does for the clients here what another node has said.
-fn obey(place: &Arc<Place>, namespace: &str, message: Message) {
+fn obey(place: &Arc<Place>, namespace: &str, message: Message, at: Option<&At>) {
     match message {
         Message::Disconnect { to, close } => disconnect(place, &to, close),
         Message::Emit(Emit { to, data, flags }) => {
             let (event, args) = split(data);
             let (mode, form) = manner(flags);
             let mode = place.mode(mode, None);
-            let emitted = place.emit(&to, mode, form, |out, attachments| {
+            let origin = at.map_or(Origin::Here, Origin::Stream);
+            let emitted = place.emit(&to, mode, form, origin, |out, attachments| {
                 frames::event(out, attachments, namespace, None, &event, &args)
             });
             if let Err(error) = emitted {
@@ -410,7 +515,7 @@ pub(crate) fn describe(socket: &Arc<dyn AnySocket>) -> RemoteSocket {
     }
 }
 
-fn split(data: Vec<Value>) -> (String, Arguments) {
+pub(crate) fn split(data: Vec<Value>) -> (String, Arguments) {
     let mut data = data.into_iter();
     let event = match data.next() {
         Some(Value::String(event)) => event,

@@ -10,33 +10,43 @@
 //! ([`fence`]): what was under way on it is what it missed. So there are never two sockets of one session.
 
 use std::{
+    ops::{Deref, DerefMut},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use eio_transport::{Parcel, Reason, Revision};
 use serde::Deserialize;
-use sio_packet::{Offset, read_auth, write_with_offset};
+use sio_cluster::{At, Emit, EntryId, Seen, Session};
+use sio_packet::{Offset, WriteError, read_auth, write_with_offset_text};
 use sio_rooms::{Recovery, RecoveryError, RecoveryLimits};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use ws_frame::{Header, OpCode, write_frame};
 
 use crate::{
     clock,
+    cluster::Cluster,
     config::{self, Config},
-    conn::Command,
+    conn::{Command, Form},
     entropy,
     error::DisconnectReason,
+    frames,
     hub::Hub,
+    member,
     place::Place,
+    shared::{Said, Shared, Source},
     socket::{AnySocket, SocketId},
+    turn,
 };
 
 /// The sessions of one namespace.
 pub(crate) struct Memory {
+    /// The other nodes, if they can take up sessions.
+    cluster: Option<Arc<Cluster>>,
     /// Which log offsets are of.
     log: u32,
     /// Bytes that a client can be sent when it comes back.
@@ -46,7 +56,12 @@ pub(crate) struct Memory {
     closed: AtomicBool,
 }
 
-pub(crate) type Log = Recovery<Arc<Parcel>, Kept>;
+/// What has happened, in the order in which clients have seen it.
+pub(crate) struct Log {
+    recovery: Recovery<Arc<Parcel>, Kept>,
+    /// What other nodes need to take up sessions, if they can.
+    shared: Option<Shared>,
+}
 
 /// What is kept of a session.
 #[derive(Clone)]
@@ -74,10 +89,13 @@ pub(crate) enum Going {
 }
 
 /// A client that asks for its session.
+#[derive(Clone)]
 pub(crate) struct Claim {
     pub(crate) pid: Arc<str>,
     /// The offset it saw last; `Err` if that is none.
-    seen: Result<Option<Offset>, ()>,
+    pub(crate) seen: Result<Option<Said>, ()>,
+    /// What it has missed according to the stream, once that is known, if it is to be looked for there.
+    missed: Arc<OnceLock<Result<Vec<Arc<Parcel>>, RecoveryError>>>,
 }
 
 impl Claim {
@@ -92,12 +110,13 @@ impl Claim {
         let asked: Asked = read_auth(auth).ok()?;
         let seen = match asked.offset {
             None => Ok(None),
-            Some(serde_json::Value::String(text)) => Offset::parse(&text).map(Some).ok_or(()),
+            Some(serde_json::Value::String(text)) => Said::parse(&text).map(Some).ok_or(()),
             Some(_) => Err(()),
         };
         Some(Self {
             pid: asked.pid?.into(),
             seen,
+            missed: Arc::default(),
         })
     }
 }
@@ -116,7 +135,11 @@ impl Going {
 
 impl Memory {
     /// The memory of a namespace, if there is to be one.
-    pub(crate) fn new(config: &Config) -> Option<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        namespace: &str,
+        cluster: Option<&Arc<Cluster>>,
+    ) -> Option<Self> {
         let recovery: &config::Recovery = config.recovery.as_ref()?;
         let max_away = recovery.max_disconnection_duration;
         let limits = RecoveryLimits {
@@ -126,10 +149,17 @@ impl Memory {
             max_bytes: recovery.max_bytes,
             max_sessions: recovery.max_sessions,
         };
+        let cluster = cluster.filter(|cluster| cluster.shares_sessions());
+        let max_age = limits.max_age;
+        let shared = cluster.map(|cluster| Shared::new(cluster, namespace, max_away, max_age));
         Some(Self {
+            cluster: cluster.cloned(),
             log: u32::from_ne_bytes(entropy::bytes()) >> 8,
             limit: config.max_queued_bytes / 2,
-            recovery: Mutex::new(Recovery::new(limits, u64::from_ne_bytes(entropy::bytes()))),
+            recovery: Mutex::new(Log {
+                recovery: Recovery::new(limits, u64::from_ne_bytes(entropy::bytes())),
+                shared,
+            }),
             closed: AtomicBool::new(false),
         })
     }
@@ -140,10 +170,10 @@ impl Memory {
         let mut recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut recovery);
         if self.closed.load(Ordering::SeqCst) {
-            recovery.forget_away();
+            recovery.recovery.forget_away();
         }
         let mut forgotten = Vec::new();
-        while let Some(kept) = recovery.poll_forgotten() {
+        while let Some(kept) = recovery.recovery.poll_forgotten() {
             forgotten.push(kept);
         }
         drop(recovery);
@@ -155,28 +185,26 @@ impl Memory {
         self.with(|recovery| recovery.is_empty())
     }
 
-    /// The frames of an event, with the offset of `position` as its last argument.
-    pub(crate) fn stamp(&self, frames: &[u8], position: u64) -> Vec<u8> {
+    /// Whether other nodes can take up sessions.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    /// The offset of what has this position in the log, and is perhaps an entry of the stream.
+    pub(crate) fn offset(
+        &self,
+        log: &mut Log,
+        position: u64,
+        is_entry: bool,
+    ) -> SmallVec<[u8; 16]> {
         let offset = Offset {
             log: self.log,
             position,
         };
-        let Ok(Some((header, len))) = Header::parse(frames) else {
-            return frames.to_vec();
-        };
-        let end = usize::try_from(header.len).map_or(frames.len(), |payload| len + payload);
-        let (event, attachments) = (&frames[len..end], &frames[end..]);
-        let mut stamped = Vec::with_capacity(frames.len() + 2 * Offset::LEN);
-        write_frame(
-            &mut stamped,
-            OpCode::Text,
-            event.len() + Offset::LEN,
-            |text| {
-                write_with_offset(text, event, offset);
-            },
-        );
-        stamped.extend_from_slice(attachments);
-        stamped
+        match &mut log.shared {
+            None => SmallVec::from_slice(&offset.to_text()),
+            Some(shared) => SmallVec::from_vec(shared.offset(offset, is_entry)),
+        }
     }
 
     /// Makes a client that was admitted a socket: that of the session it asks for, or a new one.
@@ -204,6 +232,8 @@ impl Memory {
                         let entered = enter(&socket, pid, &restored.missed, &restored.rooms);
                         if !entered {
                             recovery.depart(&claim.pid, clock::now());
+                        } else if let Some(shared) = &mut recovery.shared {
+                            shared.set_away(&claim.pid, false, clock::now());
                         }
                         return entered.then_some(socket);
                     }
@@ -229,7 +259,7 @@ impl Memory {
             });
             let entered = enter(admitted, opened.then_some(&*pid), &[], &[]);
             if !entered {
-                recovery.forget(&pid);
+                recovery.forget_for_good(&pid);
             }
             entered.then(|| Arc::clone(admitted))
         })
@@ -240,14 +270,277 @@ impl Memory {
         recovery: &mut Log,
         claim: &Claim,
     ) -> Result<sio_rooms::Restored<Arc<Parcel>, Kept>, RecoveryError> {
-        let Ok(seen) = claim.seen else {
-            recovery.forget(&claim.pid);
-            return Err(RecoveryError::Offset);
+        // Looked for elsewhere already: what the stream had, and what the log has had since.
+        if let Some(missed) = claim.missed.get() {
+            let missed = missed.clone();
+            let missed = missed.inspect_err(|_| recovery.forget_for_good(&claim.pid))?;
+            let len: usize = missed.iter().map(|parcel| parcel.len()).sum();
+            let limit = self.limit.saturating_sub(len);
+            let mut restored = recovery.restore(&claim.pid, None, limit, clock::now())?;
+            restored.missed.splice(..0, missed);
+            return Ok(restored);
+        }
+        let position = match &recovery.shared {
+            Some(shared) => match shared.whence(claim, self.log) {
+                Ok(Source::Log(position)) => position,
+                Ok(Source::Stream(..)) => return Err(RecoveryError::Trimmed),
+                Err(error) => {
+                    recovery.forget_for_good(&claim.pid);
+                    return Err(error);
+                }
+            },
+            None => match &claim.seen {
+                // An offset of another log is older than the session: it has seen nothing of this one.
+                Ok(Some(Said::Here(seen))) => (seen.log == self.log).then_some(seen.position),
+                Ok(None) => None,
+                Ok(Some(Said::Entry(..))) | Err(()) => {
+                    recovery.forget(&claim.pid);
+                    return Err(RecoveryError::Offset);
+                }
+            },
         };
-        // An offset of another log is older than the session: it has seen nothing of this one.
-        let seen = seen.filter(|seen| seen.log == self.log);
-        let position = seen.map(|seen| seen.position);
         recovery.restore(&claim.pid, position, self.limit, clock::now())
+    }
+}
+
+impl Deref for Log {
+    type Target = Recovery<Arc<Parcel>, Kept>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.recovery
+    }
+}
+
+impl DerefMut for Log {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.recovery
+    }
+}
+
+/// What is shared hears of what happens to sessions.
+impl Log {
+    fn open(&mut self, pid: Arc<str>, sid: &str, kept: Kept) -> bool {
+        let opened = self.recovery.open(Arc::clone(&pid), sid, kept);
+        if let (true, Some(shared)) = (opened, &mut self.shared) {
+            shared.open(&pid, sid, clock::now());
+        }
+        opened
+    }
+
+    pub(crate) fn join(&mut self, pid: &str, room: &str) {
+        self.recovery.join(pid, room);
+        if let Some(shared) = &mut self.shared {
+            shared.join(pid, room, clock::now());
+        }
+    }
+
+    pub(crate) fn leave(&mut self, pid: &str, room: &str) {
+        self.recovery.leave(pid, room);
+        if let Some(shared) = &mut self.shared {
+            shared.leave(pid, room, clock::now());
+        }
+    }
+
+    pub(crate) fn depart(&mut self, pid: &str, now: Instant) {
+        self.recovery.depart(pid, now);
+        if let Some(shared) = &mut self.shared {
+            shared.set_away(pid, true, now);
+        }
+    }
+
+    /// A session has ended, everywhere.
+    pub(crate) fn forget_for_good(&mut self, pid: &str) {
+        self.recovery.forget(pid);
+        if let Some(shared) = &mut self.shared {
+            shared.forget(pid);
+        }
+    }
+
+    /// Another node has the session.
+    pub(crate) fn let_go(&mut self, pid: &str) -> Option<Session> {
+        self.recovery.forget(pid);
+        self.shared.as_mut()?.let_go(pid)
+    }
+
+    /// A session of another node is one of ours from now on, and waits for its client. False if there
+    /// are too many.
+    fn adopt(&mut self, session: Session, claim: &Claim, admitted: &Arc<dyn AnySocket>) -> bool {
+        let now = clock::now();
+        if self.recovery.live(&claim.pid).is_some() {
+            return false; // Somebody was quicker.
+        }
+        self.let_go(&claim.pid);
+        let kept = Kept {
+            id: SocketId::Session(session.sid.as_str().into()),
+            first: Arc::clone(admitted),
+        };
+        if !self
+            .recovery
+            .open(Arc::clone(&claim.pid), &session.sid, kept)
+        {
+            return false;
+        }
+        for room in session.rooms.iter().filter(|room| **room != session.sid) {
+            self.recovery.join(&claim.pid, room);
+        }
+        self.recovery.depart(&claim.pid, now);
+        if let Some(shared) = &mut self.shared {
+            shared.adopt(session, claim, now);
+        }
+        true
+    }
+
+    /// Writes a session again that was taken from ourselves.
+    fn keep(&mut self, pid: &str) {
+        if let Some(shared) = &mut self.shared {
+            shared.keep(pid, clock::now());
+        }
+    }
+
+    pub(crate) fn told(&mut self, at: &At) -> Vec<String> {
+        let shared = self.shared.as_mut();
+        shared.map_or_else(Vec::new, |shared| shared.told(at))
+    }
+
+    pub(crate) fn said(&mut self, seq: u64) {
+        if let Some(shared) = &mut self.shared {
+            shared.said(seq);
+        }
+    }
+
+    pub(crate) fn follow(&mut self, read: EntryId) {
+        if let Some(shared) = &mut self.shared {
+            shared.follow(read);
+        }
+    }
+
+    pub(crate) fn confirmed(&mut self, at: &At) {
+        if let Some(shared) = &mut self.shared {
+            shared.confirmed(at);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.recovery.handle_timeout(now);
+        let Self { recovery, shared } = self;
+        if let Some(shared) = shared {
+            let oldest = recovery.position() - recovery.packets() as u64;
+            shared.sweep(now, oldest, |pid| recovery.contains(pid));
+        }
+    }
+}
+
+/// The frames of an event, with an offset as its last argument.
+pub(crate) fn stamp(frames: &[u8], offset: &[u8]) -> Vec<u8> {
+    let Ok(Some((header, len))) = Header::parse(frames) else {
+        return frames.to_vec();
+    };
+    let end = usize::try_from(header.len).map_or(frames.len(), |payload| len + payload);
+    let (event, attachments) = (&frames[len..end], &frames[end..]);
+    let mut stamped = Vec::with_capacity(frames.len() + 2 * offset.len());
+    write_frame(
+        &mut stamped,
+        OpCode::Text,
+        event.len() + offset.len(),
+        |text| {
+            write_with_offset_text(text, event, offset);
+        },
+    );
+    stamped.extend_from_slice(attachments);
+    stamped
+}
+
+/// Gets from other nodes what is not here of a session that a client asks for.
+pub(crate) async fn fetch(place: &Place, claim: &Claim, admitted: &Arc<dyn AnySocket>) {
+    let Some(memory) = place.memory() else { return };
+    let Some(cluster) = &memory.cluster else {
+        return;
+    };
+    // What is written is asked for also if the session is known here: it may have been elsewhere since.
+    match cluster.take(&claim.pid).await {
+        Some(session) if session.node.as_deref() == Some(cluster.uid()) => {
+            memory.with(|log| log.keep(&claim.pid));
+        }
+        Some(session) => {
+            let is_this = session.pid == *claim.pid
+                && session.sid.len() <= MAX_SID
+                && session
+                    .namespace
+                    .as_deref()
+                    .is_none_or(|of| of == place.name());
+            if !is_this || !memory.with(|log| log.adopt(*session, claim, admitted)) {
+                return;
+            }
+        }
+        None => {}
+    }
+    if !memory.with(|log| log.contains(&claim.pid)) {
+        return;
+    }
+    let whence = memory.with(|log| {
+        let shared = log.shared.as_ref();
+        shared.map(|shared| shared.whence(claim, memory.log))
+    });
+    let missed = match whence {
+        Some(Ok(Source::Stream(seen, until, session))) => {
+            match cluster.missed(place.name(), seen.id).await {
+                Some(packets) => replay(memory, place, &seen, &until, &session, packets),
+                None => Err(RecoveryError::Trimmed),
+            }
+        }
+        Some(Err(error)) => Err(error),
+        Some(Ok(Source::Log(_))) | None => return,
+    };
+    let _ = claim.missed.set(missed);
+}
+
+/// The packets that a session has missed, out of all, with what each says of what has been seen.
+fn replay(
+    memory: &Memory,
+    place: &Place,
+    seen: &Seen,
+    until: &Seen,
+    session: &Session,
+    packets: Vec<(At, Emit)>,
+) -> Result<Vec<Arc<Parcel>>, RecoveryError> {
+    let mut missed = Vec::new();
+    let mut len = 0;
+    for (at, Emit { to, data, flags }) in packets {
+        let is_missed = !seen.covers(&at) && until.covers(&at) && !flags.volatile;
+        if !is_missed || !session.is_reached(&to, &at) {
+            continue;
+        }
+        // No log has a place for it, but it goes on being more than the entries before it.
+        let offset = match &seen.own {
+            None => at.id.to_string(),
+            Some((uid, seq)) => {
+                let nowhere = Offset {
+                    log: !memory.log,
+                    position: 0,
+                };
+                format!("{}.{uid}.{seq}.{nowhere}", at.id)
+            }
+        };
+        let (event, args) = member::split(data);
+        let form = match flags.compress {
+            Some(false) => Form::AsItIs,
+            _ => Form::Any,
+        };
+        let parcel = turn::with_encoder(|encoder| {
+            let (out, attachments) = (&mut encoder.frames, &mut encoder.attachments);
+            frames::event(out, attachments, place.name(), None, &event, &args)?;
+            Ok::<_, WriteError>(form.parcel(&stamp(&encoder.frames, offset.as_bytes())))
+        });
+        let Ok(parcel) = parcel else { continue };
+        len += parcel.len();
+        missed.push(Arc::new(parcel));
+    }
+    match len > memory.limit {
+        true => Err(RecoveryError::TooMuch {
+            len,
+            limit: memory.limit,
+        }),
+        false => Ok(missed),
     }
 }
 
@@ -281,7 +574,7 @@ pub(crate) async fn sweep(hub: Arc<Hub>) {
         let now = clock::now();
         for place in hub.places() {
             if let Some(memory) = place.memory() {
-                memory.with(|recovery| recovery.handle_timeout(now));
+                memory.with(|log| log.sweep(now));
                 place.close_if_deserted();
             }
         }
@@ -296,7 +589,7 @@ impl Drop for ForgetAll {
         for place in hub.places() {
             if let Some(memory) = place.memory() {
                 memory.closed.store(true, Ordering::SeqCst);
-                memory.with(Recovery::forget_away);
+                memory.with(|log| log.recovery.forget_away());
             }
         }
     }
@@ -309,6 +602,9 @@ fn new_pid() -> Arc<str> {
     let digits = bytes.map(|byte| char::from(DIGITS[usize::from(byte & 63)]));
     digits.iter().collect::<String>().into()
 }
+
+/// Ids of other nodes' sockets are not longer.
+const MAX_SID: usize = 64;
 
 /// How often a client may find its session taken again by somebody else with its secret.
 const FENCES: usize = 3;

@@ -1,6 +1,7 @@
 //! The sockets and rooms of one namespace.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{
         Arc, Weak,
@@ -10,19 +11,21 @@ use std::{
 
 use eio_transport::Parcel;
 use parking_lot::{Mutex, MutexGuard};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
+use sio_cluster::{At, Emit, Message};
 use sio_packet::{Attachments, WriteError};
 use sio_rooms::{JoinError, MemberId, Rooms, Selection};
 
 use crate::{
     calls::{Asked, Rounds},
     clock,
+    cluster::{self, Cluster, Command},
     config::SlowClients,
-    cluster::{Cluster, Command},
     conn::{Conn, Form, Mode},
     error::CallError,
+    frames,
     hub::Hub,
-    memory::{Going, Log, Memory},
+    memory::{self, Going, Log, Memory},
     onlookers::{Onlookers, RoomLog, Tap},
     parsers::{Speech, Spoken},
     realm::Realm,
@@ -37,6 +40,16 @@ pub(crate) enum Stay {
     Always,
     /// Until everybody has left.
     WhileInhabited,
+}
+
+/// Where what is emitted comes from.
+pub(crate) enum Origin<'a> {
+    /// From this node, and other nodes hear nothing of it.
+    Here,
+    /// From this node, and this tells the others, saying under which number.
+    Told(&'a dyn Fn() -> Option<u64>),
+    /// From another node, by a stream.
+    Stream(&'a At),
 }
 
 /// One namespace's index, a part for each shard and parser: a socket lives in its connection's part.
@@ -111,7 +124,6 @@ impl Place {
         onlookers: Onlookers,
         seeds: impl Iterator<Item = u64>,
         memory: Option<Memory>,
-        cluster: Option<&Arc<Cluster>>,
     ) -> Self {
         let part = |seed| Mutex::new(Rooms::with_seed(seed).with_max_rooms_per_member(max_rooms));
         let visitors = (stay == Stay::WhileInhabited).then(AtomicUsize::default);
@@ -125,10 +137,15 @@ impl Place {
             taps: onlookers.outgoing.into(),
             memory,
             slow: onlookers.slow.unwrap_or_default(),
-            rooms_heard: cluster
-                .filter(|cluster| cluster.listens_to_rooms())
-                .cloned(),
+            rooms_heard: None,
         }
+    }
+
+    /// Tells other nodes which rooms have members here, if they want to know.
+    pub(crate) fn heard_by(mut self, cluster: Option<&Arc<Cluster>>) -> Self {
+        let cluster = cluster.filter(|cluster| cluster.listens_to_rooms());
+        self.rooms_heard = cluster.cloned();
+        self
     }
 
     /// Has other nodes send what is for a room, if this is its first member in a part; under the lock
@@ -282,6 +299,7 @@ impl Place {
         who: &Selection,
         mode: Mode,
         form: Form,
+        origin: Origin<'_>,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), WriteError>,
     ) -> Result<usize, WriteError> {
         let Some(hub) = self.hub() else { return Ok(0) };
@@ -289,11 +307,35 @@ impl Place {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
             let Some(memory) = &self.memory else {
                 let parcel = Arc::new(mode.parcel(form.parcel(&encoder.frames)));
-                return Ok(self.deliver(&hub, who, mode, parcel));
+                let reached = self.deliver(&hub, who, mode, parcel);
+                if let Origin::Told(tell) = origin {
+                    tell();
+                }
+                return Ok(reached);
             };
             Ok(memory.with(|recovery| {
+                let mut who = Cow::Borrowed(who);
+                let mut is_entry = false;
+                match origin {
+                    Origin::Here => {}
+                    // In the order in which clients here hear it.
+                    Origin::Told(tell) => {
+                        if let Some(seq) = tell() {
+                            recovery.said(seq);
+                        }
+                    }
+                    Origin::Stream(at) => {
+                        is_entry = true;
+                        let twice = recovery.told(at);
+                        if !twice.is_empty() {
+                            who = Cow::Owned(who.into_owned().except_all(twice));
+                        }
+                    }
+                }
+                let who = &*who;
                 let position = recovery.position() + u64::from(mode.is_recorded());
-                let parcel = form.parcel(&memory.stamp(&encoder.frames, position));
+                let offset = memory.offset(recovery, position, is_entry);
+                let parcel = form.parcel(&memory::stamp(&encoder.frames, &offset));
                 let parcel = Arc::new(mode.parcel(parcel));
                 if mode.is_recorded() {
                     let packet = Arc::clone(&parcel);
@@ -302,6 +344,48 @@ impl Place {
                 self.deliver(&hub, who, mode, parcel)
             }))
         })
+    }
+
+    /// Emits an event of this node's, and has other nodes hear it, if they are to go on with its
+    /// sessions: also what is for one socket that is here.
+    pub(crate) fn emit_event<T: Serialize + ?Sized>(
+        &self,
+        who: &Selection,
+        mode: Mode,
+        form: Form,
+        event: &str,
+        payload: &T,
+    ) -> Result<usize, WriteError> {
+        let encode = |out: &mut Vec<u8>, attachments: &mut Attachments| {
+            frames::event(out, attachments, self.name(), None, event, payload)
+        };
+        let hub = self.hub();
+        let cluster = hub.as_ref().and_then(|hub| hub.cluster.as_ref());
+        let Some(cluster) = cluster.filter(|_| self.shares_sessions()) else {
+            return self.emit(who, mode, form, Origin::Here, encode);
+        };
+        let (data, weight) = cluster::values(event, payload)?;
+        let tell = || {
+            let emit = Emit {
+                to: who.clone(),
+                data: data.clone(),
+                flags: cluster::flags(mode, form, None),
+            };
+            cluster.tell(self.name(), Message::Emit(emit), weight)
+        };
+        self.emit(who, mode, form, Origin::Told(&tell), encode)
+    }
+
+    /// Whether other nodes can take up the sessions of this one.
+    pub(crate) fn shares_sessions(&self) -> bool {
+        self.memory.as_ref().is_some_and(Memory::is_shared)
+    }
+
+    /// An entry of this node's has come back by the stream.
+    pub(crate) fn confirm(&self, at: &At) {
+        if let Some(memory) = &self.memory {
+            memory.with(|log| log.confirmed(at));
+        }
     }
 
     /// Hands a parcel to everybody selected. Returns how many took it.
@@ -469,7 +553,7 @@ impl Place {
             if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
                 match going {
                     Going::Away => recovery.depart(pid, clock::now()),
-                    Going::ForGood => recovery.forget(pid),
+                    Going::ForGood => recovery.forget_for_good(pid),
                 }
             }
             let mut part = self.part(part);

@@ -806,9 +806,7 @@ impl Core {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
         let who = Selection::everyone().to(self.id.as_ref());
-        let said = self.place.emit(&who, mode, form, |out, attachments| {
-            frames::event(out, attachments, self.place.name(), None, event, payload)
-        });
+        let said = self.place.emit_event(&who, mode, form, event, payload);
         Self::sent(event, said.map(|reached| reached > 0))
     }
 

@@ -15,7 +15,7 @@ use crate::{
     frames,
     hub::{Address, Hub},
     member, onlookers,
-    place::Place,
+    place::{Origin, Place},
     socket::{self, AnySocket, Socket},
 };
 
@@ -145,18 +145,25 @@ impl Target {
     /// A payload that cannot be written reaches nobody and is logged.
     pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
         let event = event.event_name();
+        let mut told = false;
         let emit = |place: &Arc<Place>| {
             if !place.taps().is_empty() {
                 onlookers::show(place, None, event, payload);
             }
             let mode = place.mode(self.mode, self.slow);
-            place.emit(&self.selection, mode, self.form, |out, attachments| {
+            let (who, form) = (&self.selection, self.form);
+            if place.shares_sessions() && !self.local {
+                told = true;
+                return place.emit_event(who, mode, form, event, payload);
+            }
+            place.emit(who, mode, form, Origin::Here, |out, attachments| {
                 frames::event(out, attachments, place.name(), None, event, payload)
             })
         };
         // First here: what other nodes hear, and when, is nothing that clients here wait for.
         let emitted = self.with_place(emit);
-        if let Some((_, cluster)) = self.elsewhere()
+        if !told
+            && let Some((_, cluster)) = self.elsewhere()
             && !matches!(emitted, Some(Err(_)))
         {
             self.emit_elsewhere(&cluster, event, payload);
