@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         "--example",
         "node",
     ]))?;
-    for suite in ["mixed", "adapters", "oracle", "faults"] {
+    for suite in ["mixed", "adapters", "oracle", "faults", "streams"] {
         say(format!("cluster: {suite}"));
         let log = place::logs().join(format!("cluster-{suite}.log"));
         let mut tests = Command::new("node");
