@@ -18,7 +18,7 @@ const SERVERS: &[Server] = &[
 
 pub(super) const ROOM_SIZE: Part = Part {
     name: "room size",
-    reps: 3,
+    reps: 2,
     servers: SERVERS,
     cases: || {
         let sizes = [10_u32, 100, 1_000, 5_000, 10_000, 15_000];
@@ -62,7 +62,7 @@ pub(super) const MEMORY: Part = Part {
     reps: 1,
     servers: SERVERS,
     cases: || {
-        let counts = [1_000_u32, 3_000, 5_000, 7_000, 9_000];
+        let counts = [1_000_u32, 3_000, 6_000, 9_000];
         let case = |count| {
             let words = format!("connect --conns {count} --inflight 128 --settle 0.5");
             Case::of(count, words)
@@ -98,14 +98,12 @@ pub(super) const MEMORY: Part = Part {
 
 pub(super) const LOAD: Part = Part {
     name: "load",
-    reps: 3,
+    reps: 2,
     servers: SERVERS,
     cases: || {
-        let rates = [
-            1_000_u32, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 150_000, 200_000,
-        ];
+        let rates = [1_000_u32, 5_000, 20_000, 50_000, 100_000, 150_000, 200_000];
         let case = |rate| {
-            let words = format!("paced --rate {rate} --conns 50 --size 32 --secs 1 --warm 0.4");
+            let words = format!("paced --rate {rate} --conns 50 --size 32 --secs 0.9 --warm 0.3");
             Case::of(rate, words)
         };
         rates.map(case).into()
