@@ -5,6 +5,7 @@ pub mod gauge;
 use std::time::Duration;
 
 use criterion::Criterion;
+use sio_server::{Ack, Server, Value};
 
 pub use gauge::Gauge;
 
@@ -33,4 +34,32 @@ pub fn letters(len: usize) -> String {
         char::from(b'a' + (state % 26) as u8)
     };
     (0..len).map(|_| letter()).collect()
+}
+
+/// The handlers that every measured server has, ours and the peers': what they cost is what the framework
+/// costs.
+///
+/// | client emits | server does |
+/// |---|---|
+/// | `echo`, payload, ack | ack(payload) |
+/// | `echo2`, payload | emit `echo2`, payload to that socket |
+/// | `join`, room, ack | join, ack("ok") |
+/// | `bcast`, payload | emit `bcast`, payload to all sockets of the namespace |
+/// | `rcast`, room, payload | emit `rcast`, payload to the room |
+pub fn serve(server: Server) -> Server {
+    server
+        .on("echo", async |_socket, payload: Value| Ack(payload))
+        .on("echo2", async |socket, payload: Value| {
+            socket.emit("echo2", &payload);
+        })
+        .on("join", async |socket, room: String| {
+            socket.join(&room);
+            Ack("ok")
+        })
+        .on("bcast", async |socket, payload: Value| {
+            socket.everyone().emit("bcast", &payload);
+        })
+        .on("rcast", async |socket, (room, payload): (String, Value)| {
+            socket.everyone().to(&room).emit("rcast", &payload);
+        })
 }

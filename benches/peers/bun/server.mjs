@@ -1,5 +1,5 @@
 // The bench server on Bun, whose WebSockets are uWebSockets: socket.io over @socket.io/bun-engine. PORT
-// says where. The table of handlers is in benches/src/bin/bench-server.rs.
+// says where. The table of handlers is in benches/src/lib.rs.
 import { Server as Engine } from "@socket.io/bun-engine";
 import { Server } from "socket.io";
 

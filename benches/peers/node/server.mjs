@@ -1,5 +1,5 @@
 // The bench server on Node: socket.io over ws. PORT says where. The table of handlers is in
-// benches/src/bin/bench-server.rs.
+// benches/src/lib.rs.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 

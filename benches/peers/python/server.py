@@ -1,5 +1,5 @@
 """The bench server on python-socketio, as an ASGI application for uvicorn. The table of handlers is in
-benches/src/bin/bench-server.rs."""
+benches/src/lib.rs."""
 
 import socketio
 

@@ -1,13 +1,4 @@
-//! The server that is measured: the handlers every peer has, so that what they cost is what the
-//! framework costs.
-//!
-//! | client emits | server does |
-//! |---|---|
-//! | `echo`, payload, ack | ack(payload) |
-//! | `echo2`, payload | emit `echo2`, payload to that socket |
-//! | `join`, room, ack | join, ack("ok") |
-//! | `bcast`, payload | emit `bcast`, payload to all sockets of the namespace |
-//! | `rcast`, room, payload | emit `rcast`, payload to the room |
+//! The server that is measured, with the handlers of [`benches::serve`].
 //!
 //! Environment: `PORT` (3000), `THREADS` (unset: one per core), `ROAD`: `listen` (the server's own
 //! listener), `service` (hyper), `axum`.
@@ -18,7 +9,7 @@ use axum::{Router, routing::get};
 use http::{Request, Response, StatusCode};
 use hyper::{body::Bytes, server::conn::http1};
 use hyper_util::rt::TokioIo;
-use sio_server::{Ack, Config, Runtime, Server, Value};
+use sio_server::{Config, Runtime, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -52,24 +43,8 @@ fn main() -> Result {
 fn server(threads: Option<usize>) -> Server {
     let mut config = Config::default();
     config.shards = threads.map(|threads| threads.max(1));
-    Server::new()
-        .config(config)
-        .runtime(Runtime::Sharded)
-        .fallback(page)
-        .on("echo", async |_socket, payload: Value| Ack(payload))
-        .on("echo2", async |socket, payload: Value| {
-            socket.emit("echo2", &payload);
-        })
-        .on("join", async |socket, room: String| {
-            socket.join(&room);
-            Ack("ok")
-        })
-        .on("bcast", async |socket, payload: Value| {
-            socket.everyone().emit("bcast", &payload);
-        })
-        .on("rcast", async |socket, (room, payload): (String, Value)| {
-            socket.everyone().to(&room).emit("rcast", &payload);
-        })
+    let server = Server::new().config(config).runtime(Runtime::Sharded);
+    benches::serve(server.fallback(page))
 }
 
 async fn listen(server: Server, port: u16) -> Result {

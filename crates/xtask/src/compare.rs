@@ -108,6 +108,7 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
     if servers.contains(&Server::Beside) && options.beside.is_none() {
         return Err(Failure::new("which program? --beside PATH names it"));
     }
+    fs::create_dir_all(folder())?;
     let machine = Machine::look(options.beside.take())?;
 
     let mut failures = Vec::new();
@@ -202,7 +203,6 @@ fn folder() -> PathBuf {
 }
 
 fn keep(part: &str, results: &Results) -> Result<(), Failure> {
-    fs::create_dir_all(folder())?;
     Ok(fs::write(
         folder().join(format!("{part}.jsonl")),
         results.lines(),

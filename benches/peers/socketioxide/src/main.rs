@@ -1,5 +1,5 @@
 //! The bench server on socketioxide behind hyper, on tokio's current-thread runtime, which is where it
-//! costs least. `PORT` says where. The table of handlers is in `benches/src/bin/bench-server.rs`.
+//! costs least. `PORT` says where. The table of handlers is in `benches/src/lib.rs`.
 
 use std::{fmt, net::Ipv4Addr};
 

@@ -13,7 +13,7 @@ use crate::{
 
 use super::trial::Machine;
 
-/// A server that answers the events of `benches/src/bin/bench-server.rs`.
+/// A server that answers the events of `benches/src/lib.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     Axum,
@@ -167,7 +167,7 @@ impl Server {
                 command.arg(folder("socketioxide").join("release/peer-socketioxide"));
             }
             Self::Tls => {
-                command.arg(folder("tls").join("release/tls-server"));
+                command.arg(place::target().join("release/tls-server"));
                 command.env("CERTIFICATE", certificate());
             }
         }
@@ -241,19 +241,25 @@ fn pinned<'a>(manifest: &'a str, package: &str) -> Option<&'a str> {
 pub(super) fn install(servers: &[Server]) -> Result<(), Failure> {
     say("building the bench server, the load generator and the floor (minutes, the first time)");
     let root = place::root();
-    let is_bench = |server: &Server| server.is_ours() && *server != Server::Tls;
-    if servers.iter().any(is_bench) {
-        let build = [
-            "build",
-            "--release",
-            "-p",
-            "benches",
-            "--bin",
-            "bench-server",
-        ];
+    let ours = |args: &[&str]| {
         let mut cargo = Command::new("cargo");
-        cargo.current_dir(&root).args(build);
-        succeed(cargo.env("CARGO_TARGET_DIR", place::target()))?;
+        cargo
+            .current_dir(&root)
+            .env("CARGO_TARGET_DIR", place::target());
+        succeed(
+            cargo
+                .args(["build", "--release", "-p", "benches"])
+                .args(args),
+        )
+    };
+    if servers.contains(&Server::Tls) {
+        ours(&["--bin", "tls-server", "--features", "tls"])?;
+    }
+    if servers
+        .iter()
+        .any(|server| server.is_ours() && *server != Server::Tls)
+    {
+        ours(&["--bin", "bench-server"])?;
     }
     build(
         &root.join("benches/loadgen"),
@@ -274,10 +280,6 @@ pub(super) fn install(servers: &[Server]) -> Result<(), Failure> {
                 say("building socketioxide's server (minutes, the first time)");
                 build(&sources("socketioxide"), &folder("socketioxide"))?;
             }
-            Server::Tls => {
-                say("building the bench server with TLS (minutes, the first time)");
-                build(&root.join("benches/tls"), &folder("tls"))?;
-            }
             _ => {}
         }
     }
@@ -294,7 +296,7 @@ fn build(package: &Path, target: &Path) -> Result<(), Failure> {
 
 /// Where the server with TLS leaves its certificate.
 pub(super) fn certificate() -> PathBuf {
-    folder("tls").join("certificate.der")
+    place::xtask().join("compare/certificate.der")
 }
 
 /// A program that stands beside the load generator, or itself.

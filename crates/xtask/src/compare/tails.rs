@@ -193,7 +193,7 @@ pub(super) const SHARDS: Part = Part {
 pub(super) const TLS: Part = Part {
     name: "tls",
     reps: 3,
-    servers: &[Server::Service, Server::Tls],
+    servers: &[Server::Listen, Server::Tls],
     cases: || {
         let case = |name: &str, words: &str| Case {
             name: name.to_owned(),
@@ -215,7 +215,7 @@ pub(super) const TLS: Part = Part {
         ]
     },
     report: |results| {
-        let mut text = "The server as hyper's service, plain and behind rustls in the same process. Instructions \
+        let mut text = "Our own listener, plain and with TLS by rustls. Instructions \
                         for each operation, medians, and CPU time, the least; memory is what an idle \
                         connection keeps after a message of 1 KiB.\n\n\
                         | scenario | server | user | kernel | CPU µs | resident bytes |\n\
