@@ -47,7 +47,7 @@ const PARTS: [Part; 11] = [
         cargo(&[&["check", "--all-targets"][..], &manifest].concat(), &[])
     }),
     Part::new("budget", budget::all),
-    // It computes for minutes, at the lowest priority; those after it wait most of their time.
+    // It computes for minutes, at a lower priority; those after it wait most of their time.
     Part {
         name: "autobahn",
         before: Some(autobahn::prepare),
