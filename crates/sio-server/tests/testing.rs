@@ -49,6 +49,44 @@ async fn acks_go_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_speaks_msgpack_beside_one_that_speaks_json() {
+    let namespace = Namespace::new("/", async |hello: Handshake| {
+        let who: serde_json::Value = hello.auth()?;
+        Ok(who["name"].to_string())
+    });
+    let namespace = namespace.on("pass", async |socket, (name, data): (String, Bytes)| {
+        let answer: Bytes = socket.call("check", &data).await?;
+        socket.broadcast().emit("passed", &(name, &data));
+        Ok::<_, CallError>(Ack((socket.data().clone(), answer)))
+    });
+    let server = Server::new().parser(sio_server::Msgpack).mount(namespace);
+    let server = TestServer::new(server).unwrap();
+    let packed = server
+        .connect("/")
+        .parser(sio_server::Msgpack)
+        .auth(&json!({ "name": "Ann" }));
+    let packed = packed.await.unwrap();
+    let plain = server
+        .connect("/")
+        .auth(&json!({ "name": "Bob" }))
+        .await
+        .unwrap();
+
+    let data = Bytes::from_static(b"\x00\xff\xd8");
+    for (from, to, name) in [(&packed, &plain, "Ann"), (&plain, &packed, "Bob")] {
+        from.on("check", |data: Bytes| Ack(data));
+        let answer: (String, Bytes) = from.call("pass", &("photo", &data)).await.unwrap();
+        assert_eq!(answer, (format!("{name:?}"), data.clone()));
+        let passed: (String, Bytes) = to.expect("passed").await.unwrap();
+        assert_eq!(passed, ("photo".to_owned(), data.clone()));
+    }
+
+    let alone = TestServer::new(Server::new()).unwrap();
+    let refused = alone.connect("/").parser(sio_server::Msgpack).await;
+    assert!(refused.is_err(), "a server without the parser cuts it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_without_a_handler_is_answered_by_hand_or_never() {
     let (tell, mut told) = mpsc::unbounded_channel();
     let server = Server::new().on("start", async move |socket, ()| {

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use sio_packet::{WriteError, write_connect_request};
+use sio_packet::{Parser, WriteError, write_connect_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use ws_handshake::Request;
 
@@ -78,6 +78,7 @@ impl TestServer {
             time_limit: self.time_limit,
             namespace: namespace.to_owned(),
             auth: Auth::default(),
+            parser: None,
             query: String::new(),
             fields: Vec::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -117,6 +118,7 @@ pub struct Connect {
     time_limit: Duration,
     namespace: String,
     auth: Auth,
+    parser: Option<Box<dyn Parser>>,
     query: String,
     fields: Vec<(String, Vec<u8>)>,
     address: SocketAddr,
@@ -126,6 +128,15 @@ impl Connect {
     /// What the client says about itself, an object: `io(url, { auth })`.
     pub fn auth(mut self, auth: &impl Serialize) -> Self {
         self.auth = Auth::new(&self.namespace, auth);
+        self
+    }
+
+    /// Speaks another parser, which the server has been [given](Server::parser), too:
+    /// `io(url, { parser })`.
+    ///
+    /// Where it has no way to say an event, sending that event panics.
+    pub fn parser(mut self, parser: impl Parser + 'static) -> Self {
+        self.parser = Some(Box::new(parser));
         self
     }
 
@@ -187,7 +198,7 @@ impl Connect {
                 },
             });
         }
-        let line = Arc::new(Line::start(stream, answer.rest, limit));
+        let line = Arc::new(Line::start(stream, answer.rest, self.parser, limit));
         let open = |state: &mut State| state.is_open.then_some(());
         line.shared.wait("the open packet", open).await?;
         Client::enter(line, namespace, &packet).await

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use sio_packet::Attachments;
+use sio_packet::{Attachments, Form, Packet, Parser};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream, WriteHalf},
     sync::{Notify, mpsc, watch},
@@ -16,7 +16,7 @@ use ws_frame::{Header, OpCode, write_frame_as};
 
 use super::{
     error::{End, Error},
-    reader::Reader,
+    reader::{PACKETS, Reader},
     received::Received,
     seat::{Handler, Seat},
 };
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) changed: Notify,
     out: mpsc::UnboundedSender<Vec<u8>>,
+    /// If it is not the protocol's own.
+    pub(super) parser: Option<Box<dyn Parser>>,
     pub(super) time_limit: Duration,
 }
 
@@ -50,13 +52,19 @@ pub(super) struct State {
 
 impl Line {
     /// Serves a stream on which the handshake is done; `unread` came behind it.
-    pub(super) fn start(stream: DuplexStream, unread: Vec<u8>, time_limit: Duration) -> Self {
+    pub(super) fn start(
+        stream: DuplexStream,
+        unread: Vec<u8>,
+        parser: Option<Box<dyn Parser>>,
+        time_limit: Duration,
+    ) -> Self {
         let (out, queue) = mpsc::unbounded_channel();
         let (stalled, is_stalled) = watch::channel(false);
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Notify::new(),
             out,
+            parser,
             time_limit,
         });
         let (read_half, write_half) = tokio::io::split(stream);
@@ -146,9 +154,14 @@ impl Shared {
     /// Sends a packet and its attachments.
     pub(super) fn send(&self, packet: &[u8], attachments: &Attachments) {
         let mut out = Vec::new();
-        frame(&mut out, OpCode::Text, &[b"4", packet].concat());
-        for attachment in attachments.iter() {
-            frame(&mut out, OpCode::Binary, attachment);
+        match &self.parser {
+            Some(parser) => translate(&mut out, &**parser, packet, attachments),
+            None => {
+                frame(&mut out, OpCode::Text, &[b"4", packet].concat());
+                for attachment in attachments.iter() {
+                    frame(&mut out, OpCode::Binary, attachment);
+                }
+            }
         }
         self.write(out);
     }
@@ -207,6 +220,19 @@ async fn write(mut stream: WriteHalf<DuplexStream>, mut queue: mpsc::UnboundedRe
         if stream.write_all(&bytes).await.is_err() {
             return; // The reader sees the end, too.
         }
+    }
+}
+
+/// Appends a packet of ours as a parser has it.
+fn translate(out: &mut Vec<u8>, parser: &dyn Parser, packet: &[u8], attachments: &Attachments) {
+    let text = std::str::from_utf8(packet).expect("packets are written as text");
+    let packet = Packet::parse(text, &PACKETS).expect("what was written can be read");
+    let attachments: Vec<_> = attachments.iter().collect();
+    let mut message = Vec::new();
+    let form = parser.encode(&packet, &attachments, &mut message);
+    match form.expect("the parser has a way to say it") {
+        Form::Binary => frame(out, OpCode::Binary, &message),
+        Form::Text => frame(out, OpCode::Text, &[b"4", &message[..]].concat()),
     }
 }
 

@@ -44,6 +44,11 @@
 //! more: what the server writes fills the 64 KiB of the stream, then the server's queue. A client
 //! that stalls does not answer heartbeats either.
 //!
+//! # What it is not
+//!
+//! A client speaks by WebSocket, in JSON or with a [parser](Connect::parser). What handlers see does not
+//! depend on the transport, so polling and the upgrade are this crate's to test, not the application's.
+//!
 //! # Time
 //!
 //! Every wait has a limit ([`TestServer::time_limit`], 5 s), after which the error names what was

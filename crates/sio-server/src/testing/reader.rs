@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sio_packet::{Limits as PacketLimits, Packet, ParseError, Reassembler};
+use sio_packet::{
+    Limits as PacketLimits, Message as Coded, Packet, ParseError, Reassembler, Scratch,
+};
 use tokio::{
     io::{AsyncReadExt, DuplexStream, ReadHalf},
     sync::watch,
@@ -23,7 +25,7 @@ const FRAMES: Limits = Limits {
     control_burst: u16::MAX,
     control_per_second: u16::MAX,
 };
-const PACKETS: PacketLimits = PacketLimits {
+pub(super) const PACKETS: PacketLimits = PacketLimits {
     max_attachments: usize::MAX,
     max_auth: usize::MAX,
     max_binary_bytes: usize::MAX,
@@ -141,6 +143,7 @@ impl Reader {
                 );
                 self.shared.write(out);
             }
+            Some(b'4') if self.shared.parser.is_some() => self.coded(Coded::Text(&text[1..]))?,
             Some(b'4') => {
                 let packet = self.packets.push_text(&text[1..], &self.limits);
                 if let Some(packet) = packet.map_err(broken)? {
@@ -152,7 +155,22 @@ impl Reader {
         Ok(())
     }
 
+    /// A packet as the client's parser has it.
+    fn coded(&self, message: Coded<'_>) -> Result<(), End> {
+        let Some(parser) = &self.shared.parser else {
+            return Ok(());
+        };
+        let mut scratch = Scratch::default();
+        let (packet, attachments) = parser
+            .decode(message, &self.limits, &mut scratch)
+            .map_err(broken)?;
+        sit(&self.shared, &packet, attachments, &self.limits).map_err(broken)
+    }
+
     fn binary(&mut self, data: Bytes) -> Result<(), End> {
+        if self.shared.parser.is_some() {
+            return self.coded(Coded::Binary(&data));
+        }
         let complete = self.packets.push_binary(data, &self.limits);
         if let Some(mut complete) = complete.map_err(broken)? {
             let (packet, attachments) = complete.parts();
