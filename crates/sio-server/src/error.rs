@@ -65,6 +65,14 @@ impl Refuse {
 
     /// Adds details, which the client sees as `error.data`. What cannot be written as JSON is left
     /// out.
+    ///
+    /// ```
+    /// # use sio_server::{Handshake, Namespace, Refuse};
+    /// let members = Namespace::new("/members", async |_: Handshake| -> Result<(), Refuse> {
+    ///     // In the page: `socket.on("connect_error", (error) => error.data.retry)`.
+    ///     Err(Refuse::new("full").with_data(&serde_json::json!({ "retry": 60 })))
+    /// });
+    /// ```
     #[must_use]
     pub fn with_data(mut self, data: &impl Serialize) -> Self {
         self.data = serde_json::to_value(data).ok();

@@ -20,6 +20,10 @@ const NAMES: [&str; 8] = [
     "socket.io.msgpack.min.js.map",
 ];
 
+/// What somebody reads who expects the client here, as with Node.
+const NO_FOLDER: &str = "the browser client is not served here: Config::client_files names its folder, `dist` of the \
+                         npm package socket.io-client; or take it from a CDN";
+
 /// Whether `name` is one of the client's files.
 pub(crate) fn is_client_file(name: &str) -> bool {
     NAMES.contains(&name)
@@ -34,7 +38,9 @@ pub(crate) async fn serve(
     mode: DebugMode,
 ) -> Response<Full<Bytes>> {
     let Some(folder) = folder else {
-        return not_found();
+        let mut response = not_found();
+        *response.body_mut() = Full::from(NO_FOLDER);
+        return response;
     };
     let path = folder.join(name);
     let Ok(Ok(mut content)) = tokio::task::spawn_blocking(move || std::fs::read(path)).await else {

@@ -38,6 +38,20 @@ impl Handshake {
 
     /// The auth payload read as `T`. A client that sent none has sent `{}`.
     ///
+    /// ```
+    /// # use sio_server::{Handshake, Refuse};
+    /// #[derive(serde::Deserialize)]
+    /// struct Login {
+    ///     name: String,
+    /// }
+    ///
+    /// // `io(url, { auth: { name: "Ann" } })`
+    /// async fn admit(hello: Handshake) -> Result<String, Refuse> {
+    ///     let login: Login = hello.auth()?;
+    ///     Ok(login.name)
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// A [`Refuse`] that names what is wrong with the payload, to be passed on with `?`.

@@ -50,6 +50,13 @@ impl Io {
     }
 
     /// The same server, in another namespace.
+    ///
+    /// ```
+    /// # fn f(io: sio_server::Io) {
+    /// io.of("/news").emit("headline", "sun");
+    /// println!("{} are in the lobby", io.of("/chat").room_len("lobby"));
+    /// # }
+    /// ```
     #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         Self {

@@ -46,6 +46,7 @@
 //! ```
 //!
 //! `cargo run`, and open <http://127.0.0.1:5000> in two windows: what is said in one is read in the other.
+//! The page fetches the client from the network; [`Config::client_files`] serves it from a folder.
 //! If nothing seems to happen, `SIO_DEBUG=1 cargo run` shows in the terminal what fails, or what nobody
 //! handles.
 //!

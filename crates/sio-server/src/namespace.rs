@@ -47,6 +47,14 @@ pub struct Namespace<D = ()> {
 
 impl Namespace<()> {
     /// A namespace that everybody may join and that keeps no data per socket.
+    ///
+    /// ```
+    /// # use sio_server::{Namespace, Server};
+    /// let news = Namespace::open("/news").on_connect(async |socket| {
+    ///     socket.emit("headline", "rain");
+    /// });
+    /// let server = Server::new().mount(news);
+    /// ```
     pub fn open(name: impl Into<String>) -> Self {
         Self::new(name, async |_| Ok(()))
     }
@@ -70,6 +78,15 @@ impl<D: Send + Sync + 'static> Namespace<D> {
 
     /// Namespaces of all names that `matches` accepts, each opened when its first client comes and
     /// closed when its last one has gone. Which one it is, [`Socket::namespace`] tells.
+    ///
+    /// ```
+    /// # use sio_server::{Ack, Handshake, Namespace};
+    /// let streets = Namespace::matching(
+    ///     |name| name.ends_with("-street"),
+    ///     async |_: Handshake| Ok(()),
+    /// )
+    /// .on("where", async |socket, ()| Ack(socket.namespace().to_owned()));
+    /// ```
     pub fn matching<Fut>(
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
         admit: impl FnOnce(Handshake) -> Fut + Clone + Send + Sync + 'static,
@@ -313,6 +330,13 @@ impl<D: Send + Sync + 'static> Namespace<D> {
 
     /// Handles the events that have no handler of their own: Flask-SocketIO's `"*"`. What it returns is
     /// the ack.
+    ///
+    /// ```
+    /// # use sio_server::{Ack, Incoming, Namespace};
+    /// let namespace = Namespace::open("/").on_unhandled(async |_socket, incoming: Incoming| {
+    ///     Ack(format!("nobody knows {:?}", incoming.event()))
+    /// });
+    /// ```
     pub fn on_unhandled<R, Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
@@ -436,6 +460,13 @@ impl<D: Send + Sync + 'static> Namespace<D> {
 
     /// Runs when a client has gone, once for each that had joined. Its rooms are still known to
     /// [`Socket::rooms`], but it is no longer a member of any.
+    ///
+    /// ```
+    /// # use sio_server::Namespace;
+    /// let chat = Namespace::open("/chat").on_disconnect(async |socket, reason| {
+    ///     socket.to(socket.rooms()).emit("left", &(socket.id(), reason.as_str()));
+    /// });
+    /// ```
     pub fn on_disconnect<R, Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, DisconnectReason) -> Fut + Clone + Send + Sync + 'static,

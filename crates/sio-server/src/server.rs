@@ -201,6 +201,15 @@ impl Server {
 
     /// Answers requests that are not the server's: a page, a health check. Bodies are not read; a
     /// site of more than a few pages is better off with [`layer`](Self::layer) in a router.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    ///
+    /// let server = sio_server::Server::new().fallback(async |request: Request<()>| {
+    ///     Response::new(Bytes::from(format!("you asked for {}", request.uri().path())))
+    /// });
+    /// ```
     pub fn fallback<Fut>(
         mut self,
         handler: impl FnOnce(Request<()>) -> Fut + Clone + Send + Sync + 'static,
@@ -313,6 +322,14 @@ impl Server {
 
     /// Sees the failures of all namespaces that do not see them themselves
     /// ([`Namespace::on_error`]). What it returns becomes the ack of the event.
+    ///
+    /// ```
+    /// # use sio_server::{Ack, Server};
+    /// let server = Server::new().on_error_default(async |failure| {
+    ///     eprintln!("{}: {failure}", failure.event());
+    ///     Ack("sorry")
+    /// });
+    /// ```
     pub fn on_error_default<R, Fut>(
         mut self,
         handler: impl FnOnce(Failure) -> Fut + Clone + Send + Sync + 'static,
@@ -413,7 +430,14 @@ impl Server {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }
-        let bound = self.bind((host.as_str(), port)).await?;
+        let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
+        let addresses: Vec<SocketAddr> = addresses
+            .map_err(|error| {
+                let message = format!("HOST is {host:?}, which cannot be looked up: {error}");
+                io::Error::new(error.kind(), message)
+            })?
+            .collect();
+        let bound = self.bind(&addresses[..]).await?;
         println!("listening on {}://{}", bound.scheme(), bound.local_addr());
         bound.serve_until(interrupted()).await
     }
@@ -428,6 +452,14 @@ impl Server {
     }
 
     /// Binds an address, to be served by [`Bound::serve`] or [`Bound::serve_until`].
+    ///
+    /// ```
+    /// # async fn f() -> std::io::Result<()> {
+    /// let bound = sio_server::Server::new().bind("127.0.0.1:0").await?;
+    /// println!("listening on http://{}", bound.local_addr());
+    /// bound.serve_until(async { tokio::signal::ctrl_c().await.unwrap() }).await
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

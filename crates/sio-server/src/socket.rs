@@ -244,6 +244,15 @@ impl<D: Send + Sync + 'static> Socket<D> {
     ///
     /// What one task emits arrives in the order it was emitted. A payload that cannot be written
     /// reaches nobody and is logged.
+    ///
+    /// ```
+    /// # use sio_server::Server;
+    /// let server = Server::new().on_connect(async |socket| {
+    ///     socket.emit("welcome", socket.id());
+    ///     socket.emit("position", &(48.2, 16.4)); // two arguments
+    ///     socket.emit("ready", &()); // none
+    /// });
+    /// ```
     pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
         let core = &self.inner.core;
         core.emit(Mode::Reliable, None, event.event_name(), payload)
@@ -330,6 +339,13 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     /// Enters a room, or several. Returns whether the socket is in all of them now: not if it has
     /// gone, nor beyond [`Config::max_rooms`], which is logged.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket) {
+    /// socket.join("lobby");
+    /// socket.join(["tea", "coffee"]);
+    /// # }
+    /// ```
     pub fn join(&self, rooms: impl RoomNames) -> bool {
         let mut all = true;
         rooms.each(&mut |room| all &= self.inner.core.join(room));
@@ -342,6 +358,14 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     /// Everybody in these rooms except this socket; a socket's id is a room, too.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket, friend: &str) {
+    /// socket.to("lobby").emit("said", "hello");
+    /// socket.to(["tea", "coffee"]).except("muted").emit("said", "hello, all");
+    /// socket.to(friend).emit("whispered", "psst");
+    /// # }
+    /// ```
     pub fn to(&self, rooms: impl RoomNames) -> Target {
         self.broadcast().to(rooms)
     }
@@ -352,6 +376,13 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     /// Everybody in the namespace except this socket.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket) {
+    /// let sent = socket.broadcast().emit("joined", socket.id());
+    /// println!("{} others", sent.reached);
+    /// # }
+    /// ```
     pub fn broadcast(&self) -> Target {
         let selection = Selection::everyone().except(self.id());
         Target::new(Arc::clone(&self.inner.core.place), selection)

@@ -324,6 +324,12 @@ impl Target {
     }
 
     /// Puts the sockets chosen out of the namespace.
+    ///
+    /// ```
+    /// # fn f(io: sio_server::Io) {
+    /// io.to("spammers").disconnect();
+    /// # }
+    /// ```
     pub fn disconnect(&self) {
         self.any_sockets().iter().for_each(socket::remove);
         self.tell(|to| Message::Disconnect { to, close: false });
