@@ -33,6 +33,24 @@ pub trait Bus: Send {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent>;
 }
 
+/// An entry of a stream, as the broker has it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RawEntry {
+    /// Its id.
+    pub id: EntryId,
+    /// Its fields.
+    pub fields: Vec<(Bytes, Bytes)>,
+}
+
+impl RawEntry {
+    /// Names and values.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]))
+    }
+}
+
 /// What a bus tells.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -53,10 +71,8 @@ pub enum BusEvent {
     Entry {
         /// The stream.
         stream: String,
-        /// Its id.
-        id: EntryId,
-        /// Its fields.
-        fields: Vec<(Bytes, Bytes)>,
+        /// The entry.
+        entry: RawEntry,
     },
     /// A stream is followed from after this entry.
     Followed {
@@ -84,7 +100,7 @@ pub enum BusEvent {
         /// For which request.
         request: Request,
         /// The entries in their order; `None` if they could not be read, or some are not there any more.
-        entries: Option<Vec<(EntryId, Vec<(Bytes, Bytes)>)>>,
+        entries: Option<Vec<RawEntry>>,
     },
     /// An [`Action::Take`] was done.
     Taken {

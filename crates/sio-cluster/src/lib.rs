@@ -50,12 +50,12 @@ mod sharded;
 mod streams;
 
 pub use adapter::{Entry, Sharded, stream_name};
-pub use bus::{Broker, Bus, BusEvent};
+pub use bus::{Broker, Bus, BusEvent, RawEntry};
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;
 pub use format::Format;
 pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, RemoteSocket};
-pub use node::{Action, At, Config, Event, Missing, Node, Reply};
+pub use node::{Action, At, Config, Event, Missing, Node, Past, Reply};
 pub use pending::Request;
 pub use python::{Data, Python};
 pub use session::{Seen, Session, Stay};

@@ -22,6 +22,7 @@ use std::{
 use crate::{
     DecodeError,
     adapter::Entry,
+    bus::RawEntry,
     claims::{Claims, Step},
     format::{Format, Heard},
     message::{Answer, Emit, Envelope, Message, Publish, Question},
@@ -217,8 +218,8 @@ pub enum Event {
     Missed {
         /// Which request.
         request: Request,
-        /// Where each stood, and the packet.
-        packets: Option<Vec<(At, Emit)>>,
+        /// The packets.
+        packets: Option<Vec<Past>>,
     },
     /// An entry of this node was read back from a stream.
     Own {
@@ -272,6 +273,15 @@ pub struct At {
     pub seq: Option<u64>,
     /// Its sender.
     pub uid: String,
+}
+
+/// A packet of the past.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Past {
+    /// Where it stands on its stream.
+    pub at: At,
+    /// The packet.
+    pub emit: Emit,
 }
 
 /// To whom an answer goes.
@@ -467,19 +477,13 @@ impl Node {
     }
 
     /// The bus has read a part of a stream; `None` if it cannot, or not all of it is there any more.
-    pub fn handle_range<'a, F>(
-        &mut self,
-        request: Request,
-        entries: Option<impl IntoIterator<Item = (EntryId, F)>>,
-    ) where
-        F: IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    {
+    pub fn handle_range(&mut self, request: Request, entries: Option<Vec<RawEntry>>) {
         let Some(Step::Read(namespace)) = self.claims.close(request) else {
             return;
         };
         let packets = entries.map(|entries| {
-            let read = entries.into_iter().filter_map(|(id, fields)| {
-                let entry = Entry::from_fields(fields).ok()?;
+            let read = entries.iter().filter_map(|raw| {
+                let entry = Entry::from_fields(raw.fields()).ok()?;
                 if entry.nsp != namespace {
                     return None;
                 }
@@ -487,8 +491,9 @@ impl Node {
                 let Message::Emit(emit) = entry.decode().ok()?.message else {
                     return None;
                 };
-                let (seq, uid) = (entry.seq, entry.uid);
-                Some((At { id, seq, uid }, emit))
+                let (id, seq, uid) = (raw.id, entry.seq, entry.uid);
+                let at = At { id, seq, uid };
+                Some(Past { at, emit })
             });
             read.collect()
         });

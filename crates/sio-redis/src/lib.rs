@@ -12,14 +12,16 @@
 //! ```
 //!
 //! Node's servers with `@socket.io/redis-adapter` 8 on the same Redis are part of the cluster without
-//! further ado.
+//! further ado; those with its sharded adapter with [`sharded`](Redis::sharded), those with
+//! `@socket.io/redis-streams-adapter` with [`streams`](Redis::streams).
 //!
 //! # When Redis is in trouble
 //!
 //! What a server does for its own clients never passes through here. What the others should hear is
 //! kept while Redis is away, at most [`backlog`](Redis::backlog) bytes and no longer than
 //! [`max_age`](Redis::max_age); what is beyond that is dropped and counted. Publish and subscribe
-//! gives no more: whatever others published meanwhile has been lost, which is told as a gap. A Redis
+//! gives no more: whatever others published meanwhile has been lost, which is told as a gap. A stream
+//! keeps it: what a node has not read is read then, and what it could not add is added. A Redis
 //! that takes connections and does not answer, that refuses (`LOADING`, `NOAUTH`, `OOM`), or that cuts
 //! a subscriber off because it is behind, is one that is away. It is asked again after 50 ms at
 //! first, then ever less often, after 2 s at last, and never by all nodes at the same instant.

@@ -238,7 +238,11 @@ impl Link {
                 message = wires.stream.next() => self.hear(message.ok_or(Broken::Closed)?),
                 message = pushed(&mut wires.shards) => self.hear(message?),
                 round = round(&mut reader) => {
-                    let (redis, streams, events) = round?;
+                    let Round {
+                        redis,
+                        streams,
+                        events,
+                    } = round?;
                     for read in streams {
                         let stream = self.streams.iter_mut().find(|stream| stream.name == read.name);
                         if let Some(stream) = stream {
@@ -279,7 +283,11 @@ impl Link {
             };
             let events = stream::read(&mut redis, &mut streams);
             let events = within(patient + patience, events).await?;
-            Ok((redis, streams, events))
+            Ok(Round {
+                redis,
+                streams,
+                events,
+            })
         }
     }
 
@@ -500,7 +508,11 @@ impl Batch {
 }
 
 /// What a round of reading gives back, and what it has found.
-type Round = (MultiplexedConnection, Vec<Followed>, Vec<BusEvent>);
+struct Round {
+    redis: MultiplexedConnection,
+    streams: Vec<Followed>,
+    events: Vec<BusEvent>,
+}
 
 /// The round that goes on, if one does.
 async fn round<F>(reader: &mut Option<std::pin::Pin<Box<F>>>) -> Result<Round, Broken>

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection};
-use sio_cluster::{BusEvent, EntryId};
+use sio_cluster::{BusEvent, EntryId, RawEntry};
 
 /// Entries read at once, as Node's adapter does.
 const COUNT: usize = 100;
@@ -24,9 +24,6 @@ pub(crate) struct Followed {
 
 /// Entries that are read at once at most.
 const MOST: usize = 100_000;
-
-/// An entry and its fields.
-type Read = (EntryId, Vec<(Bytes, Bytes)>);
 
 /// What a stream says of itself.
 #[derive(Debug, Default)]
@@ -99,10 +96,10 @@ pub(crate) async fn read(
                 continue;
             };
             stream.last = id;
+            let fields = fields(entry.next().unwrap_or_default());
             events.push(BusEvent::Entry {
                 stream: stream.name.clone(),
-                id,
-                fields: fields(entry.next().unwrap_or_default()),
+                entry: RawEntry { id, fields },
             });
         }
     }
@@ -143,11 +140,11 @@ pub(crate) async fn find(
     let mut from = after;
     loop {
         let range = range(redis, stream, from, EntryId::MAX, 500).await?;
-        let Some((last, _)) = range.last() else {
+        let Some(last) = range.last() else {
             return Ok(found);
         };
-        from = *last;
-        for (_, fields) in range {
+        from = last.id;
+        for RawEntry { fields, .. } in range {
             let field = |name: &[u8]| {
                 let field = fields.iter().find(|(field, _)| field == name);
                 field.map(|(_, value)| value)
@@ -165,13 +162,13 @@ pub(crate) async fn whole(
     redis: &mut MultiplexedConnection,
     stream: &str,
     after: EntryId,
-) -> RedisResult<Option<Vec<Read>>> {
+) -> RedisResult<Option<Vec<RawEntry>>> {
     let mut entries = Vec::new();
     let mut from = after;
     loop {
         let range = range(redis, stream, from, EntryId::MAX, 500).await?;
-        let Some((last, _)) = range.last() else { break };
-        from = *last;
+        let Some(last) = range.last() else { break };
+        from = last.id;
         entries.extend(range);
         if entries.len() > MOST {
             return Ok(None);
@@ -192,7 +189,7 @@ async fn range(
     after: EntryId,
     until: EntryId,
     count: usize,
-) -> RedisResult<Vec<Read>> {
+) -> RedisResult<Vec<RawEntry>> {
     let mut command = redis::cmd("XRANGE");
     command.arg(stream).arg(format!("({after}"));
     command.arg(until.to_string()).arg("COUNT").arg(count);
@@ -200,7 +197,8 @@ async fn range(
     let entries = list(reply).into_iter().filter_map(|entry| {
         let mut entry = list(entry).into_iter();
         let id = text(entry.next()?)?.parse().ok()?;
-        Some((id, fields(entry.next()?)))
+        let fields = fields(entry.next()?);
+        Some(RawEntry { id, fields })
     });
     Ok(entries.collect())
 }

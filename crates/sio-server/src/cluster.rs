@@ -16,8 +16,7 @@ use std::{
 use bytes::Bytes;
 use serde::Serialize;
 use sio_cluster::{
-    Answer, At, Broker, Emit, EntryId, Flags, Format, Message, Missing, Node, Question, Reply,
-    Session,
+    Answer, Broker, EntryId, Flags, Format, Message, Missing, Node, Past, Question, Reply, Session,
 };
 use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value, WriteError};
 use tokio::sync::{mpsc, oneshot};
@@ -96,7 +95,7 @@ pub(crate) enum Command {
     Missed {
         namespace: Box<str>,
         after: EntryId,
-        missed: oneshot::Sender<Option<Vec<(At, Emit)>>>,
+        missed: oneshot::Sender<Option<Vec<Past>>>,
     },
     Take {
         pid: Box<str>,
@@ -242,7 +241,7 @@ impl Cluster {
 
     /// The packets of a namespace that came after an entry of its stream; `None` if they are not all
     /// there. What was told before this is asked is among them.
-    pub(crate) async fn missed(&self, namespace: &str, after: EntryId) -> Option<Vec<(At, Emit)>> {
+    pub(crate) async fn missed(&self, namespace: &str, after: EntryId) -> Option<Vec<Past>> {
         let (missed, packets) = oneshot::channel();
         let namespace = namespace.into();
         self.send(Command::Missed {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use sio_cluster::{
-    Answer, At, Bus, BusEvent, Emit, EntryId, Event, Flags, Message, Node, Question, RemoteSocket,
-    Reply, Request, Session,
+    Answer, At, Bus, BusEvent, Emit, EntryId, Event, Flags, Message, Node, Past, Question,
+    RemoteSocket, Reply, Request, Session,
 };
 use sio_packet::{Arguments, Object, Value};
 use sio_rooms::Selection;
@@ -37,7 +37,7 @@ struct Member {
     queued: Arc<AtomicUsize>,
     asked: HashMap<Request, mpsc::UnboundedSender<Heard>>,
     taking: HashMap<Request, oneshot::Sender<Option<Box<Session>>>>,
-    missing: HashMap<Request, oneshot::Sender<Option<Vec<(At, Emit)>>>>,
+    missing: HashMap<Request, oneshot::Sender<Option<Vec<Past>>>>,
     /// In how many parts of its namespace a room has members.
     rooms: HashMap<(Box<str>, Box<str>), usize>,
 }
@@ -160,12 +160,11 @@ impl Member {
                 self.node.handle_down(clock::now());
                 self.update(|status| status.up = false);
             }
-            BusEvent::Entry { stream, id, fields } => {
+            BusEvent::Entry { stream, entry } => {
                 if let Some(cluster) = cluster_of(&self.hub) {
-                    cluster.set_read(&stream, id);
+                    cluster.set_read(&stream, entry.id);
                 }
-                let fields = fields.iter().map(|(name, value)| (&name[..], &value[..]));
-                self.node.handle_entry(&stream, id, fields);
+                self.node.handle_entry(&stream, entry.id, entry.fields());
             }
             BusEvent::Followed { stream, after } => self.follow(&stream, after),
             BusEvent::Lost { messages } => {
@@ -187,12 +186,6 @@ impl Member {
                     .handle_message(&subscription, &channel, &body, has_room, now);
             }
             BusEvent::Range { request, entries } => {
-                let entries = entries.as_ref().map(|entries| {
-                    entries.iter().map(|(id, fields)| {
-                        let fields = fields.iter();
-                        (*id, fields.map(|(name, value)| (&name[..], &value[..])))
-                    })
-                });
                 self.node.handle_range(request, entries);
             }
             BusEvent::Taken { request, value } => {

@@ -20,7 +20,7 @@ use std::{
 
 use eio_transport::{Parcel, Reason, Revision};
 use serde::Deserialize;
-use sio_cluster::{At, Emit, EntryId, Seen, Session};
+use sio_cluster::{At, Emit, EntryId, Past, Seen, Session};
 use sio_packet::{Offset, WriteError, read_auth, write_with_offset_text};
 use sio_rooms::{Recovery, RecoveryError, RecoveryLimits};
 use smallvec::SmallVec;
@@ -501,11 +501,12 @@ fn replay(
     seen: &Seen,
     until: &Seen,
     session: &Session,
-    packets: Vec<(At, Emit)>,
+    packets: Vec<Past>,
 ) -> Result<Vec<Arc<Parcel>>, RecoveryError> {
     let mut missed = Vec::new();
     let mut len = 0;
-    for (at, Emit { to, data, flags }) in packets {
+    for Past { at, emit } in packets {
+        let Emit { to, data, flags } = emit;
         let is_missed = !seen.covers(&at) && until.covers(&at) && !flags.volatile;
         if !is_missed || !session.is_reached(&to, &at) {
             continue;

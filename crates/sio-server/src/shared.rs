@@ -207,6 +207,8 @@ impl Shared {
         }
         if let Ok(Some(Said::Entry(seen, _))) = &claim.seen {
             session.seen = Some(seen.clone());
+        }
+        if let Some(seen) = &session.seen {
             self.ahead.push((Arc::clone(&claim.pid), seen.clone()));
         }
         let journal = Journal {

@@ -2,10 +2,11 @@
 
 mod world;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use sio_cluster::{
-    Answer, Config, Emit, Event, Format, Message, Python, Question, ShardedPubSub, Streams,
+    Answer, Config, Emit, EntryId, Event, Format, Message, Python, Question, Session,
+    ShardedPubSub, Streams,
 };
 use sio_packet::Value;
 use sio_rooms::Selection;
@@ -372,7 +373,7 @@ fn sec_an_entry_that_nobody_can_read_is_skipped_once_and_counted() {
     };
     let mut world = World::new(1, &config);
     let node = &mut world.members[0].node;
-    let id = sio_cluster::EntryId::default();
+    let id = EntryId::default();
     let poison: [&[(&[u8], &[u8])]; 5] = [
         &[],
         &[(b"nsp", b"/"), (b"type", b"3"), (b"uid", b"\xff")],
@@ -404,4 +405,128 @@ fn sec_an_entry_that_nobody_can_read_is_skipped_once_and_counted() {
     ];
     node.handle_entry("socket.io", id, elsewhere);
     assert_eq!(node.poll_event(), None);
+}
+
+/// Nodes on a stream, of which the first has a session.
+fn with_session() -> (World, Session) {
+    let config = Config {
+        format: Format::Streams(Streams::default()),
+        ..Config::default()
+    };
+    let mut world = World::new(3, &config);
+    world.settle(|len| len - 1);
+    let mut session = Session::default();
+    session.pid = "a-secret".into();
+    session.sid = "ann".into();
+    session.rooms = vec!["ann".into(), "tea".into()];
+    let node = &mut world.members[0].node;
+    node.keep(session.clone(), Duration::from_secs(60));
+    session.node = Some(node.uid().into());
+    world.settle(|len| len - 1);
+    (world, session)
+}
+
+/// What comes of a claim, if anything has by now.
+fn taken(world: &mut World, number: usize) -> Option<Option<Session>> {
+    let events = std::mem::take(&mut world.members[number].events);
+    let mut taken = events.into_iter().filter_map(|event| match event {
+        Event::Taken { session, .. } => Some(session.map(|session| *session)),
+        _ => None,
+    });
+    taken.next()
+}
+
+#[test]
+fn a_session_is_taken_when_the_node_that_has_it_has_let_go_and_by_one_alone() {
+    let (mut world, session) = with_session();
+    let now = world.now;
+    world.members[1].node.take("a-secret", now);
+    world.members[2].node.take("a-secret", now);
+    world.settle(|len| len - 1);
+    assert_eq!(taken(&mut world, 1), None, "it has not let go yet");
+    assert_eq!(taken(&mut world, 2), Some(None), "somebody was quicker");
+    let events = std::mem::take(&mut world.members[0].events);
+    let let_go = events.into_iter().find_map(|event| match event {
+        Event::LetGo { pid, reply } => Some((pid, reply)),
+        _ => None,
+    });
+    let (pid, reply) = let_go.expect("it is told to");
+    assert_eq!(pid, "a-secret");
+    // It has left a room since that was written.
+    let mut newest = session.clone();
+    newest.rooms.pop();
+    world.members[0].node.lets_go(reply, Some(newest.clone()));
+    world.settle(|len| len - 1);
+    assert_eq!(taken(&mut world, 1), Some(Some(newest)));
+    assert!(world.kept.is_empty());
+}
+
+#[test]
+fn who_is_gone_is_not_waited_for_and_who_is_silent_keeps_what_it_has() {
+    let (mut world, session) = with_session();
+    let now = world.now;
+    world.members[0].frozen = true;
+    world.members[1].node.take("a-secret", now);
+    world.settle(|len| len - 1);
+    world.wait(1);
+    assert_eq!(taken(&mut world, 1), None);
+    world.wait(1);
+    assert_eq!(taken(&mut world, 1), Some(None), "it may live");
+    // Killed: nobody listens to its channel.
+    let (mut world, _) = with_session();
+    let now = world.now;
+    world.members[0].leave_broker();
+    world.members[1].node.take("a-secret", now);
+    world.settle(|len| len - 1);
+    assert_eq!(taken(&mut world, 1), Some(Some(session)));
+}
+
+#[test]
+fn without_the_broker_and_for_a_secret_that_is_none_nothing_is_taken() {
+    let (mut world, _) = with_session();
+    let now = world.now;
+    world.members[1].node.take("sio:session:*", now);
+    world.settle(|len| len - 1);
+    assert_eq!(taken(&mut world, 1), Some(None));
+    world.members[1].node.handle_down(now);
+    world.members[1].node.take("a-secret", now);
+    world.settle(|len| len - 1);
+    assert_eq!(taken(&mut world, 1), Some(None));
+    assert_eq!(world.kept.len(), 1, "it is there for others");
+}
+
+#[test]
+fn what_was_missed_is_what_the_namespace_was_told_after_an_entry() {
+    let (mut world, _) = with_session();
+    for number in 0..4 {
+        let news = Emit {
+            data: vec!["news".into(), number.into()],
+            ..Emit::default()
+        };
+        world.tell(number as usize % 2, Message::Emit(news));
+        world.settle(|len| len - 1);
+    }
+    let now = world.now;
+    let after = EntryId {
+        millis: 2,
+        number: 0,
+    };
+    world.members[2].node.missed("/", after, now);
+    world.members[2].node.missed("/other", after, now);
+    world.settle(|len| len - 1);
+    let events = std::mem::take(&mut world.members[2].events);
+    let missed: Vec<Vec<_>> = events
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Missed { packets, .. } => packets,
+            _ => None,
+        })
+        .map(|packets| {
+            packets
+                .into_iter()
+                .map(|past| past.emit.data[1].clone())
+                .collect()
+        })
+        .collect();
+    assert_eq!(missed, [vec![2.into(), 3.into()], vec![]]);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use sio_cluster::{
     Action, Answer, Config, Emit, Entry, EntryId, Event, Message, Missing, Node, Question,
-    RemoteSocket, Request,
+    RawEntry, RemoteSocket, Request,
 };
 use sio_packet::Value;
 use sio_rooms::Selection;
@@ -115,6 +115,9 @@ pub(crate) struct World {
     /// How many entries have been added to streams, and how many messages were numbered.
     entries: u64,
     told: u64,
+    /// What is written at the broker, and what is on its streams.
+    pub(crate) kept: BTreeMap<String, String>,
+    log: Vec<(String, EntryId, Entry)>,
     pub(crate) members: Vec<Member>,
     pub(crate) now: Instant,
     pub(crate) connected: bool,
@@ -143,6 +146,8 @@ impl World {
         let mut world = Self {
             entries: 0,
             told: 0,
+            kept: BTreeMap::new(),
+            log: Vec::new(),
             members: members.collect(),
             now,
             connected: true,
@@ -246,6 +251,38 @@ impl World {
                 let count = self.connected.then_some(count);
                 self.members[number].node.handle_count(request, count);
             }
+            Action::Keep { key, value, .. } => {
+                self.kept.insert(key, value);
+            }
+            Action::Forget(key) => {
+                self.kept.remove(&key);
+            }
+            Action::Take { key, request } => {
+                let value = self.kept.remove(&key);
+                let value = value.as_ref().map(String::as_bytes);
+                self.members[number].node.handle_taken(request, value);
+            }
+            Action::Range {
+                stream,
+                after,
+                request,
+            } => {
+                let entries = self.log.iter();
+                let entries = entries.filter(|(of, id, _)| *of == stream && *id > after);
+                let entries = entries.map(|(_, id, entry)| {
+                    let fields = entry.fields();
+                    let fields =
+                        fields.map(|(name, value)| (name.into(), value.into_owned().into()));
+                    RawEntry {
+                        id: *id,
+                        fields: fields.collect(),
+                    }
+                });
+                let entries = entries.collect();
+                self.members[number]
+                    .node
+                    .handle_range(request, Some(entries));
+            }
             Action::Follow(stream) => {
                 self.members[number].streams.insert(stream);
             }
@@ -255,6 +292,7 @@ impl World {
                     millis: self.entries,
                     number: 0,
                 };
+                self.log.push((stream.clone(), id, entry.clone()));
                 for member in &mut self.members {
                     if member.streams.contains(&stream) {
                         let (stream, entry) = (stream.clone(), entry.clone());
@@ -315,6 +353,14 @@ impl World {
 }
 
 impl Member {
+    /// As one that was killed: nothing of it is left at the broker.
+    pub(crate) fn leave_broker(&mut self) {
+        self.subscriptions.clear();
+        self.patterns.clear();
+        self.streams.clear();
+        self.frozen = true;
+    }
+
     /// Tells the node which rooms have members here, as sets of both; whether there was anything to
     /// tell.
     fn tell_rooms(&mut self) -> bool {
@@ -380,6 +426,7 @@ impl Member {
                 assert!(asking.done.is_none(), "no answer comes after the end");
                 asking.answers.push((from, answer));
             }
+            Event::Own { .. } => {}
             Event::Done { request, missing } => {
                 let asking = self.asking.entry(request).or_default();
                 assert!(asking.done.replace(missing).is_none(), "done once");
