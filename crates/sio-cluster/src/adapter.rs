@@ -274,9 +274,7 @@ fn envelope(
             request: data.text("requestId")?,
             answer: match kind {
                 kind::FETCH_SOCKETS_RESPONSE => Answer::Sockets(data.sockets("sockets")?),
-                kind::SERVER_SIDE_EMIT_RESPONSE => {
-                    Answer::ServerAck(data.take("packet").unwrap_or_default())
-                }
+                kind::SERVER_SIDE_EMIT_RESPONSE => data.server_answer("packet")?,
                 kind::BROADCAST_CLIENT_COUNT => Answer::Clients(data.whole("clientCount")?),
                 _ => Answer::Ack(data.take("packet").into_iter().collect()),
             },
@@ -333,6 +331,12 @@ fn parts(message: Message) -> Option<(u64, Option<Object>)> {
                 data.push("requestId", request);
                 kind::FETCH_SOCKETS
             }
+            Question::Settled => {
+                let nobody = fields::options(&fields::nobody(), Some(&Default::default()));
+                data.push("opts", nobody);
+                data.push("requestId", request);
+                kind::FETCH_SOCKETS
+            }
             Question::ServerEmit(event) => {
                 data.push("requestId", request);
                 data.push("packet", event);
@@ -350,6 +354,10 @@ fn parts(message: Message) -> Option<(u64, Option<Object>)> {
                 Answer::Clients(count) => {
                     data.push("clientCount", count);
                     kind::BROADCAST_CLIENT_COUNT
+                }
+                Answer::Declined => {
+                    data.push(fields::DECLINED, true);
+                    kind::SERVER_SIDE_EMIT_RESPONSE
                 }
                 Answer::ServerAck(value) => {
                     data.push("packet", value);

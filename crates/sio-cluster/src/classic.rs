@@ -237,7 +237,7 @@ impl Classic {
             },
             Asked::Fetch => Answer::Sockets(response.sockets("sockets")?),
             Asked::Rooms => Answer::Rooms(response.names("rooms")?),
-            Asked::ServerEmit => Answer::ServerAck(response.take("data").unwrap_or_default()),
+            Asked::ServerEmit => response.server_answer("data")?,
             Asked::SocketIds => Answer::SocketIds(response.names("sockets")?),
         };
         Ok(Some(Envelope {
@@ -296,6 +296,10 @@ impl Classic {
                         request.push("type", kind::REMOTE_FETCH);
                         request.push("opts", fields::options(&to, None));
                     }
+                    Question::Settled => {
+                        request.push("type", kind::REMOTE_FETCH);
+                        request.push("opts", fields::options(&fields::nobody(), None));
+                    }
                     Question::Rooms => request.push("type", kind::ALL_ROOMS),
                     Question::ServerEmit(data) => {
                         request.push("type", kind::SERVER_SIDE_EMIT);
@@ -344,6 +348,11 @@ impl Classic {
                 response.push("type", kind::BROADCAST_CLIENT_COUNT);
                 response.push("requestId", request);
                 response.push("clientCount", count);
+            }
+            Answer::Declined => {
+                response.push("type", kind::SERVER_SIDE_EMIT);
+                response.push("requestId", request);
+                response.push(fields::DECLINED, true);
             }
             Answer::Done => response.push("requestId", request),
             Answer::Rooms(rooms) => {

@@ -7,9 +7,13 @@ use sio_rooms::Selection;
 
 use crate::{
     DecodeError,
-    message::{Flags, RemoteSocket},
+    message::{Answer, Flags, RemoteSocket},
     msgpack,
 };
+
+/// What marks an answer to an event for the nodes as [`Answer::Declined`]. Node passes it over, and hears
+/// `undefined`.
+pub(crate) const DECLINED: &str = "declined";
 
 /// The members of an object that have not been taken yet.
 pub(crate) struct Fields(Vec<(String, Value)>);
@@ -124,6 +128,14 @@ impl Fields {
         Ok((selection, flags))
     }
 
+    /// The answer to an event for the nodes.
+    pub(crate) fn server_answer(&mut self, field: &'static str) -> Result<Answer, DecodeError> {
+        Ok(match self.flag(DECLINED)? {
+            true => Answer::Declined,
+            false => Answer::ServerAck(self.take(field).unwrap_or_default()),
+        })
+    }
+
     pub(crate) fn sockets(
         &mut self,
         field: &'static str,
@@ -162,6 +174,11 @@ fn whole(number: &serde_json::Number) -> Option<u64> {
         let fits = (0.0..=9_007_199_254_740_992.0).contains(&value) && value.fract() == 0.0;
         fits.then_some(value as u64)
     })
+}
+
+/// Whoever is in a room that they are not in.
+pub(crate) fn nobody() -> Selection {
+    Selection::everyone().to("nobody").except("nobody")
 }
 
 /// JSON if it begins as an object does, else MessagePack.

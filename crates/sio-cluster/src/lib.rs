@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod arguments;
 mod bus;
 mod claims;
 mod classic;
@@ -41,6 +42,7 @@ mod format;
 mod message;
 pub mod msgpack;
 mod node;
+mod outsider;
 mod peers;
 mod pending;
 mod pickle;
@@ -50,12 +52,14 @@ mod sharded;
 mod streams;
 
 pub use adapter::{Entry, Sharded, stream_name};
+pub use arguments::event;
 pub use bus::{Broker, Bus, BusEvent, RawEntry};
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;
 pub use format::Format;
 pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, RemoteSocket};
 pub use node::{Action, At, Config, Event, Missing, Node, Past, Reply};
+pub use outsider::Outsider;
 pub use pending::Request;
 pub use python::{Data, Python};
 pub use session::{Seen, Session, Stay};

@@ -100,6 +100,9 @@ pub enum Question {
     Rooms,
     /// An event for the nodes themselves that each answers with one value: [`Answer::ServerAck`].
     ServerEmit(Vec<Value>),
+    /// Nothing but an answer, which comes when all that was said before has been done. In every format
+    /// it is a [`Fetch`](Self::Fetch) of nobody, and goes the way of orders.
+    Settled,
     /// The ids of the clients: [`Answer::SocketIds`].
     SocketIds(Selection),
 }
@@ -112,6 +115,8 @@ pub enum Answer {
     Ack(Vec<Value>),
     /// How many clients of the node will be waited for.
     Clients(u64),
+    /// The node has no handler of the event, or its handler failed. Only nodes of ours say so.
+    Declined,
     /// It is done.
     Done,
     /// The rooms of the node.

@@ -310,6 +310,8 @@ pub struct Missing {
     pub acks: u64,
     /// Nodes of ours, by name.
     pub nodes: Vec<String>,
+    /// Whether it could not be learned how many nodes there are, as while the broker is away.
+    pub uncounted: bool,
     /// How many other nodes: those of other languages have no names.
     pub unnamed: usize,
 }
@@ -317,12 +319,12 @@ pub struct Missing {
 impl Missing {
     /// Whether everybody has answered.
     pub fn is_nobody(&self) -> bool {
-        self.acks == 0 && self.nodes.is_empty() && self.unnamed == 0
+        self.acks == 0 && self.nodes.is_empty() && self.unnamed == 0 && !self.uncounted
     }
 }
 
 /// How the host ids of our own nodes begin.
-const HOST_PREFIX: &str = "sio-node-";
+pub(crate) const HOST_PREFIX: &str = "sio-node-";
 
 impl Node {
     /// A node that has not said anything yet. Its name is made from `entropy`.

@@ -148,6 +148,7 @@ impl Open {
                 None => 0,
             },
             nodes: names,
+            uncounted: self.expected.is_none(),
             acks: self.clients.saturating_sub(self.acks),
         }
     }

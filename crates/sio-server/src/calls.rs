@@ -16,14 +16,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use foldhash::fast::RandomState;
 use serde::de::DeserializeOwned;
 use sio_cluster::Missing;
-use sio_packet::{Args, Arguments, Attachments, Limits, Packet, ReadError, Value};
+use sio_packet::{Args, ReadError, Value};
 use tokio::sync::mpsc;
 
-use crate::{clock, cluster::Heard, error::CallError, place::Place, socket::SocketId};
+use crate::{
+    clock,
+    cluster::{self, Heard},
+    error::CallError,
+    place::Place,
+    socket::SocketId,
+};
 
 /// Rounds that may be open in a namespace at a time, as calls of a socket.
 const MAX_OPEN: usize = sio_rooms::Acks::<()>::LIMIT;
@@ -117,7 +122,7 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
                 },
                 args = elsewhere.next(), if elsewhere.answers.is_some() => {
                     if let Some(args) = args {
-                        f("", read(args));
+                        f("", cluster::read(args));
                     }
                 }
                 () = tokio::time::sleep_until(deadline) => break,
@@ -178,14 +183,20 @@ impl Elsewhere {
     async fn next(&mut self) -> Option<Vec<Value>> {
         let heard = self.answers.as_mut()?.recv().await;
         match heard {
-            Some(Heard::Answer(sio_cluster::Answer::Ack(args))) => {
+            Some(Heard::Answer {
+                answer: sio_cluster::Answer::Ack(args),
+                ..
+            }) => {
                 self.missing.acks = self.missing.acks.saturating_sub(1);
                 return Some(args);
             }
-            Some(Heard::Answer(sio_cluster::Answer::Clients(count))) => {
+            Some(Heard::Answer {
+                answer: sio_cluster::Answer::Clients(count),
+                ..
+            }) => {
                 self.missing.acks = self.missing.acks.saturating_add(count);
             }
-            Some(Heard::Answer(_)) => {}
+            Some(Heard::Answer { .. }) => {}
             Some(Heard::Done(missing)) => {
                 self.missing = missing;
                 self.answers = None;
@@ -194,22 +205,6 @@ impl Elsewhere {
         }
         None
     }
-}
-
-/// Values as an `R`: written as an ack would be, and read as one.
-fn read<R: DeserializeOwned>(args: Vec<Value>) -> Result<R, CallError> {
-    let (mut text, mut attachments) = (Vec::new(), Attachments::new());
-    sio_packet::write_ack(&mut text, "/", 0, &Arguments(args), &mut attachments)?;
-    let limits = Limits {
-        max_attachments: usize::MAX,
-        ..Limits::default()
-    };
-    let text = String::from_utf8_lossy(&text);
-    let mut bytes: Vec<_> = attachments.iter().map(Bytes::copy_from_slice).collect();
-    let data = Packet::parse(&text, &limits).map_or("[]", |packet| packet.data);
-    Args::ack(data, &mut bytes)
-        .read()
-        .map_err(CallError::Answer)
 }
 
 /// A round that is going on; it is closed by its drop.

@@ -14,20 +14,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sio_cluster::{
-    Answer, Broker, EntryId, Flags, Format, Message, Missing, Node, Past, Question, Reply, Session,
+    Answer, Broker, DecodeError, EntryId, Flags, Format, Message, Missing, Node, Past, Question,
+    Reply, Session,
 };
-use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value, WriteError};
+use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock,
     conn::{Form, Mode},
     entropy,
-    error::StartError,
+    error::{CallError, StartError},
     hub::Hub,
     member,
+    nodes::Errands,
+    panic::contain,
 };
 
 /// The queue to the cluster.
@@ -59,12 +62,79 @@ pub struct ClusterStatus {
     pub gaps: u64,
     /// Messages of ours that the others did not hear, since the start.
     pub lost: u64,
+    /// The name that this node has for the others.
+    pub name: String,
     /// The names of the other nodes of ours that live. Those of other languages have none.
     pub peers: Vec<String>,
     /// Messages from the broker that could not be read and were skipped, since the start.
     pub refused: u64,
     /// Whether the broker is there.
     pub up: bool,
+}
+
+/// What happens between this node and the others, see [`Server::on_cluster`](crate::Server::on_cluster).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClusterEvent {
+    /// The broker cannot be reached, or does not do what it is asked. Said once, until it is back.
+    BrokerDown {
+        /// Why, in the broker's words or the system's.
+        reason: String,
+    },
+    /// The broker is there, and other nodes are heard.
+    BrokerUp,
+    /// What other nodes said for so long has been lost: publish and subscribe keeps nothing. Comes
+    /// before the [`BrokerUp`](Self::BrokerUp) that ends it.
+    Gap {
+        /// How long nothing was heard.
+        lasted: Duration,
+    },
+    /// Messages of this node that the others will not hear.
+    Lost {
+        /// How many.
+        messages: u64,
+    },
+    /// Another node of ours has come.
+    NodeJoined {
+        /// Its name.
+        name: String,
+    },
+    /// Another node of ours has gone, or has said nothing for ten seconds.
+    NodeLeft {
+        /// Its name.
+        name: String,
+    },
+    /// A message from the broker could not be read.
+    Skipped {
+        /// The channel it came by.
+        channel: String,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// A stream was cut short before it was read to its end: what was cut off has been lost.
+    Trimmed {
+        /// The stream.
+        stream: String,
+    },
+}
+
+pub(crate) type Watch = Arc<dyn Fn(&ClusterEvent) + Send + Sync>;
+
+/// What the application does on the cluster's account.
+pub(crate) struct Application {
+    pub(crate) errands: Errands,
+    pub(crate) watch: Option<Watch>,
+    /// The runtime that it does so on.
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+impl Application {
+    pub(crate) fn tell(&self, event: &ClusterEvent) {
+        if let Some(watch) = &self.watch {
+            let _entered = self.runtime.enter();
+            contain("a look at the cluster", || watch(event));
+        }
+    }
 }
 
 /// Bytes that may wait between the emitters and the cluster's task.
@@ -117,7 +187,11 @@ pub(crate) enum Command {
 /// What comes of a question.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    Answer(Answer),
+    Answer {
+        /// Who answers; nodes of other languages do not say.
+        from: Option<String>,
+        answer: Answer,
+    },
     Done(Missing),
 }
 
@@ -127,11 +201,17 @@ pub(crate) struct Start {
     node: Node,
     bus: Box<dyn sio_cluster::Bus>,
     commands: mpsc::UnboundedReceiver<Command>,
+    watch: Option<Watch>,
+    /// The runtime that the server is started on, where it is started on one.
+    callers: Option<tokio::runtime::Handle>,
 }
 
 impl Cluster {
     /// Begins to connect.
-    pub(crate) fn new(broker: &dyn Broker) -> Result<(Arc<Self>, Start), StartError> {
+    pub(crate) fn new(
+        broker: &dyn Broker,
+        watch: Option<Watch>,
+    ) -> Result<(Arc<Self>, Start), StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -162,13 +242,18 @@ impl Cluster {
             read: Mutex::default(),
             format,
             listens_to_rooms,
-            status: Mutex::default(),
+            status: Mutex::new(ClusterStatus {
+                name: node.uid().to_owned(),
+                ..ClusterStatus::default()
+            }),
         });
         let start = Start {
             runtime,
             node,
             bus,
             commands,
+            watch,
+            callers: tokio::runtime::Handle::try_current().ok(),
         };
         Ok((cluster, start))
     }
@@ -296,12 +381,20 @@ impl Start {
             node,
             bus,
             commands,
+            watch,
+            callers,
         } = self;
         let queued = cluster.queued();
         thread::Builder::new()
             .name("sio-cluster".into())
             .spawn(move || {
-                runtime.block_on(member::run(hub, node, bus, commands, queued));
+                let handle = callers.unwrap_or_else(|| runtime.handle().clone());
+                let application = Application {
+                    errands: Errands::new(&handle),
+                    watch,
+                    runtime: handle,
+                };
+                runtime.block_on(member::run(hub, node, bus, commands, queued, application));
                 runtime.shutdown_timeout(Duration::from_millis(100));
             })
             .map_err(|error| StartError::Cluster(error.to_string()))?;
@@ -309,30 +402,20 @@ impl Start {
     }
 }
 
-/// An event and its arguments as values, and what they weigh: what other nodes are sent.
-pub(crate) fn values<T: Serialize + ?Sized>(
-    event: &str,
-    args: &T,
-) -> Result<(Vec<Value>, usize), WriteError> {
+/// Values as an `R`: written as an ack would be, and read as one.
+pub(crate) fn read<R: DeserializeOwned>(args: Vec<Value>) -> Result<R, CallError> {
     let (mut text, mut attachments) = (Vec::new(), Attachments::new());
-    sio_packet::write_event(&mut text, "/", None, event, args, &mut attachments)?;
-    let weight = text.len() + attachments.iter().map(<[u8]>::len).sum::<usize>();
-    // Our own writer's text, read under no limits but its own.
+    sio_packet::write_ack(&mut text, "/", 0, &Arguments(args), &mut attachments)?;
     let limits = Limits {
         max_attachments: usize::MAX,
-        max_event_name: usize::MAX,
         ..Limits::default()
     };
     let text = String::from_utf8_lossy(&text);
     let mut bytes: Vec<_> = attachments.iter().map(Bytes::copy_from_slice).collect();
-    let mut data = vec![Value::from(event)];
-    if let Ok(packet) = Packet::parse(&text, &limits)
-        && let Ok((_, rest)) = packet.event(&limits)
-        && let Ok(Arguments(args)) = Args::event(rest, &mut bytes).read()
-    {
-        data.extend(args);
-    }
-    Ok((data, weight))
+    let data = Packet::parse(&text, &limits).map_or("[]", |packet| packet.data);
+    Args::ack(data, &mut bytes)
+        .read()
+        .map_err(CallError::Answer)
 }
 
 /// How a packet was to be sent, as other nodes are told it.

@@ -5,14 +5,16 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sio_cluster::Message;
 use sio_rooms::Selection;
 
 use crate::{
     cluster::ClusterStatus,
     counters::Counters,
-    event::EventName,
+    event::{Answer, EventName},
     hub::{Address, Hub},
+    nodes::NodeCalls,
     target::{RoomNames, Sent, Target},
 };
 
@@ -122,6 +124,51 @@ impl Io {
     /// How it stands with the other nodes; `None` without a [`cluster`](crate::Server::cluster).
     pub fn cluster(&self) -> Option<ClusterStatus> {
         Some(self.address.hub()?.cluster.as_ref()?.status())
+    }
+
+    /// Sends an event to all other nodes, for their [`on_server_side`](crate::Namespace::on_server_side):
+    /// Node's `serverSideEmit`. This node is not among them, and no client sees it. Never waits; while
+    /// the broker is away it waits for it as packets do.
+    ///
+    /// A payload that cannot be written reaches nobody and is logged.
+    pub fn server_side_emit<T: Serialize + ?Sized, A>(
+        &self,
+        event: impl EventName<T, A>,
+        payload: &T,
+    ) {
+        let event = event.event_name();
+        let Some(cluster) = self.address.hub().and_then(|hub| hub.cluster.as_ref()) else {
+            return;
+        };
+        match sio_cluster::event(event, payload) {
+            Ok((data, weight)) => {
+                let message = Message::ServerEmit(data);
+                cluster.tell(self.address.namespace(), message, weight);
+            }
+            Err(error) => tracing::error!(event, %error, "a payload could not be written"),
+        }
+    }
+
+    /// Asks all other nodes, and waits for one answer of each: Node's `serverSideEmitWithAck`. What came
+    /// in time is there also if a node did not answer, together with its name.
+    ///
+    /// Without a [`cluster`](crate::Server::cluster) there are no other nodes.
+    pub fn server_side_call<T, A, R>(
+        &self,
+        event: impl EventName<T, A>,
+        payload: &T,
+    ) -> NodeCalls<R>
+    where
+        T: Serialize + ?Sized,
+        A: Answer<R>,
+        R: for<'de> Deserialize<'de> + Send + 'static,
+    {
+        let data = sio_cluster::event(event.event_name(), payload).map(|(data, _)| data);
+        NodeCalls::new(self.address.clone(), data)
+    }
+
+    pub(crate) fn is_debug(&self) -> bool {
+        self.address.hub().is_some_and(|hub| hub.debug.is_on())
     }
 
     /// Closes all connections; clients see `transport close` and come back when they can.

@@ -20,11 +20,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     calls::Calls,
     clock,
-    cluster::{Cluster, Command, Heard},
+    cluster::{Application, Cluster, ClusterEvent, Command, Heard},
     conn::{Command as Order, Form, Mode},
     frames,
     handshake::Handshake,
     hub::Hub,
+    io::Io,
     memory,
     place::{Origin, Place},
     socket::{self, AnySocket},
@@ -36,6 +37,7 @@ struct Member {
     bus: Box<dyn Bus>,
     queued: Arc<AtomicUsize>,
     asked: HashMap<Request, mpsc::UnboundedSender<Heard>>,
+    application: Application,
     taking: HashMap<Request, oneshot::Sender<Option<Box<Session>>>>,
     missing: HashMap<Request, oneshot::Sender<Option<Vec<Past>>>>,
     /// In how many parts of its namespace a room has members.
@@ -49,6 +51,7 @@ pub(crate) async fn run(
     bus: Box<dyn Bus>,
     mut commands: mpsc::UnboundedReceiver<Command>,
     queued: Arc<AtomicUsize>,
+    application: Application,
 ) {
     let mut member = Member {
         hub,
@@ -56,6 +59,7 @@ pub(crate) async fn run(
         bus,
         queued,
         asked: HashMap::new(),
+        application,
         taking: HashMap::new(),
         missing: HashMap::new(),
         rooms: HashMap::new(),
@@ -159,6 +163,7 @@ impl Member {
                 tracing::warn!(%reason, "the broker is away: other nodes are not heard");
                 self.node.handle_down(clock::now());
                 self.update(|status| status.up = false);
+                self.application.tell(&ClusterEvent::BrokerDown { reason });
             }
             BusEvent::Entry { stream, entry } => {
                 if let Some(cluster) = cluster_of(&self.hub) {
@@ -170,6 +175,7 @@ impl Member {
             BusEvent::Lost { messages } => {
                 tracing::warn!(messages, "messages were not heard by other nodes");
                 self.update(|status| status.lost += messages);
+                self.application.tell(&ClusterEvent::Lost { messages });
             }
             BusEvent::Message {
                 subscription,
@@ -196,6 +202,9 @@ impl Member {
                 tracing::info!("the broker is there");
                 self.node.handle_up(clock::now());
                 self.update(|status| status.up = true);
+                // What has been missed is told first.
+                self.drain();
+                self.application.tell(&ClusterEvent::BrokerUp);
             }
             _ => {}
         }
@@ -216,10 +225,12 @@ impl Member {
     fn obey(&mut self, event: Event) {
         match event {
             Event::Answered {
-                request, answer, ..
+                request,
+                from,
+                answer,
             } => {
                 if let Some(heard) = self.asked.get(&request) {
-                    let _ = heard.send(Heard::Answer(answer));
+                    let _ = heard.send(Heard::Answer { from, answer });
                 }
             }
             Event::Asked {
@@ -235,19 +246,31 @@ impl Member {
             Event::Gap { lasted } => {
                 self.update(|status| status.gaps += 1);
                 tracing::warn!(?lasted, "what other nodes said meanwhile has been lost");
+                self.application.tell(&ClusterEvent::Gap { lasted });
             }
-            Event::PeerJoined(peer) => {
-                tracing::info!(peer, "a node has come");
+            Event::PeerJoined(name) => {
+                tracing::info!(name, "a node has come");
                 self.update_peers();
+                self.application.tell(&ClusterEvent::NodeJoined { name });
             }
-            Event::PeerLeft(peer) => {
-                tracing::info!(peer, "a node has gone");
+            Event::PeerLeft(name) => {
+                tracing::info!(name, "a node has gone");
                 self.update_peers();
+                self.application.tell(&ClusterEvent::NodeLeft { name });
             }
             Event::Refused { channel, error } => {
                 tracing::warn!(channel, %error, "a message from the broker was skipped");
                 let refused = self.node.refused();
                 self.update(|status| status.refused = refused);
+                self.application
+                    .tell(&ClusterEvent::Skipped { channel, error });
+            }
+            Event::Told {
+                namespace,
+                message: Message::ServerEmit(data),
+                ..
+            } => {
+                self.begin(&namespace, data, |_| {});
             }
             Event::LetGo { pid, reply } => self.let_go(pid, reply),
             Event::Missed { request, packets } => {
@@ -285,6 +308,7 @@ impl Member {
                     stream,
                     "entries were cut off before they were read: they are lost"
                 );
+                self.application.tell(&ClusterEvent::Trimmed { stream });
             }
             _ => {}
         }
@@ -338,10 +362,54 @@ impl Member {
                         .collect(),
                 )
             }
-            // Nobody handles such events here; without an answer Node would wait for one in vain.
-            _ => Answer::ServerAck(Value::Null),
+            Question::ServerEmit(data) => {
+                let hub = self.hub.clone();
+                let answering = reply.clone();
+                let begun = self.begin(namespace, data, move |answer| {
+                    if let Some(cluster) = cluster_of(&hub) {
+                        cluster.send(Command::Answer {
+                            reply: answering,
+                            answer: answer.map_or(Answer::Declined, Answer::ServerAck),
+                        });
+                    }
+                });
+                if begun {
+                    return;
+                }
+                // Without an answer Node would wait for one in vain.
+                Answer::Declined
+            }
+            _ => Answer::Done,
         };
         self.node.answer(&reply, answer);
+    }
+
+    /// Runs the handler of an event of another node, if there is one and there is room for it.
+    fn begin(
+        &self,
+        namespace: &str,
+        data: Vec<Value>,
+        done: impl FnOnce(Option<Value>) + Send + 'static,
+    ) -> bool {
+        let (event, Arguments(args)) = split(data);
+        let Some(hub) = self.hub.upgrade() else {
+            return false;
+        };
+        let realm = hub.existing(namespace);
+        let Some(handler) = realm.and_then(|realm| realm.node_handler(&event)) else {
+            tracing::debug!(
+                event,
+                namespace,
+                "nobody here handles an event of another node"
+            );
+            return false;
+        };
+        let handling = handler.call(Io::from_hub(hub).of(namespace), args);
+        let begun = self.application.errands.begin(handling, done);
+        if !begun {
+            tracing::warn!(event, namespace, "too many events of other nodes wait");
+        }
+        begun
     }
 
     /// Asks clients for acks on behalf of another node.

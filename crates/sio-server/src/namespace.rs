@@ -16,6 +16,8 @@ use crate::{
     failure::Failure,
     handshake::Handshake,
     incoming::Incoming,
+    io::Io,
+    nodes::OnNodeEvent,
     onlookers::{Onlookers, Outgoing, RoomEvent},
     pattern::Pattern,
     realm::{Admit, Mount, Mounted, Name, Rules},
@@ -418,6 +420,51 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     /// ```
     pub fn slow_clients(mut self, slow: SlowClients) -> Self {
         self.rules.onlookers.slow = Some(slow);
+        self
+    }
+
+    /// Handles an event that another node of the cluster sends to all others, which no client sees:
+    /// Node's `io.on` of a `serverSideEmit`. Nodes of other languages are heard as those of ours.
+    ///
+    /// What the handler returns is this node's answer, if one is asked for. Handlers begin in the
+    /// order in which the events came and work side by side; 1024 at a time, and 1024 more may wait.
+    /// What is beyond that, a payload that is not what the handler takes, an error and a panic are
+    /// logged, and the node that asks is told that this one [declines](crate::NodeAnswers::declined).
+    ///
+    /// ```
+    /// # use sio_server::{Ack, Namespace};
+    /// # async fn reload(_: &str) {}
+    /// let chat = Namespace::open("/chat")
+    ///     .on_server_side("reload", async |_io, what: String| reload(&what).await)
+    ///     .on_server_side("how many", async |io, ()| Ack(io.len()));
+    /// # async fn f(io: sio_server::Io) -> Result<(), sio_server::CallError> {
+    /// io.of("/chat").server_side_emit("reload", "the words");
+    /// let counts = io.of("/chat").server_side_call::<_, _, usize>("how many", &()).await?;
+    /// for node in &counts.missing.nodes {
+    ///     println!("{node} did not answer");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_server_side<T, A, R, Fut>(
+        mut self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        let event = event.event_name();
+        if sio_packet::is_reserved(event) {
+            let fault = || StartError::EventName(event.to_owned());
+            self.fault.get_or_insert_with(fault);
+        }
+        let handler: OnNodeEvent<_, T, A, R, Fut> = OnNodeEvent::new(event.into(), handler);
+        let nodes = &mut self.rules.table.nodes;
+        nodes.insert(event.into(), Arc::new(handler));
         self
     }
 

@@ -364,7 +364,7 @@ impl Place {
         let Some(cluster) = cluster.filter(|_| self.shares_sessions()) else {
             return self.emit(who, mode, form, Origin::Here, encode);
         };
-        let (data, weight) = cluster::values(event, payload)?;
+        let (data, weight) = sio_cluster::event(event, payload)?;
         let tell = || {
             let emit = Emit {
                 to: who.clone(),

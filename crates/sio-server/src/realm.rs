@@ -6,6 +6,7 @@ use crate::{
     conn::Conn,
     error::{Refuse, StartError},
     handshake::Handshake,
+    nodes::NodeHandler,
     onlookers::Onlookers,
     place::Place,
     socket::{AnySocket, Inner, SocketId},
@@ -49,6 +50,8 @@ pub(crate) trait Realm: Send + Sync {
     fn place(&self) -> &Arc<Place>;
     /// Decides about a client and makes it a socket, which has not entered the place yet.
     fn admit(&self, conn: Arc<Conn>, auth: Option<Arc<str>>) -> Joining;
+    /// The handler of an event of another node.
+    fn node_handler(&self, event: &str) -> Option<Arc<dyn NodeHandler>>;
 }
 
 /// The decision about one client.
@@ -150,5 +153,9 @@ impl<D: Send + Sync + 'static> Realm for Opened<D> {
             let table = Arc::clone(&laws.table);
             Ok(Inner::new(id, conn, place, auth, table, data) as Arc<dyn AnySocket>)
         })
+    }
+
+    fn node_handler(&self, event: &str) -> Option<Arc<dyn NodeHandler>> {
+        self.laws.table.nodes.get(event).cloned()
     }
 }

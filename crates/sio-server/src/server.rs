@@ -19,7 +19,7 @@ use tokio::net::ToSocketAddrs;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, ClusterEvent, Watch},
     config::Config,
     debug::DebugMode,
     engine,
@@ -82,6 +82,7 @@ pub struct Server {
     pub(crate) observer: Option<Observer>,
     beside: Option<Box<engine::Server>>,
     broker: Option<Box<dyn Broker>>,
+    watch: Option<Watch>,
     tls: Option<Tls>,
     hub: Arc<OnceLock<Arc<Hub>>>,
 }
@@ -127,6 +128,7 @@ impl Server {
             observer: None,
             beside: None,
             broker: None,
+            watch: None,
             tls: None,
             hub: Arc::new(OnceLock::new()),
         }
@@ -348,6 +350,22 @@ impl Server {
         self
     }
 
+    /// Handles an event that another node of the cluster sends to the namespace `/` of all others, see
+    /// [`Namespace::on_server_side`].
+    pub fn on_server_side<T, A, R, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
+    {
+        self.with_root(|root| root.on_server_side(event, handler))
+    }
+
     fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
         self.root = f(self.root);
         self.root_used = true;
@@ -361,6 +379,25 @@ impl Server {
     /// Clients of this node never wait for the broker, and never miss anything because of it.
     pub fn cluster(mut self, broker: impl Broker) -> Self {
         self.broker = Some(Box::new(broker));
+        self
+    }
+
+    /// Is told what happens between this node and the others of its [`cluster`](Self::cluster): the broker
+    /// that goes and comes back, what has been lost, nodes that come and go.
+    ///
+    /// `look` runs on the cluster's thread: what takes long belongs into a task. How it stands at any time
+    /// says [`Io::cluster`].
+    ///
+    /// ```
+    /// use sio_server::{ClusterEvent, Server};
+    ///
+    /// let server = Server::new().on_cluster(|event| match event {
+    ///     ClusterEvent::Gap { lasted } => println!("other nodes were not heard for {lasted:?}"),
+    ///     other => println!("{other:?}"),
+    /// });
+    /// ```
+    pub fn on_cluster(mut self, look: impl Fn(&ClusterEvent) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Arc::new(look));
         self
     }
 
@@ -533,7 +570,8 @@ impl Server {
             .beside
             .map(|server| server.into_service())
             .transpose()?;
-        let cluster = self.broker.as_deref().map(Cluster::new).transpose()?;
+        let join = |broker| Cluster::new(broker, self.watch.clone());
+        let cluster = self.broker.as_deref().map(join).transpose()?;
         let (cluster, begin) = cluster.unzip();
         if self.debug.is_on() {
             trace::keep();

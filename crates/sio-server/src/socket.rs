@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use eio_transport::{Revision, Sid};
 use serde::{Deserialize, Serialize};
-use sio_packet::{Args, ReadError, WriteError};
+use sio_packet::{Args, ReadError, Value, WriteError};
 use sio_rooms::{Acks, Full, MemberId, RecoveryError, Selection};
 use tokio::sync::oneshot;
 
@@ -33,7 +33,7 @@ use crate::{
     lane::{Job, Order},
     listeners::{Hears, ListenerId, Listeners, Which},
     memory::{Going, Tie},
-    onlookers,
+    nodes, onlookers,
     panic::contain,
     place::{Member, Place},
     store::Session,
@@ -935,14 +935,30 @@ pub(crate) struct Asked {
 /// Where a handler's answer goes.
 #[doc(hidden)]
 pub struct Responder<'a> {
-    core: &'a Core,
+    to: To<'a>,
     event: &'a str,
-    ack: Option<u64>,
+}
+
+enum To<'a> {
+    /// To a client, if it asked for an ack.
+    Client { core: &'a Core, ack: Option<u64> },
+    /// To another node.
+    Node {
+        answer: &'a mut Option<Value>,
+        debug: bool,
+    },
 }
 
 impl<'a> Responder<'a> {
     pub(crate) fn new(core: &'a Core, event: &'a str, ack: Option<u64>) -> Self {
-        Self { core, event, ack }
+        let to = To::Client { core, ack };
+        Self { to, event }
+    }
+
+    /// Puts the answer where a node's is.
+    pub(crate) fn for_node(event: &'a str, answer: &'a mut Option<Value>, debug: bool) -> Self {
+        let to = To::Node { answer, debug };
+        Self { to, event }
     }
 
     pub(crate) fn event(&self) -> &'a str {
@@ -950,17 +966,26 @@ impl<'a> Responder<'a> {
     }
 
     pub(crate) fn is_debug(&self) -> bool {
-        self.core.conn.hub.debug.is_on()
+        match &self.to {
+            To::Client { core, .. } => core.conn.hub.debug.is_on(),
+            To::Node { debug, .. } => *debug,
+        }
     }
 
     pub(crate) fn send<T: Serialize + ?Sized>(self, args: &T) {
-        let Some(id) = self.ack else { return };
-        if self.core.is_gone() {
-            return;
-        }
-        let said = self.core.conn.say(Mode::Vital, |out, attachments| {
-            frames::ack(out, attachments, self.core.place.name(), id, args)
-        });
+        let said = match self.to {
+            To::Client { ack: None, .. } => return,
+            To::Client { core, .. } if core.is_gone() => return,
+            To::Client {
+                core,
+                ack: Some(id),
+            } => core.conn.say(Mode::Vital, |out, attachments| {
+                frames::ack(out, attachments, core.place.name(), id, args)
+            }),
+            To::Node { answer, .. } => nodes::value(args)
+                .map(|value| answer.insert(value))
+                .map(|_| true),
+        };
         if let Err(error) = said {
             tracing::error!(event = self.event, %error, "an ack could not be written");
         }

@@ -21,6 +21,7 @@ use crate::{
     incoming::Incoming,
     io::Io,
     lane::{Job, Order, Task},
+    nodes::NodeHandler,
     panic,
     socket::{Responder, Socket},
 };
@@ -38,6 +39,8 @@ pub(crate) struct Table<D> {
     /// Sees a socket that is about to leave.
     pub(crate) leaving: Option<Leaving<D>>,
     pub(crate) error: Option<OnError<D>>,
+    /// For events of other nodes.
+    pub(crate) nodes: HashMap<Box<str>, Arc<dyn NodeHandler>, RandomState>,
 }
 
 /// A middleware or catch-all.
@@ -96,6 +99,7 @@ impl<D> Table<D> {
             disconnect: None,
             leaving: None,
             error: None,
+            nodes: HashMap::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
     frames,
     hub::{Address, Hub},
     member, onlookers,
+    order::Ordered,
     place::{Origin, Place},
     socket::{self, AnySocket, Socket},
 };
@@ -221,7 +222,7 @@ impl Target {
         };
         let timeout = hub.config.ack_timeout;
         let calls = calls.unwrap_or_else(|| Calls::new(Ok(Asked::nobody()), timeout));
-        match cluster::values(event, payload) {
+        match sio_cluster::event(event, payload) {
             Ok((data, _)) => {
                 // Other nodes are told now how long acks may take; a longer wait may be asked for
                 // when this is awaited.
@@ -253,10 +254,11 @@ impl Target {
         drop(cluster);
         while let Some(heard) = answers.recv().await {
             match heard {
-                Heard::Answer(sio_cluster::Answer::Sockets(sockets)) => {
-                    fetched.sockets.extend(sockets);
-                }
-                Heard::Answer(_) => {}
+                Heard::Answer {
+                    answer: sio_cluster::Answer::Sockets(sockets),
+                    ..
+                } => fetched.sockets.extend(sockets),
+                Heard::Answer { .. } => {}
                 Heard::Done(missing) => {
                     fetched.missing = missing;
                     break;
@@ -299,8 +301,9 @@ impl Target {
         sockets.filter_map(Socket::from_any).collect()
     }
 
-    /// Makes the sockets chosen join a room, or several.
-    pub fn join(&self, rooms: impl RoomNames) {
+    /// Makes the sockets chosen join a room, or several. Those of this node have joined when this returns;
+    /// those of others, when what it returns has been awaited.
+    pub fn join(&self, rooms: impl RoomNames) -> Ordered {
         for socket in self.any_sockets() {
             rooms.each(&mut |room| {
                 socket.core().join(room);
@@ -309,18 +312,18 @@ impl Target {
         self.tell(|to| Message::Join {
             to,
             rooms: names(&rooms),
-        });
+        })
     }
 
     /// Makes the sockets chosen leave a room, or several.
-    pub fn leave(&self, rooms: impl RoomNames) {
+    pub fn leave(&self, rooms: impl RoomNames) -> Ordered {
         for socket in self.any_sockets() {
             rooms.each(&mut |room| socket.core().leave_room(room));
         }
         self.tell(|to| Message::Leave {
             to,
             rooms: names(&rooms),
-        });
+        })
     }
 
     /// Puts the sockets chosen out of the namespace.
@@ -330,17 +333,17 @@ impl Target {
     /// io.to("spammers").disconnect();
     /// # }
     /// ```
-    pub fn disconnect(&self) {
+    pub fn disconnect(&self) -> Ordered {
         self.any_sockets().iter().for_each(socket::remove);
-        self.tell(|to| Message::Disconnect { to, close: false });
+        self.tell(|to| Message::Disconnect { to, close: false })
     }
 
     /// Closes the connections of the sockets chosen, with all their namespaces.
-    pub fn disconnect_connections(&self) {
+    pub fn disconnect_connections(&self) -> Ordered {
         for socket in self.any_sockets() {
             socket.core().conn.command(crate::conn::Command::Disconnect);
         }
-        self.tell(|to| Message::Disconnect { to, close: true });
+        self.tell(|to| Message::Disconnect { to, close: true })
     }
 
     /// The other nodes, if they are to hear of this: not of what is for one socket that is here.
@@ -358,16 +361,19 @@ impl Target {
         (alone != Some(true)).then_some((hub, cluster))
     }
 
-    fn tell(&self, message: impl FnOnce(Selection) -> Message) {
-        if let Some((_, cluster)) = self.elsewhere() {
-            let message = message(self.selection.clone());
-            cluster.tell(self.namespace(), message, WEIGHT_OF_ORDER);
-        }
+    fn tell(&self, message: impl FnOnce(Selection) -> Message) -> Ordered {
+        let Some((_, cluster)) = self.elsewhere() else {
+            return Ordered::here();
+        };
+        let message = message(self.selection.clone());
+        let namespace = self.namespace();
+        let queued = cluster.tell(namespace, message, WEIGHT_OF_ORDER);
+        Ordered::elsewhere(cluster, namespace, queued.is_some())
     }
 
     #[cold]
     fn emit_elsewhere<T: Serialize + ?Sized>(&self, cluster: &Cluster, event: &str, payload: &T) {
-        match cluster::values(event, payload) {
+        match sio_cluster::event(event, payload) {
             Ok((data, weight)) => {
                 let to = self.selection.clone();
                 let flags = cluster::flags(self.mode, self.form, None);
