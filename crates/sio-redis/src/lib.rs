@@ -28,13 +28,16 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod backlog;
 mod backoff;
+mod emitter;
 mod link;
 mod stream;
 
 use std::{
     error::Error,
+    fmt,
     task::{Context, Poll},
     time::Duration,
 };
@@ -44,12 +47,20 @@ use sio_cluster::{
 };
 use tokio::sync::mpsc;
 
-use crate::backlog::{Backlog, MaxAge};
+pub use crate::{
+    address::AddressError,
+    emitter::{Audience, EmitError, Emitter},
+};
+use crate::{
+    address::{Address, Tls},
+    backlog::{Backlog, MaxAge},
+};
 
 /// Where Redis is, and how it is to be used.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Redis {
     url: String,
+    tls: Tls,
     node: Config,
     limits: Limits,
 }
@@ -72,10 +83,21 @@ impl Limits {
 }
 
 impl Redis {
-    /// The Redis at a URL: `redis://[user:password@]host[:port][/db]`, or `unix:///path`.
+    /// The Redis at a URL:
+    ///
+    /// | | |
+    /// |---|---|
+    /// | `redis://[user:password@]host[:port][/db]` | one server; `valkey://` likewise |
+    /// | `rediss://…`, `valkeys://…` | the same by TLS, with the feature `tls` |
+    /// | `unix:///path` | one server, by a Unix socket |
+    /// | `redis+sentinel://[user:password@]host[:port],…/[db/]service` | the master that the sentinels name; `rediss+sentinel` by TLS |
+    /// | `redis+cluster://[user:password@]host[:port],…` | any node of a Redis Cluster, another one when it fails; `rediss+cluster` by TLS |
+    ///
+    /// User and password are those of Redis; sentinels are asked without.
     pub fn url(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: Tls::default(),
             node: Config::default(),
             limits: Limits {
                 backlog: 8 * 1024 * 1024,
@@ -129,6 +151,14 @@ impl Redis {
         self
     }
 
+    /// Trusts this certificate authority, in PEM, and none of the system's.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.ca = Some(pem.into());
+        self
+    }
+
     /// Bytes of messages kept while Redis does not take them: 8 MiB.
     #[must_use]
     pub fn backlog(mut self, bytes: usize) -> Self {
@@ -161,6 +191,27 @@ impl Redis {
     }
 }
 
+impl Redis {
+    pub(crate) fn address(&self) -> Result<Address, AddressError> {
+        let address = Address::parse(&self.url, self.tls.clone())?;
+        match self.node.format {
+            Format::Classic(_) => Ok(address),
+            _ if address.is_cluster() => Err(AddressError::Classic),
+            _ => Ok(address),
+        }
+    }
+}
+
+/// Without the URL, in which there may be a password.
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("node", &self.node)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Broker for Redis {
     fn node(&self) -> Config {
         self.node.clone()
@@ -168,10 +219,10 @@ impl Broker for Redis {
 
     /// Spawns a task on the runtime of the caller, tokio's.
     fn connect(&self) -> Result<Box<dyn Bus>, Box<dyn Error + Send + Sync>> {
-        let client = redis::Client::open(&*self.url)?;
+        let address = self.address()?;
         let (events, heard) = mpsc::unbounded_channel();
         let (backlog, jobs) = Backlog::new(self.limits.backlog);
-        tokio::spawn(link::run(client, self.limits, jobs, events));
+        tokio::spawn(link::run(address, self.limits, jobs, events));
         Ok(Box::new(RedisBus { backlog, heard }))
     }
 }

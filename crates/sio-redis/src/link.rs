@@ -29,6 +29,7 @@ use tokio::{
 
 use crate::{
     Limits,
+    address::Address,
     backlog::{Job, Jobs},
     backoff::Backoff,
     stream::{self, Followed},
@@ -42,13 +43,13 @@ const PING: Duration = Duration::from_secs(1);
 
 /// The connections, for ever.
 pub(crate) async fn run(
-    client: Client,
+    address: Address,
     limits: Limits,
     jobs: Jobs,
     events: UnboundedSender<BusEvent>,
 ) {
     let mut link = Link {
-        client,
+        address,
         limits,
         jobs,
         events,
@@ -92,7 +93,7 @@ pub(crate) async fn run(
 }
 
 struct Link {
-    client: Client,
+    address: Address,
     limits: Limits,
     jobs: Jobs,
     events: UnboundedSender<BusEvent>,
@@ -108,6 +109,8 @@ struct Link {
 
 /// What a connected link consists of.
 struct Wires {
+    /// The server that all of them go to.
+    client: Client,
     publisher: MultiplexedConnection,
     sink: PubSubSink,
     stream: PubSubStream,
@@ -147,11 +150,12 @@ impl Link {
     /// Connects, and subscribes to everything that is wanted by now.
     async fn connect(&mut self) -> Result<Wires, Broken> {
         let patience = self.limits.patience;
-        let publisher = connect(&self.client, patience, patience).await?;
-        let (sink, stream) = within(patience, self.client.get_async_pubsub())
-            .await?
-            .split();
+        // Sentinels that do not answer are given up one by one.
+        let client = self.address.client(patience).await?;
+        let publisher = connect(&client, patience, patience).await?;
+        let (sink, stream) = within(patience, client.get_async_pubsub()).await?.split();
         let mut wires = Wires {
+            client,
             publisher,
             sink,
             stream,
@@ -183,7 +187,7 @@ impl Link {
             Some(shards) => shards,
             None => {
                 let (pushed, pushes) = mpsc::unbounded_channel();
-                let info = self.client.get_connection_info().clone();
+                let info = wires.client.get_connection_info().clone();
                 let settings = info.redis_settings().clone();
                 let settings = settings.set_protocol(ProtocolVersion::RESP3);
                 let client = Client::open(info.set_redis_settings(settings))?;
@@ -232,7 +236,7 @@ impl Link {
         loop {
             // A stream that is followed from now on is read as well after this round.
             if reader.is_none() && !self.streams.is_empty() {
-                reader = Some(Box::pin(self.read(None)));
+                reader = Some(Box::pin(self.read(&wires, None)));
             }
             tokio::select! {
                 message = wires.stream.next() => self.hear(message.ok_or(Broken::Closed)?),
@@ -250,7 +254,7 @@ impl Link {
                         }
                     }
                     events.into_iter().for_each(|event| self.tell(event));
-                    reader = Some(Box::pin(self.read(Some(redis))));
+                    reader = Some(Box::pin(self.read(&wires, Some(redis))));
                 },
                 waits = self.jobs.wait() => match waits {
                     Some(()) => self.work(&mut wires).await?,
@@ -271,9 +275,10 @@ impl Link {
     /// One round of reading what is new on streams.
     fn read(
         &self,
+        wires: &Wires,
         redis: Option<MultiplexedConnection>,
     ) -> impl Future<Output = Result<Round, Broken>> + Send + use<> {
-        let (client, patience) = (self.client.clone(), self.limits.patience);
+        let (client, patience) = (wires.client.clone(), self.limits.patience);
         let mut streams = self.streams.clone();
         async move {
             let patient = patience + stream::BLOCK;
@@ -449,13 +454,13 @@ impl Link {
         channel: &str,
         request: Request,
     ) -> Result<(), Broken> {
-        let mut command = redis::cmd("PUBSUB");
-        command.arg(what).arg(channel);
-        let counted = command.query_async::<(String, u64)>(&mut wires.publisher);
-        let counted = within(self.limits.patience, counted).await;
+        let patience = self.limits.patience;
+        let address = &self.address;
+        let counted = address.subscribers(&mut wires.publisher, what, channel, patience);
+        let counted = within(patience, counted).await;
         self.tell(BusEvent::Counted {
             request,
-            subscribers: counted.as_ref().ok().map(|(_, count)| *count),
+            subscribers: counted.as_ref().ok().copied().flatten(),
         });
         counted.map(|_| ())
     }

@@ -1,0 +1,331 @@
+//! A process that emits to the clients of a cluster without being a server of it.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use redis::{AsyncConnectionConfig, RedisError, aio::MultiplexedConnection};
+use serde::Serialize;
+use sio_cluster::{Action, Emit, Flags, Message, Outsider};
+use sio_packet::WriteError;
+use sio_rooms::Selection;
+use tokio::{sync::Mutex, time::timeout};
+
+use crate::{
+    Redis,
+    address::{Address, AddressError},
+};
+
+/// Emits to the clients of a cluster from a process that is no server: a worker, a cron job, a command.
+///
+/// Servers of ours, of Node with the adapter that the formats are of, and those of Python whose channels
+/// were named obey. It hears nothing, so it cannot ask: there are no acks and there is no `fetch`.
+///
+/// Cheap to clone. It connects when it is first used, and anew after an error.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), sio_redis::EmitError> {
+/// use sio_redis::{Emitter, Redis};
+///
+/// let emitter = Emitter::new(&Redis::url("redis://127.0.0.1"))?;
+/// emitter.to("lobby").except("staff").emit("news", "the doors are open").await?;
+/// emitter.of("/admin").emit("sold", &(7, "tickets")).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Emitter {
+    shared: Arc<Shared>,
+    namespace: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: Address,
+    outsider: Outsider,
+    patience: Duration,
+    connection: Mutex<Option<MultiplexedConnection>>,
+}
+
+/// Some of the clients of a namespace, on whichever server they are.
+#[derive(Clone, Debug)]
+#[must_use = "nobody is told anything until something is emitted"]
+pub struct Audience {
+    emitter: Emitter,
+    selection: Selection,
+    flags: Flags,
+}
+
+/// Why something was not emitted, or may not have been.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// the URL of the broker cannot be used: {0}
+    #[error("the URL of the broker cannot be used: {0}")]
+    Address(#[from] AddressError),
+    /// the payload could not be written: {0}
+    #[error("the payload could not be written: {0}")]
+    Payload(#[from] WriteError),
+    /// Redis could not be reached, or refused: {0}
+    #[error("Redis could not be reached, or refused: {0}")]
+    Redis(#[source] Box<dyn Error + Send + Sync>),
+    /// Redis did not answer in time
+    #[error("Redis did not answer in time")]
+    Silent,
+}
+
+impl From<RedisError> for EmitError {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(Box::new(error))
+    }
+}
+
+impl Emitter {
+    /// An emitter to the namespace `/` of the servers that are given the same broker.
+    ///
+    /// # Errors
+    ///
+    /// If the URL can never work.
+    pub fn new(redis: &Redis) -> Result<Self, EmitError> {
+        Ok(Self {
+            shared: Arc::new(Shared {
+                address: redis.address()?,
+                outsider: Outsider::new(redis.node.clone()),
+                patience: redis.limits.patience,
+                connection: Mutex::default(),
+            }),
+            namespace: "/".into(),
+        })
+    }
+
+    /// The same in another namespace; a slash in front may be left out.
+    #[must_use]
+    pub fn of(&self, namespace: &str) -> Self {
+        let namespace = match namespace.starts_with('/') {
+            true => namespace.into(),
+            false => format!("/{namespace}").into(),
+        };
+        Self {
+            shared: Arc::clone(&self.shared),
+            namespace,
+        }
+    }
+
+    /// Everybody in the namespace.
+    pub fn everyone(&self) -> Audience {
+        Audience {
+            emitter: self.clone(),
+            selection: Selection::everyone(),
+            flags: Flags::default(),
+        }
+    }
+
+    /// The members of a room; a socket's id is a room, too.
+    pub fn to(&self, room: &str) -> Audience {
+        self.everyone().to(room)
+    }
+
+    /// Everybody but the members of a room.
+    pub fn except(&self, room: &str) -> Audience {
+        self.everyone().except(room)
+    }
+
+    /// Sends an event to everybody in the namespace: [`Audience::emit`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Audience::emit`].
+    pub async fn emit<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        payload: &T,
+    ) -> Result<u64, EmitError> {
+        self.everyone().emit(event, payload).await
+    }
+
+    /// Sends an event to the servers themselves, which no client sees: Node's `serverSideEmit`. Python
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// See [`Audience::emit`].
+    pub async fn server_side_emit<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        payload: &T,
+    ) -> Result<u64, EmitError> {
+        let (data, _) = sio_cluster::event(event, payload)?;
+        self.tell(Message::ServerEmit(data)).await
+    }
+
+    async fn tell(&self, message: Message) -> Result<u64, EmitError> {
+        let actions = self.shared.outsider.tell(&self.namespace, message);
+        let mut hearers = 0;
+        for action in actions {
+            hearers += self.shared.act(action).await?;
+        }
+        Ok(hearers)
+    }
+}
+
+impl Audience {
+    /// Adds a room, or a socket by its id. A socket in several of them is reached once.
+    pub fn to(mut self, room: &str) -> Self {
+        self.selection = self.selection.to(room);
+        self
+    }
+
+    /// Leaves out the members of a room, or a socket by its id.
+    pub fn except(mut self, room: &str) -> Self {
+        self.selection = self.selection.except(room);
+        self
+    }
+
+    /// From now on, what cannot be sent to a client at once is dropped for that client.
+    pub fn volatile(mut self) -> Self {
+        self.flags.volatile = true;
+        self
+    }
+
+    /// From now on, what is sent is not compressed.
+    pub fn uncompressed(mut self) -> Self {
+        self.flags.compress = Some(false);
+        self
+    }
+
+    /// Sends an event. A tuple is several arguments, `()` none, anything else one.
+    ///
+    /// Returns how many subscribers Redis has handed it to: servers mostly, never clients. At 0
+    /// nobody listened. What goes to a stream ([`Redis::streams`]) counts as 0: who will read it is not
+    /// known.
+    ///
+    /// # Errors
+    ///
+    /// If the payload cannot be written, or Redis cannot be reached, refuses, or does not answer within
+    /// [`Redis::patience`]. In the latter cases it may have been published all the same; it is never
+    /// published twice.
+    pub async fn emit<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        payload: &T,
+    ) -> Result<u64, EmitError> {
+        let (data, _) = sio_cluster::event(event, payload)?;
+        let emit = Emit {
+            to: self.selection.clone(),
+            data,
+            flags: self.flags,
+        };
+        self.emitter.tell(Message::Emit(emit)).await
+    }
+
+    /// Makes those chosen join a room.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub async fn join(&self, room: &str) -> Result<u64, EmitError> {
+        let (to, rooms) = (self.selection.clone(), vec![room.to_owned()]);
+        self.emitter.tell(Message::Join { to, rooms }).await
+    }
+
+    /// Makes those chosen leave a room.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub async fn leave(&self, room: &str) -> Result<u64, EmitError> {
+        let (to, rooms) = (self.selection.clone(), vec![room.to_owned()]);
+        self.emitter.tell(Message::Leave { to, rooms }).await
+    }
+
+    /// Puts those chosen out of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub async fn disconnect(&self) -> Result<u64, EmitError> {
+        let (to, close) = (self.selection.clone(), false);
+        self.emitter.tell(Message::Disconnect { to, close }).await
+    }
+
+    /// Closes the connections of those chosen, with all their namespaces.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub async fn disconnect_connections(&self) -> Result<u64, EmitError> {
+        let (to, close) = (self.selection.clone(), true);
+        self.emitter.tell(Message::Disconnect { to, close }).await
+    }
+}
+
+impl Shared {
+    async fn act(&self, action: Action) -> Result<u64, EmitError> {
+        let command = match action {
+            Action::Append {
+                stream,
+                entry,
+                max_len,
+            } => {
+                let mut add = redis::cmd("XADD");
+                add.arg(stream).arg("MAXLEN").arg("~").arg(max_len).arg("*");
+                for (name, value) in entry.fields() {
+                    add.arg(name).arg(&*value);
+                }
+                add
+            }
+            Action::Publish(publish) => {
+                let mut command = redis::cmd("PUBLISH");
+                command.arg(publish.channel).arg(publish.body);
+                command
+            }
+            Action::PublishShard(publish) => {
+                let mut command = redis::cmd("SPUBLISH");
+                command.arg(publish.channel).arg(publish.body);
+                command
+            }
+            _ => return Ok(0),
+        };
+        let mut connection = self.connection().await?;
+        let heard = timeout(
+            self.patience,
+            command.query_async::<redis::Value>(&mut connection),
+        )
+        .await;
+        match heard {
+            Ok(Ok(redis::Value::Int(heard))) => Ok(u64::try_from(heard).unwrap_or(0)),
+            // The id of an entry: who reads the stream is not known.
+            Ok(Ok(_)) => Ok(0),
+            Ok(Err(error)) => {
+                self.forget().await;
+                Err(error.into())
+            }
+            Err(_) => {
+                self.forget().await;
+                Err(EmitError::Silent)
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, EmitError> {
+        let mut kept = self.connection.lock().await;
+        if let Some(connection) = &*kept {
+            return Ok(connection.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.patience))
+            .set_response_timeout(Some(self.patience));
+        let connect = async {
+            let client = self.address.client(self.patience).await?;
+            client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+        };
+        let connected = timeout(self.patience, connect).await;
+        let connection = connected.map_err(|_| EmitError::Silent)??;
+        Ok(kept.insert(connection).clone())
+    }
+
+    /// The connection is not used again: whoever comes next gets another one.
+    async fn forget(&self) {
+        *self.connection.lock().await = None;
+    }
+}
