@@ -1,7 +1,8 @@
-//! What the chat knows: the rooms, who is in them, and what was said there last.
+//! What the chat knows: the rooms, who is in them, and what was said there last; on all nodes, if there
+//! are several.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -28,12 +29,24 @@ impl Person {
     }
 }
 
+/// Takes somebody out of a room, which goes with the last of its people unless it always stays.
+fn exit(rooms: &mut BTreeMap<String, Room>, name: &str, socket: &str) -> bool {
+    let Some(room) = rooms.get_mut(name) else {
+        return false;
+    };
+    let was_in = room.people.remove(socket).is_some();
+    if room.people.is_empty() && !ALWAYS.contains(&name) {
+        rooms.remove(name);
+    }
+    was_in
+}
+
 fn is_short(name: &str) -> bool {
     !name.trim().is_empty() && name.chars().count() <= 24
 }
 
 /// Something that was said, and the people who like it.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Message {
     id: String,
     key: String,
@@ -49,7 +62,7 @@ pub(crate) struct Message {
 /// A room, and how many people are in it.
 #[derive(Serialize)]
 pub(crate) struct RoomCount {
-    name: String,
+    pub(crate) name: String,
     people: usize,
 }
 
@@ -60,7 +73,58 @@ pub(crate) struct Welcome {
     messages: Vec<Message>,
 }
 
-#[derive(Default)]
+/// What a node tells the others when something has changed.
+#[derive(Deserialize, Serialize)]
+pub(crate) enum Change {
+    Enter {
+        room: String,
+        socket: String,
+        person: Person,
+    },
+    Exit {
+        room: String,
+        socket: String,
+    },
+    Like {
+        room: String,
+        id: String,
+        person: String,
+        on: bool,
+    },
+    Say(Message),
+}
+
+impl Change {
+    pub(crate) fn enter(room: &str, socket: &str, person: &Person) -> Self {
+        Self::Enter {
+            room: room.to_owned(),
+            socket: socket.to_owned(),
+            person: person.clone(),
+        }
+    }
+
+    pub(crate) fn exit(room: &str, socket: &str) -> Self {
+        Self::Exit {
+            room: room.to_owned(),
+            socket: socket.to_owned(),
+        }
+    }
+
+    pub(crate) fn like(room: &str, id: &str, person: &str, on: bool) -> Self {
+        Self::Like {
+            room: room.to_owned(),
+            id: id.to_owned(),
+            person: person.to_owned(),
+            on,
+        }
+    }
+}
+
+/// What a node tells one that asks, because it is new or has missed something.
+#[derive(Default, Deserialize, Serialize)]
+pub(crate) struct State(BTreeMap<String, Room>);
+
+#[derive(Clone, Default, Deserialize, Serialize)]
 struct Room {
     /// By the id of their socket: two tabs are two people with one name.
     people: BTreeMap<String, Person>,
@@ -72,6 +136,22 @@ impl Room {
         let mut people: Vec<_> = self.people.values().cloned().collect();
         people.sort_by(|a, b| (&a.name, &a.person).cmp(&(&b.name, &b.person)));
         people
+    }
+
+    fn keep(&mut self, message: Message) {
+        if self.messages.len() == MAX_MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(message);
+    }
+
+    fn like(&mut self, id: &str, person: &str, on: bool) {
+        if let Some(message) = self.messages.iter_mut().find(|message| message.id == id) {
+            message.likes.retain(|one| one != person);
+            if on {
+                message.likes.push(person.to_owned());
+            }
+        }
     }
 }
 
@@ -123,15 +203,74 @@ impl Lobby {
 
     /// Whether somebody was in the room, and now is not.
     pub(crate) fn exit(&self, name: &str, socket: &str) -> bool {
+        exit(&mut self.lock(), name, socket)
+    }
+
+    /// Everything, for a node that has missed something.
+    pub(crate) fn state(&self) -> State {
+        State(self.lock().clone())
+    }
+
+    /// Takes over what another node knows and this one does not.
+    #[allow(dead_code, reason = "only the chat on several nodes does")]
+    pub(crate) fn adopt(&self, state: State) {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(name) else {
-            return false;
-        };
-        let was_in = room.people.remove(socket).is_some();
-        if room.people.is_empty() && !ALWAYS.contains(&name) {
-            rooms.remove(name);
+        for (name, theirs) in state.0 {
+            let ours = rooms.entry(name).or_default();
+            ours.people.extend(theirs.people);
+            for message in theirs.messages {
+                if ours.messages.iter().all(|known| known.id != message.id) {
+                    ours.messages.push_back(message);
+                }
+            }
+            ours.messages
+                .make_contiguous()
+                .sort_by_key(|message| message.at);
+            let surplus = ours.messages.len().saturating_sub(MAX_MESSAGES);
+            ours.messages.drain(..surplus);
         }
-        was_in
+    }
+
+    /// Keeps those people only whose sockets are there; the others went when this node could not hear it.
+    #[allow(dead_code, reason = "only the chat on several nodes does")]
+    pub(crate) fn keep_only(&self, sockets: &BTreeSet<String>) {
+        let mut rooms = self.lock();
+        rooms.retain(|name, room| {
+            room.people.retain(|socket, _| sockets.contains(socket));
+            !room.people.is_empty() || ALWAYS.contains(&&**name)
+        });
+    }
+
+    /// Does what another node has done.
+    pub(crate) fn apply(&self, change: Change) {
+        let mut rooms = self.lock();
+        match change {
+            Change::Enter {
+                room,
+                socket,
+                person,
+            } => {
+                let room = rooms.entry(room).or_default();
+                room.people.insert(socket, person);
+            }
+            Change::Exit { room, socket } => {
+                exit(&mut rooms, &room, &socket);
+            }
+            Change::Like {
+                room,
+                id,
+                person,
+                on,
+            } => {
+                if let Some(room) = rooms.get_mut(&room) {
+                    room.like(&id, &person, on);
+                }
+            }
+            Change::Say(message) => {
+                let room = rooms.entry(message.room.clone()).or_default();
+                room.keep(message);
+            }
+        }
     }
 
     /// Takes somebody out of every room; gives the rooms they were in.
@@ -184,10 +323,7 @@ impl Lobby {
         };
         // Told under the lock, so that all pages have the messages in the order kept here.
         tell(&message);
-        if room.messages.len() == MAX_MESSAGES {
-            room.messages.pop_front();
-        }
-        room.messages.push_back(message);
+        room.keep(message);
         true
     }
 
@@ -201,12 +337,7 @@ impl Lobby {
         let Some(person) = room.people.get(socket).map(|person| person.person.clone()) else {
             return false;
         };
-        if let Some(message) = room.messages.iter_mut().find(|message| message.id == id) {
-            message.likes.retain(|one| *one != person);
-            if on {
-                message.likes.push(person);
-            }
-        }
+        room.like(id, &person, on);
         true
     }
 
