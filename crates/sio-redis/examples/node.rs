@@ -4,11 +4,14 @@
 //! REDIS_URL=redis://127.0.0.1 ADAPTER=streams PYTHON_CHANNEL=flask-socketio PORT=5001 cargo run --example node
 //! ```
 
-use std::{env, io, time::Duration};
+use std::{env, io, sync::Mutex, time::Duration};
 
 use serde::Deserialize;
 use sio_redis::Redis;
-use sio_server::{Ack, Arguments, Config, Io, Recovery, Server, Target, Value, sio_packet::Object};
+use sio_server::{
+    Ack, Arguments, ClusterEvent, Config, Io, Ordered, Recovery, Server, Target, Value,
+    sio_packet::Object,
+};
 
 /// What a client orders.
 #[derive(Deserialize)]
@@ -32,10 +35,20 @@ struct Order {
     timeout: u64,
 }
 
+/// What happened between this node and the others, a word each.
+static EVENTS: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+
+/// What other nodes have had written down here.
+static NOTES: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".into());
     let mut redis = Redis::url(url);
+    #[cfg(feature = "tls")]
+    if let Ok(file) = env::var("REDIS_CA") {
+        redis = redis.ca(std::fs::read(file)?);
+    }
     redis = match env::var("ADAPTER").as_deref() {
         Ok("sharded") => redis.sharded(),
         Ok("streams") => redis.streams(),
@@ -55,6 +68,34 @@ async fn main() -> io::Result<()> {
         })
         .on("do", async |socket, order: Order| {
             Ack(obey(socket.io(), order).await)
+        })
+        .on_cluster(|event| {
+            let word = match event {
+                ClusterEvent::BrokerDown { .. } => "down",
+                ClusterEvent::BrokerUp => "up",
+                ClusterEvent::Gap { .. } => "gap",
+                ClusterEvent::Lost { .. } => "lost",
+                ClusterEvent::NodeJoined { .. } => "joined",
+                ClusterEvent::NodeLeft { .. } => "left",
+                _ => "skipped",
+            };
+            EVENTS.lock().unwrap().push(word.into());
+        })
+        // From other nodes: a question, something to write down, and two that come to nothing.
+        .on_server_side("hello", async |_io, Arguments(args)| {
+            let mut answer = Object::new();
+            answer.push("by", "ours");
+            answer.push("heard", args);
+            Ack(Value::Object(answer))
+        })
+        .on_server_side("note", async |_io, Arguments(args)| {
+            NOTES.lock().unwrap().extend(args);
+        })
+        .on_server_side("number", async |_io, ()| Ack(7))
+        .on_server_side("fail", async |_io, ()| {
+            if true {
+                panic!("as it was told to");
+            }
         })
         .run()
         .await
@@ -79,8 +120,8 @@ async fn obey(io: Io, order: Order) -> Value {
                 result.push("answers", answers.into_values());
             }
         }
-        "disconnect" if order.close => target.disconnect_connections(),
-        "disconnect" => target.disconnect(),
+        "disconnect" if order.close => settle(&mut result, target.disconnect_connections()).await,
+        "disconnect" => settle(&mut result, target.disconnect()).await,
         "emit" => {
             target.emit(&*order.event, &Arguments(order.args));
         }
@@ -97,18 +138,45 @@ async fn obey(io: Io, order: Order) -> Value {
                 fetched.missing.nodes.len() + fetched.missing.unnamed,
             );
         }
-        "join" => target.join(&order.rooms),
-        "leave" => target.leave(&order.rooms),
+        "events" => result.push("events", EVENTS.lock().unwrap().clone()),
+        "join" => settle(&mut result, target.join(&order.rooms)).await,
+        "leave" => settle(&mut result, target.leave(&order.rooms)).await,
+        "notes" => result.push("notes", NOTES.lock().unwrap().clone()),
+        "server-side-call" => {
+            let call = io.server_side_call::<_, _, Value>(&*order.event, &Arguments(order.args));
+            let answers = call.timeout(Duration::from_millis(order.timeout)).await;
+            if let Ok(answers) = answers {
+                result.push("declined", answers.declined.len());
+                result.push("missing", names(&answers.missing.nodes));
+                result.push("missingNodes", answers.missing.unnamed);
+                result.push("answers", answers.into_values());
+            }
+        }
+        "server-side-emit" => io.server_side_emit(&*order.event, &Arguments(order.args)),
         "status" => {
             let status = io.cluster().unwrap_or_default();
             result.push("up", status.up);
             result.push("gaps", status.gaps);
             result.push("lost", status.lost);
             result.push("refused", status.refused);
-            let peers: Vec<Value> = status.peers.into_iter().map(Value::from).collect();
-            result.push("peers", peers);
+            result.push("name", status.name);
+            result.push("peers", names(&status.peers));
         }
         other => result.push("error", format!("nothing is known of {other}")),
     }
     result.into()
+}
+
+/// Waits until all nodes have done it.
+async fn settle(result: &mut Object, ordered: Ordered) {
+    let missing = ordered.await;
+    result.push("missing", names(&missing.nodes));
+    result.push("settled", missing.is_nobody());
+}
+
+fn names(names: &[String]) -> Vec<Value> {
+    names
+        .iter()
+        .map(|name| Value::from(name.as_str()))
+        .collect()
 }

@@ -286,7 +286,7 @@ on_every_road! {
                 0 => ws.text("41").await,
                 1 => ws.raw(&frame(0x88, b"")).await,
                 2 => ws.text("47").await,
-                3 => house.io.everyone().disconnect(),
+                3 => drop(house.io.everyone().disconnect()),
                 _ => ws.reset(),
             }
             let (answer, socket) = within("the call's end", told.recv()).await.unwrap();

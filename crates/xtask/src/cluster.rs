@@ -13,16 +13,31 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(crate) fn run() -> Result<(), Failure> {
     install::redis()?;
     install::mixed()?;
-    say("cargo: building the node of the mixed cluster");
+    say("cargo: building the node and the emitter of the mixed cluster");
     succeed(Command::new("cargo").current_dir(place::root()).args([
         "build",
         "--quiet",
         "--package",
         "sio-redis",
+        "--features",
+        "tls",
         "--example",
         "node",
+        "--example",
+        "emitter",
+        "--example",
+        "chat_nodes",
     ]))?;
-    for suite in ["mixed", "adapters", "oracle", "faults", "streams"] {
+    for suite in [
+        "mixed",
+        "demo",
+        "adapters",
+        "brokers",
+        "oracle",
+        "partition",
+        "faults",
+        "streams",
+    ] {
         say(format!("cluster: {suite}"));
         let log = place::logs().join(format!("cluster-{suite}.log"));
         let mut tests = Command::new("node");
@@ -30,6 +45,8 @@ pub(crate) fn run() -> Result<(), Failure> {
             .current_dir(place::mixed())
             .args(["--test", "--test-concurrency=1"])
             .arg(format!("{suite}.test.mjs"))
+            .env("CHAT_EXAMPLE", place::program("examples/chat_nodes"))
+            .env("EMITTER_EXAMPLE", place::program("examples/emitter"))
             .env("NODE_EXAMPLE", place::program("examples/node"))
             .env("PYTHON", place::mixed_venv().join("bin/python"));
         succeed_within(&mut tests, LIMIT, &log)

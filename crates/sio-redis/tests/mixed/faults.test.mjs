@@ -113,6 +113,12 @@ test("fault 1: Redis is killed and comes back", async () => {
   });
   const { remote } = await ledger(() => sleep(1000));
   assert.equal(remote, 0, "afterwards nothing is lost");
+  for (const node of nodes) {
+    const { events } = await node.do("events");
+    const broker = events.filter((event) => ["down", "gap", "up"].includes(event));
+    assert.deepEqual(broker.slice(-3), ["down", "gap", "up"], "the application is told");
+    assert.ok(events.includes("lost"), "also of what it said in vain");
+  }
 });
 
 test("fault 2: Redis is stopped, its connections open", async () => {

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import emitters from "@socket.io/redis-emitter";
 import { createClient } from "redis";
-import { Node, Redis, sleep, until } from "./support.mjs";
+import { Emitter, Node, Redis, sleep, until } from "./support.mjs";
 
-let redis, one, two, node, flask, emitter, broker;
+let redis, one, two, node, flask, emitter, rust, broker;
 const clients = {};
 /** The nodes that all take part in each other's questions. */
 let counted;
@@ -23,12 +23,14 @@ before(async () => {
   broker = createClient({ url: redis.url });
   await broker.connect();
   emitter = new emitters.Emitter(broker);
+  rust = new Emitter(redis);
   await until(async () => (await one.do("status")).peers?.length === 1, "our nodes know each other");
 });
 
 after(async () => {
   for (const client of Object.values(clients)) client.close();
   for (const at of [one, two, node, flask]) await at?.stop();
+  await rust?.stop();
   await broker?.disconnect();
   await redis?.kill();
 });
@@ -124,6 +126,31 @@ for (const name of ["one", "two", "node"]) {
   });
 }
 
+test("joins and leaves that are awaited are done everywhere, on Node's server, too", async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const joined = await one.do("join", { to: ["lobby"], rooms: ["hall"] });
+    assert.equal(joined.settled, true);
+    // Asked of its own server alone: nothing that could bring the order along.
+    for (const other of [two, node]) {
+      const { sockets } = await other.do("fetch", { to: ["hall"], local: true });
+      assert.equal(sockets.length, 1);
+    }
+    assert.equal((await one.do("leave", { to: ["hall"], rooms: ["hall"] })).settled, true);
+    for (const other of [two, node]) {
+      assert.deepEqual((await other.do("fetch", { to: ["hall"], local: true })).sockets, []);
+    }
+  }
+  two.child.kill("SIGSTOP");
+  const started = Date.now();
+  const order = one.do("join", { to: ["lobby"], rooms: ["hall"] });
+  const { settled, missing } = await order;
+  two.child.kill("SIGCONT");
+  assert.equal(settled, false);
+  assert.equal(missing.length, 1);
+  assert.ok(Date.now() - started < 6000);
+  await one.do("leave", { to: ["hall"], rooms: ["hall"] });
+});
+
 test("one of ours asks a socket of Flask, and Flask one of ours", async () => {
   const ours = await one.do("call", { to: [clients.flask.id], event: "ask", args: [1], timeout: 4000 });
   assert.deepEqual(ours.answers, [{ heard: 1, by: "flask" }]);
@@ -160,14 +187,64 @@ test("what Node fetches of ours has a handshake and rooms", async () => {
   assert.equal(details[0].handshake.query.EIO, "4");
 });
 
-test("Node lists the rooms of all, and its server-side emit is answered by all", async () => {
+test("Node lists the rooms of all", async () => {
   const { rooms } = await node.do("rooms");
   for (const room of ["lobby", "only-one", "only-two", "only-node", clients.one.id]) {
     assert.ok(rooms.includes(room), room);
   }
-  const { answers, error } = await node.do("server-side-emit", { event: "hello", args: [1] });
-  assert.equal(error, undefined);
-  assert.equal(answers.length, 2);
+});
+
+for (const name of ["one", "two", "node"]) {
+  test(`${name} asks the other nodes themselves, and each answers`, async () => {
+    const started = Date.now();
+    const args = [{ list: [1, null, "héllo"] }, 2];
+    const { answers, error } = await counted[name].do("server-side-call", { event: "hello", args, timeout: 4000 });
+    assert.equal(error, undefined);
+    const others = Object.keys(counted).filter((other) => other !== name);
+    const expected = others.map((other) => ({ by: counted[other].kind, heard: args }));
+    const order = (one, two) => one.by.localeCompare(two.by);
+    assert.deepEqual(answers.sort(order), expected.sort(order));
+    assert.ok(Date.now() - started < 3000, "nobody is waited for in vain");
+  });
+
+  test(`what ${name} tells the other nodes is heard once by each, and by no client`, async () => {
+    for (let number = 0; number < 20; number += 1) {
+      await counted[name].do("server-side-emit", { event: "note", args: [`${name} ${number}`] });
+    }
+    const expected = Array.from({ length: 20 }, (_, number) => `${name} ${number}`);
+    const heard = async (other) =>
+      (await counted[other].do("notes")).notes.filter((note) => note.startsWith(`${name} `));
+    for (const other of Object.keys(counted).filter((other) => other !== name)) {
+      await until(async () => (await heard(other)).length >= 20, `${other} hears of it`);
+      assert.deepEqual(await heard(other), expected, "in order");
+    }
+    assert.deepEqual(await heard(name), []);
+    await expectHeard([], []);
+  });
+}
+
+test("Node does not wait for ours in vain if they do not handle an event, or fail in it", async () => {
+  for (const event of ["unheard of", "fail"]) {
+    const started = Date.now();
+    // Node itself does not answer what it does not handle, so one of ours is not asked to wait for it.
+    const { answers, error } = await node.do("server-side-call", { event });
+    assert.equal(error, undefined);
+    assert.deepEqual(answers, [null, null]);
+    assert.ok(Date.now() - started < 3000);
+    const ours = await one.do("server-side-call", { event, timeout: 500 });
+    assert.equal(ours.declined, 1);
+    assert.deepEqual(ours.answers, []);
+    assert.equal(ours.missingNodes, 1, "Node, which has no name");
+  }
+});
+
+test("a node that does not answer is named, and what came in time is there", async () => {
+  const { name } = await two.do("status");
+  two.child.kill("SIGSTOP");
+  const { answers, missing } = await one.do("server-side-call", { event: "hello", timeout: 1000 });
+  two.child.kill("SIGCONT");
+  assert.deepEqual(answers.map(({ by }) => by), ["node"]);
+  assert.deepEqual(missing, [name]);
 });
 
 test("the emitter's packets and orders are obeyed", async () => {
@@ -183,6 +260,37 @@ test("the emitter's packets and orders are obeyed", async () => {
   const gone = new Promise((resolve) => guest.on("disconnect", resolve));
   emitter.in("visitors").disconnectSockets();
   assert.equal(await gone, "io server disconnect");
+});
+
+test("the emitter for Rust is heard by all: ours, Node's and Flask's", async () => {
+  await rust.do({ event: "news", args: ["from Rust", { list: [1, null] }] });
+  await expectHeard(["one", "two", "node", "flask"], ["from Rust", { list: [1, null] }]);
+  await rust.do({ event: "news", args: ["bytes"], bytes: [1, 2, 255] });
+  await expectHeard(["one", "two", "node", "flask"], ["bytes", Buffer.from([1, 2, 255])]);
+  for (const name of Object.keys(clients)) {
+    await rust.do({ to: [`only-${name}`], event: "news", args: [name] });
+    await expectHeard([name], [name]);
+  }
+  await rust.do({ to: ["lobby"], except: [clients.two.id], event: "news", args: [7] });
+  await expectHeard(["one", "node", "flask"], [7]);
+});
+
+test("the orders of the emitter for Rust are obeyed", async () => {
+  await rust.do({ order: "join", to: ["lobby"], room: "annex" });
+  await until(async () => (await one.do("fetch", { to: ["annex"] })).sockets.length === 3, "joined");
+  await rust.do({ order: "leave", to: ["annex"], except: [clients.node.id], room: "annex" });
+  await until(async () => (await one.do("fetch", { to: ["annex"] })).sockets.length === 1, "left");
+  await rust.do({ order: "leave", to: ["annex"], room: "annex" });
+  const guests = await Promise.all([one, node].map((at) => at.client("tourists")));
+  const gone = guests.map((guest) => new Promise((resolve) => guest.on("disconnect", resolve)));
+  await rust.do({ order: "disconnect", to: ["tourists"] });
+  assert.deepEqual(await Promise.all(gone), Array(2).fill("io server disconnect"));
+  await rust.do({ order: "server-side-emit", event: "note", args: ["rust"] });
+  for (const other of Object.values(counted)) {
+    await until(async () => (await other.do("notes")).notes.includes("rust"), "noted");
+  }
+  const hearers = await rust.do({ event: "nothing", namespace: "nowhere" });
+  assert.equal(hearers, 3, "those who hear Python's channel, which is one for all namespaces");
 });
 
 test("sec: bytes that nobody can read are skipped by ours, and the cluster works on", async () => {

@@ -21,6 +21,13 @@ const recovery = process.env.RECOVERY ? { connectionStateRecovery: { skipMiddlew
 const http = createServer();
 const io = new Server(http, { adapter, ...recovery });
 
+const notes = [];
+io.on("note", (...args) => notes.push(...args));
+io.on("hello", (...args) => {
+  const answer = args.pop();
+  answer({ by: "node", heard: args });
+});
+
 const obey = async (order) => {
   let target = io.except(order.except ?? []);
   for (const room of order.to ?? []) target = target.to(room);
@@ -51,8 +58,13 @@ const obey = async (order) => {
       return {};
     case "rooms":
       return { rooms: [...(await io.of("/").adapter.allRooms())] };
-    case "server-side-emit":
+    case "notes":
+      return { notes };
+    case "server-side-call":
       return { answers: await io.serverSideEmitWithAck(order.event, ...(order.args ?? [])) };
+    case "server-side-emit":
+      io.serverSideEmit(order.event, ...(order.args ?? []));
+      return {};
     default:
       return { error: `nothing is known of ${order.order}` };
   }

@@ -2,9 +2,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
-import { createServer } from "node:net";
+import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { io as connect } from "socket.io-client";
 
@@ -57,8 +58,17 @@ export class Redis {
   async start(...options) {
     const args = ["--port", `${this.port}`, "--bind", "127.0.0.1", "--save", "", "--dir", this.folder];
     this.child = start("redis-server", [...args, ...options]);
+    await this.listens();
+  }
+
+  /** Starts it as a sentinel, which writes into its configuration. */
+  async sentinel(conf) {
+    this.child = start("redis-server", [conf, "--sentinel"]);
+    await this.listens();
+  }
+
+  async listens() {
     await until(async () => {
-      const { createConnection } = await import("node:net");
       const socket = createConnection(this.port, "127.0.0.1");
       try {
         await once(socket, "connect");
@@ -131,5 +141,74 @@ export class Node {
   async stop() {
     this.control.close();
     await kill(this.child);
+  }
+}
+
+/** The emitter of examples/emitter.rs. */
+export class Emitter {
+  constructor(redis, env = {}) {
+    this.child = spawn(process.env.EMITTER_EXAMPLE, [], {
+      env: { ...process.env, REDIS_URL: redis.url, PYTHON_CHANNEL: "flask-socketio", ...env },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    children.add(this.child);
+    this.child.on("exit", () => children.delete(this.child));
+    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** How many subscribers have heard it. */
+  async do(order) {
+    this.child.stdin.write(`${JSON.stringify({ order: "emit", ...order })}\n`);
+    const { value } = await this.lines.next();
+    if (!/^\d+$/.test(value)) throw new Error(value);
+    return Number(value);
+  }
+
+  async stop() {
+    await kill(this.child);
+  }
+}
+
+/** A way to Redis on which one direction may be blocked: what is sent there is lost, and nothing is closed until
+ * the way is free again, when connections with a hole in them are. */
+export class Proxy {
+  static async start(to) {
+    const proxy = new Proxy();
+    proxy.pairs = new Set();
+    proxy.server = createServer((near) => {
+      const far = createConnection(to, "127.0.0.1");
+      const pair = { near, far, holed: false };
+      proxy.pairs.add(pair);
+      for (const [one, other, direction] of [[near, far, "there"], [far, near, "back"]]) {
+        one.on("data", (data) => {
+          if (proxy.blocked === direction) pair.holed = true;
+          else other.write(data);
+        });
+        one.on("error", () => {});
+        one.on("close", () => {
+          other.destroy();
+          proxy.pairs.delete(pair);
+        });
+      }
+    });
+    proxy.server.listen(0, "127.0.0.1");
+    await once(proxy.server, "listening");
+    proxy.url = `redis://127.0.0.1:${proxy.server.address().port}`;
+    return proxy;
+  }
+
+  /** `there` is what goes to Redis, `back` is what comes from it. */
+  block(direction) {
+    this.blocked = direction;
+  }
+
+  unblock() {
+    this.blocked = undefined;
+    for (const { near, holed } of this.pairs) if (holed) near.destroy();
+  }
+
+  stop() {
+    this.server.close();
+    for (const { near } of this.pairs) near.destroy();
   }
 }

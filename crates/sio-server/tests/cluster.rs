@@ -1,0 +1,383 @@
+//! Several nodes in one process, on a broker in memory: what an application sees of a cluster, and what
+//! the broker sees of it.
+//!
+//! With Redis, Node and Python the same is tried in `sio-redis`, `tests/mixed`.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    error::Error,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+use sio_server::{
+    Ack, ClusterEvent, Io, Server,
+    sio_cluster::{Action, Broker, Bus, BusEvent, Config, Publish},
+    testing::{Client, TestServer},
+};
+
+/// A broker that loses nothing and takes no time.
+#[derive(Clone, Default)]
+struct Fabric(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    ports: Vec<Port>,
+    published: Vec<Publish>,
+}
+
+#[derive(Default)]
+struct Port {
+    channels: BTreeSet<String>,
+    patterns: BTreeSet<String>,
+    events: VecDeque<BusEvent>,
+    waker: Option<Waker>,
+    /// Hears nothing and says nothing, and is counted all the same.
+    stopped: bool,
+}
+
+struct Plug {
+    fabric: Fabric,
+    port: usize,
+}
+
+impl Fabric {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// What was published since this was asked last, heartbeats left out.
+    fn published(&self) -> Vec<Publish> {
+        let mut published = std::mem::take(&mut self.state().published);
+        published.retain(|publish| publish.channel != "socket.io-nodes#");
+        published
+    }
+
+    fn stop(&self, port: usize) {
+        self.state().ports[port].stopped = true;
+    }
+}
+
+impl Broker for Fabric {
+    fn node(&self) -> Config {
+        Config {
+            timeout: Duration::from_millis(500),
+            ..Config::default()
+        }
+    }
+
+    fn connect(&self) -> Result<Box<dyn Bus>, Box<dyn Error + Send + Sync>> {
+        let mut state = self.state();
+        let port = state.ports.len();
+        state.ports.push(Port::default());
+        state.ports[port].tell(BusEvent::Up);
+        let fabric = self.clone();
+        Ok(Box::new(Plug { fabric, port }))
+    }
+}
+
+impl Bus for Plug {
+    fn act(&mut self, action: Action) {
+        let state = &mut *self.fabric.state();
+        let port = &mut state.ports[self.port];
+        match action {
+            Action::Count { channel, request } => {
+                let hears = |port: &&Port| port.channels.contains(&channel);
+                let subscribers = state.ports.iter().filter(hears).count() as u64;
+                let subscribers = Some(subscribers);
+                state.ports[self.port].tell(BusEvent::Counted {
+                    request,
+                    subscribers,
+                });
+            }
+            Action::Publish(publish) if !port.stopped => {
+                for port in &mut state.ports {
+                    port.hear(&publish);
+                }
+                state.published.push(publish);
+            }
+            Action::Subscribe(channel) => {
+                port.channels.insert(channel);
+            }
+            Action::SubscribePattern(pattern) => {
+                port.patterns.insert(pattern);
+            }
+            Action::Unsubscribe(channel) => {
+                port.channels.remove(&channel);
+            }
+            Action::UnsubscribePattern(pattern) => {
+                port.patterns.remove(&pattern);
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent> {
+        let port = &mut self.fabric.state().ports[self.port];
+        match port.events.pop_front() {
+            Some(event) => Poll::Ready(event),
+            None => {
+                port.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Port {
+    fn tell(&mut self, event: BusEvent) {
+        self.events.push_back(event);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn hear(&mut self, publish: &Publish) {
+        if self.stopped {
+            return;
+        }
+        let channel = &publish.channel;
+        let fits = |pattern: &&String| channel.starts_with(pattern.trim_end_matches('*'));
+        let pattern = self.patterns.iter().find(fits).cloned();
+        let named = self.channels.get(channel).cloned();
+        for subscription in named.into_iter().chain(pattern) {
+            self.tell(BusEvent::Message {
+                subscription,
+                channel: channel.clone(),
+                body: Bytes::copy_from_slice(&publish.body),
+            });
+        }
+    }
+}
+
+/// Nodes that know each other.
+async fn nodes<const N: usize>(
+    fabric: &Fabric,
+    server: impl Fn(usize) -> Server,
+) -> [TestServer; N] {
+    let nodes = std::array::from_fn(|number| {
+        TestServer::new(server(number).cluster(fabric.clone())).expect("it goes together")
+    });
+    for node in &nodes {
+        until(|| node.io().cluster().unwrap().peers.len() == N - 1).await;
+    }
+    nodes
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it never happened");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn room_server(_number: usize) -> Server {
+    Server::new().on("join", async |socket, room: String| Ack(socket.join(&room)))
+}
+
+async fn crowd(node: &TestServer, count: usize, room: &str) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let client = node.connect("/").await.unwrap();
+        let _: bool = client.call("join", room).await.unwrap();
+        clients.push(client);
+    }
+    clients
+}
+
+/// Counts how often it is written.
+struct Counted(Arc<AtomicUsize>);
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        serializer.serialize_str("written")
+    }
+}
+
+#[tokio::test]
+async fn a_packet_for_a_thousand_on_each_of_three_nodes_is_one_message_and_is_written_twice() {
+    let fabric = Fabric::default();
+    let nodes: [_; 3] = nodes(&fabric, room_server).await;
+    let mut clients = Vec::new();
+    for node in &nodes {
+        clients.extend(crowd(node, 1000, "all").await);
+    }
+    fabric.published();
+    let written = Arc::new(AtomicUsize::new(0));
+    let sent = nodes[0]
+        .io()
+        .to("all")
+        .emit("news", &Counted(Arc::clone(&written)));
+    assert_eq!(sent.reached, 1000);
+    for client in &clients {
+        let text: String = client.expect("news").await.unwrap();
+        assert_eq!(text, "written");
+    }
+    assert_eq!(fabric.published().len(), 1);
+    // Once for the clients of its node, once for the other nodes.
+    assert_eq!(written.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn what_is_for_a_socket_of_the_same_node_is_not_published() {
+    let fabric = Fabric::default();
+    let nodes: [_; 2] = nodes(&fabric, room_server).await;
+    let here = nodes[0].connect("/").await.unwrap();
+    let there = nodes[1].connect("/").await.unwrap();
+    fabric.published();
+    nodes[0].io().to(here.id()).emit("news", "here");
+    let _: String = here.expect("news").await.unwrap();
+    nodes[0].io().to(here.id()).join("room").await;
+    assert_eq!(nodes[0].io().room_len("room"), 1);
+    assert_eq!(fabric.published(), []);
+    nodes[0].io().to(there.id()).emit("news", "there");
+    let _: String = there.expect("news").await.unwrap();
+    assert_eq!(fabric.published().len(), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_was_awaited_is_carried_out_everywhere() {
+    let fabric = Fabric::default();
+    let nodes: [_; 3] = nodes(&fabric, room_server).await;
+    let mut clients = Vec::new();
+    for node in &nodes {
+        clients.extend(crowd(node, 5, "lobby").await);
+    }
+    let io = nodes[0].io();
+    for _ in 0..50 {
+        assert!(io.to("lobby").join(["attic", "cellar"]).await.is_nobody());
+        assert!(nodes.iter().all(|node| node.io().room_len("attic") == 5));
+        assert!(io.to("attic").leave("attic").await.is_nobody());
+        assert!(nodes.iter().all(|node| node.io().room_len("attic") == 0));
+    }
+    assert!(io.to("cellar").disconnect().await.is_nobody());
+    assert!(nodes.iter().all(|node| node.io().is_empty()));
+    fabric.stop(2);
+    let missing = io.to("lobby").join("attic").await;
+    assert_eq!(missing.nodes, [nodes[2].io().cluster().unwrap().name]);
+}
+
+#[tokio::test]
+async fn nodes_ask_each_other_and_each_says_what_became_of_it() {
+    let fabric = Fabric::default();
+    let nodes: [_; 4] = nodes(&fabric, |number| {
+        let server = Server::new().on_server_side("fail", async |_io, ()| {
+            if true {
+                panic!("as it was told to");
+            }
+        });
+        match number {
+            3 => server,
+            _ => server.on_server_side("add", async move |_io, (a, b): (usize, usize)| {
+                Ack((number, a + b))
+            }),
+        }
+    })
+    .await;
+    let name = |number: usize| nodes[number].io().cluster().unwrap().name;
+    let io = nodes[0].io();
+    let sums = io.server_side_call::<_, _, (usize, usize)>("add", &(2, 3));
+    let mut sums = sums.await.unwrap();
+    sums.given.sort_by_key(|(_, answer)| *answer);
+    assert_eq!(sums.given, [(name(1), (1, 5)), (name(2), (2, 5))]);
+    assert_eq!(sums.declined, [name(3)]);
+    assert!(!sums.is_complete() && sums.missing.is_nobody());
+    // A payload that is not what the handler takes, an answer that is not what was asked for.
+    let odd = io
+        .server_side_call::<_, _, u32>("add", "two")
+        .await
+        .unwrap();
+    assert_eq!(odd.declined.len(), 3);
+    let odd = io
+        .server_side_call::<_, _, String>("add", &(1, 1))
+        .await
+        .unwrap();
+    assert_eq!(odd.unread.len(), 2);
+    let failed = io.server_side_call::<_, _, ()>("fail", &()).await.unwrap();
+    assert_eq!(failed.declined.len(), 3);
+    fabric.stop(1);
+    let started = Instant::now();
+    let sums = io.server_side_call::<_, _, (usize, usize)>("add", &(1, 1));
+    let sums = sums.timeout(Duration::from_millis(200)).await.unwrap();
+    assert_eq!(sums.given, [(name(2), (2, 2))]);
+    assert_eq!(sums.missing.nodes, [name(1)]);
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn what_a_node_tells_the_others_is_heard_in_order_and_not_by_itself() {
+    let fabric = Fabric::default();
+    let heard: [Arc<Mutex<Vec<u32>>>; 3] = Default::default();
+    let nodes: [_; 3] = nodes(&fabric, |number| {
+        let heard = Arc::clone(&heard[number]);
+        Server::new().on_server_side("count", async move |_io: Io, n: u32| {
+            heard.lock().unwrap().push(n);
+        })
+    })
+    .await;
+    for n in 0..500 {
+        nodes[0].io().server_side_emit("count", &n);
+    }
+    for heard in &heard[1..] {
+        until(|| heard.lock().unwrap().len() == 500).await;
+        assert!(heard.lock().unwrap().iter().copied().eq(0..500));
+    }
+    assert!(heard[0].lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_application_is_told_what_happens_to_the_cluster() {
+    let fabric = Fabric::default();
+    let told: Arc<Mutex<Vec<ClusterEvent>>> = Arc::default();
+    let nodes: [_; 2] = nodes(&fabric, |_| {
+        let told = Arc::clone(&told);
+        Server::new().on_cluster(move |event| told.lock().unwrap().push(event.clone()))
+    })
+    .await;
+    let events = || std::mem::take(&mut *told.lock().unwrap());
+    let all = events();
+    let up = |event: &&ClusterEvent| **event == ClusterEvent::BrokerUp;
+    assert_eq!(all.iter().filter(up).count(), 2);
+    for node in &nodes {
+        let name = node.io().cluster().unwrap().name;
+        assert!(all.contains(&ClusterEvent::NodeJoined { name }));
+    }
+    let down = BusEvent::Down {
+        reason: "it was unplugged".into(),
+    };
+    fabric.state().ports[0].tell(down);
+    until(|| !nodes[0].io().cluster().unwrap().up).await;
+    fabric.state().ports[0].tell(BusEvent::Lost { messages: 3 });
+    fabric.state().ports[0].tell(BusEvent::Up);
+    until(|| told.lock().unwrap().len() >= 4).await;
+    let [down, lost, gap, up] = &events()[..] else {
+        panic!("four things happened");
+    };
+    let reason = "it was unplugged".to_owned();
+    assert_eq!(*down, ClusterEvent::BrokerDown { reason });
+    assert_eq!(*lost, ClusterEvent::Lost { messages: 3 });
+    assert!(matches!(gap, ClusterEvent::Gap { .. }));
+    assert_eq!(*up, ClusterEvent::BrokerUp);
+    assert_eq!(nodes[0].io().cluster().unwrap().lost, 3);
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_nobody_is_taken_for_counted() {
+    let fabric = Fabric::default();
+    let [node]: [_; 1] = nodes(&fabric, room_server).await;
+    let down = BusEvent::Down {
+        reason: "it was unplugged".into(),
+    };
+    fabric.state().ports[0].tell(down);
+    until(|| !node.io().cluster().unwrap().up).await;
+    let fetched = node.io().everyone().fetch().await;
+    assert!(fetched.missing.uncounted && !fetched.missing.is_nobody());
+}
