@@ -42,7 +42,7 @@ pub(super) const SCENARIOS: [Scenario; 12] = [
     scenario(
         "bcast5000",
         "delivery of a broadcast to 5,000",
-        "broadcast --conns 5000 --size 32 --count 30 --max-secs 2.5",
+        "broadcast --conns 5000 --size 32 --count 30 --max-secs 6",
         230.0,
     ),
     scenario(
