@@ -146,6 +146,10 @@ fn measure(
     if server == Server::Tls {
         load.arg("--tls").arg(server::certificate());
     }
+    if matches!(server, Server::Bun | Server::Node) && !is_quick {
+        // They compile what they run while they run it.
+        load.args(["--warm", "2.5"]);
+    }
     load.args(options.split(' '))
         .args(["--pin", "1", "--url", &format!("127.0.0.1:{port}")])
         .args(["--server-pid", &child.0.id().to_string()]);
