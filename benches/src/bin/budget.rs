@@ -12,6 +12,9 @@
 //! | `connection` | opening handshake, namespace, both answers |
 //! | `delivery` | one of 100 members of a room hears 32 characters |
 //! | `poll` | 32 characters over polling and back: a POST and a GET |
+//!
+//! `SCENARIO-recovery` is the same on a server with connection state recovery, and `delivery-msgpack` to
+//! members that speak msgpack.
 
 use std::{
     io::{self, Read, Write},
@@ -20,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use sio_server::{Ack, Config, Runtime, Server, Value};
+use sio_server::{Ack, Config, Msgpack, Runtime, Server, Value};
 use tokio::sync::oneshot;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -30,6 +33,9 @@ const MEMBERS: usize = 100;
 
 const TEXT: &str = "0123456789abcdef0123456789abcdef";
 
+/// `["enter", "room"]` with the ack id 1, in msgpack.
+const PACKED_ENTER: &[u8] = b"\x84\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa5enter\xa4room\xa2id\x01";
+
 fn main() -> Result {
     let mut args = std::env::args().skip(1);
     let (Some(scenario), Some(count)) = (args.next(), args.next()) else {
@@ -37,10 +43,19 @@ fn main() -> Result {
     };
     let count = count.parse()?;
     let mut config = Config::default();
+    let (scenario, manner) = match scenario.split_once('-') {
+        Some((scenario, manner)) => (scenario.to_owned(), manner.to_owned()),
+        None => (scenario, String::new()),
+    };
+    config.recovery = (manner == "recovery").then(Default::default);
+    let server = match manner.as_str() {
+        "msgpack" => Server::new().parser(Msgpack),
+        _ => Server::new(),
+    };
     // No heartbeat comes in between, however slow the machine is.
     config.engine.ping_interval = Duration::from_secs(3600);
     config.engine.connect_timeout = Duration::from_secs(3600);
-    let server = Server::new()
+    let server = server
         .config(config)
         // The runtime of the caller, and that is this thread alone.
         .runtime(Runtime::MultiThread)
@@ -63,14 +78,14 @@ fn main() -> Result {
             let address = bound.local_addr();
             tokio::spawn(bound.serve());
             let (done, finished) = oneshot::channel();
-            thread::spawn(move || done.send(play(&scenario, count, address)));
+            thread::spawn(move || done.send(play(&scenario, &manner, count, address)));
             finished.await?
         })?;
     // At once: what the end of a server costs is not what is counted.
     std::process::exit(0);
 }
 
-fn play(scenario: &str, count: usize, address: SocketAddr) -> Result {
+fn play(scenario: &str, manner: &str, count: usize, address: SocketAddr) -> Result {
     match scenario {
         "echo" => {
             let mut client = Client::join(address)?;
@@ -99,15 +114,26 @@ fn play(scenario: &str, count: usize, address: SocketAddr) -> Result {
             let mut speaker = Client::join(address)?;
             let mut members = Vec::new();
             for _ in 0..MEMBERS {
-                let mut member = Client::join(address)?;
-                member.ask(r#"421["enter","room"]"#, "431[]")?;
+                let mut member = match manner {
+                    "msgpack" => Client::join_packed(address)?,
+                    _ => Client::join(address)?,
+                };
+                match manner {
+                    "msgpack" => member.write(0x82, PACKED_ENTER)?,
+                    _ => member.write(0x81, br#"421["enter","room"]"#)?,
+                }
+                member.read()?;
                 members.push(member);
             }
             let cast = format!(r#"42["cast","{TEXT}"]"#);
             for _ in 0..count.div_ceil(MEMBERS) {
                 speaker.write(0x81, cast.as_bytes())?;
                 for member in &mut members {
-                    member.expect(cast.as_bytes())?;
+                    let heard = member.read()?;
+                    let text = TEXT.as_bytes();
+                    if !heard.windows(text.len()).any(|part| part == text) {
+                        return Err(String::from_utf8_lossy(&heard).into());
+                    }
                 }
             }
             Ok(())
@@ -126,6 +152,23 @@ struct Client(TcpStream);
 impl Client {
     /// Connects and joins the namespace `/`.
     fn join(address: SocketAddr) -> Result<Self> {
+        let mut client = Self::open(address)?;
+        client.write(0x81, b"40")?;
+        match client.read()?.starts_with(b"40{") {
+            true => Ok(client),
+            false => Err("the namespace was not joined".into()),
+        }
+    }
+
+    /// The same in msgpack.
+    fn join_packed(address: SocketAddr) -> Result<Self> {
+        let mut client = Self::open(address)?;
+        client.write(0x82, b"\x82\xa4type\x00\xa3nsp\xa1/")?;
+        client.read()?;
+        Ok(client)
+    }
+
+    fn open(address: SocketAddr) -> Result<Self> {
         let mut client = Self(connect(address)?);
         // The headers of a browser, as far as they are of a usual length.
         client.0.write_all(
@@ -147,11 +190,7 @@ impl Client {
         if !head.starts_with("HTTP/1.1 101 ") || !client.read()?.starts_with(b"0{") {
             return Err(head.into());
         }
-        client.write(0x81, b"40")?;
-        match client.read()?.starts_with(b"40{") {
-            true => Ok(client),
-            false => Err("the namespace was not joined".into()),
-        }
+        Ok(client)
     }
 
     /// Sends a frame whose masking key is zero.

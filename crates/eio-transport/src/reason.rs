@@ -15,6 +15,8 @@ pub enum Reason {
     ForcedClose,
     /// The server's application closed the session.
     ForcedServerClose,
+    /// More events waited for handlers than may, and the handlers did not catch up.
+    HandlersStalled,
     /// A client of revision 4 sent a ping, or one of revision 3 a pong.
     HeartbeatDirection,
     /// The client sent a packet or a payload that cannot be read.
@@ -54,7 +56,9 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ForcedClose => "forced close",
-            Self::ConnectTimeout | Self::ForcedServerClose => "forced server close",
+            Self::ConnectTimeout | Self::ForcedServerClose | Self::HandlersStalled => {
+                "forced server close"
+            }
             Self::ParseError => "parse error",
             Self::PingTimeout => "ping timeout",
             Self::ServerShuttingDown => "server shutting down",
@@ -80,6 +84,7 @@ impl Reason {
             Self::ConnectTimeout => "no namespace was joined in time",
             Self::ForcedClose => "closed by the server because of what the client sent",
             Self::ForcedServerClose => "closed by the server",
+            Self::HandlersStalled => "the handlers did not catch up with what the client sent",
             Self::HeartbeatDirection => "invalid heartbeat direction",
             Self::ParseError => "a packet could not be read",
             Self::PingTimeout => "nothing was heard from the client in time",

@@ -126,7 +126,22 @@ pub enum ReadError {
     },
 }
 
+impl ParseError {
+    /// Whether the packet is nested more than 128 deep.
+    pub fn is_too_deep(&self) -> bool {
+        matches!(self, Self::Msgpack { problem, .. } if *problem == TOO_DEEP)
+    }
+}
+
+/// What is said of JSON and of msgpack that is nested too deep.
+pub(crate) const TOO_DEEP: &str = "nested more than 128 deep";
+
 impl ReadError {
+    /// Whether the arguments are nested more than 128 deep.
+    pub fn is_too_deep(&self) -> bool {
+        matches!(self, Self::Syntax { problem, .. } if *problem == TOO_DEEP)
+    }
+
     /// Whether the packet itself is malformed, so that the connection is to be closed with
     /// `parse error`; otherwise the packet merely does not suit the handler.
     pub fn is_malformed(&self) -> bool {
@@ -150,6 +165,14 @@ pub enum WriteError {
     /// a map key is not a string
     #[error("a map key is neither a string nor a number")]
     Key,
+    /// the packet is longer than may be sent
+    #[error("the packet is {len} bytes long, more than {limit}")]
+    TooLong {
+        /// Bytes of the packet with its attachments.
+        len: usize,
+        /// What may be sent.
+        limit: usize,
+    },
     /// an object beside attachments has a member `_placeholder`
     ///
     /// The receiver would take it for the place of an attachment. Refused because data of one client

@@ -15,6 +15,7 @@ use serde::de::value::SeqDeserializer;
 use serde::de::{self, Visitor};
 
 use crate::access::{Elements, Members, UnitVariant, Variant};
+use crate::error::TOO_DEEP;
 use crate::fault::Fault;
 use crate::placeholder::{self, Found};
 use crate::scanner::{MAX_DEPTH, Number, Scanner};
@@ -412,4 +413,3 @@ const NO_COLON: &str = "no colon after a name";
 pub(crate) const NO_COMMA_OR_BRACE: &str = "neither a comma nor a closing brace";
 pub(crate) const NO_COMMA_OR_BRACKET: &str = "neither a comma nor a closing bracket";
 const NO_NAME: &str = "no name of a member";
-const TOO_DEEP: &str = "nested more than 128 deep";

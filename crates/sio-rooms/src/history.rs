@@ -25,6 +25,7 @@ pub(crate) struct History<P> {
     /// The number of the newest packet; how many there have been.
     head: u64,
     weight: usize,
+    dropped: u64,
     trails: HashMap<Arc<str>, Trail, FixedState>,
     everyone: Trail,
 }
@@ -68,6 +69,7 @@ impl<P> History<P> {
             entries: VecDeque::new(),
             head: 0,
             weight: 0,
+            dropped: 0,
             trails: HashMap::with_hasher(FixedState::with_seed(seed)),
             everyone: Trail::default(),
         }
@@ -79,6 +81,10 @@ impl<P> History<P> {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     pub(crate) fn weight(&self) -> usize {
@@ -139,6 +145,7 @@ impl<P> History<P> {
             return;
         };
         self.weight -= entry.len + size_of::<Entry<P>>();
+        self.dropped += 1;
         let spared = match &*entry.who.except {
             [one] => Some(one),
             _ => None,

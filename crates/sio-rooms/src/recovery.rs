@@ -165,6 +165,30 @@ pub enum RecoveryError {
     Unknown,
 }
 
+impl RecoveryError {
+    /// All kinds, by their names.
+    pub const NAMES: [&str; 6] = [
+        "expired", "live", "offset", "trimmed", "too_much", "unknown",
+    ];
+
+    /// A name for it in metrics, one of [`NAMES`](Self::NAMES).
+    pub const fn name(&self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    /// Where the name is in [`NAMES`](Self::NAMES).
+    pub const fn index(&self) -> usize {
+        match self {
+            Self::Expired { .. } => 0,
+            Self::Live => 1,
+            Self::Offset => 2,
+            Self::Trimmed => 3,
+            Self::TooMuch { .. } => 4,
+            Self::Unknown => 5,
+        }
+    }
+}
+
 impl<P: Clone, S: Clone> Recovery<P, S> {
     /// No sessions, no packets. With a `seed` from real entropy nobody outside can aim at the
     /// hash tables.
@@ -198,6 +222,17 @@ impl<P: Clone, S: Clone> Recovery<P, S> {
     /// Packets that are kept.
     pub fn packets(&self) -> usize {
         self.history.len()
+    }
+
+    /// Packets that were dropped so far, for their number, their bytes or their age.
+    pub fn dropped(&self) -> u64 {
+        self.history.dropped()
+    }
+
+    /// Sessions that are away.
+    pub fn away(&self) -> usize {
+        let away = |session: &&Session<S>| session.away.is_some();
+        self.sessions.values().filter(away).count()
     }
 
     /// Bytes of packets that are kept, with what it takes to keep them.

@@ -39,6 +39,9 @@ pub(crate) trait Application: Send + Unpin {
     /// Lets handlers go on that were waiting for something.
     fn poll(&mut self, cx: &mut Context<'_>);
 
+    /// All that came in this turn has been handled: what is waited for from now on has its time.
+    fn settle(&mut self, _cx: &mut Context<'_>) {}
+
     /// The server closes this connection, which happens next.
     fn disconnect_all(&mut self, cx: &mut Context<'_>);
 

@@ -102,11 +102,12 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
     ///
     /// If nothing was sent: the payload could not be written, or too many calls are open.
     pub async fn each(self, f: impl FnMut(&str, Result<R, CallError>)) -> Result<(), CallError> {
-        self.hear(f).await.map(|_| ())
+        self.hear(Then::LetGo, f).await.map(|_| ())
     }
 
     async fn hear(
         self,
+        then: Then,
         mut f: impl FnMut(&str, Result<R, CallError>),
     ) -> Result<Missing, CallError> {
         let deadline = (self.sent + self.timeout).into();
@@ -117,7 +118,12 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
         while !(over && elsewhere.answers.is_none()) {
             tokio::select! {
                 heard = round.next(), if !over => match heard {
-                    Some((who, answer)) => f(who.as_ref(), answer),
+                    Some(Word { who, answer, bytes }) => {
+                        f(who.as_ref(), answer);
+                        if then == Then::LetGo {
+                            round.let_go(bytes);
+                        }
+                    }
                     None => over = true,
                 },
                 args = elsewhere.next(), if elsewhere.answers.is_some() => {
@@ -146,7 +152,7 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Calls<R> {
                 missing: Vec::new(),
                 elsewhere: Missing::default(),
             };
-            let elsewhere = self.hear(|who, answer| match answer {
+            let elsewhere = self.hear(Then::Keep, |who, answer| match answer {
                 Ok(answer) => answers.given.push((who.into(), answer)),
                 Err(error) => answers.missing.push((who.into(), error)),
             });
@@ -162,6 +168,13 @@ impl<R> fmt::Debug for Calls<R> {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
+}
+
+/// What becomes of answers that were heard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Keep,
+    LetGo,
 }
 
 /// What other nodes answer.
@@ -217,13 +230,19 @@ impl<R> Asked<R> {
     /// How many are waited for, or have been heard already.
     pub(crate) fn len(&self) -> usize {
         let state = self.round.lock();
-        state.silent.len() + state.reading + state.heard.iter().filter(|(_, a)| a.is_ok()).count()
+        state.silent.len()
+            + state.reading
+            + state
+                .heard
+                .iter()
+                .filter(|word| word.answer.is_ok())
+                .count()
     }
 
     /// A round of nobody.
     pub(crate) fn nobody() -> Self {
         Self {
-            round: Arc::new(Round::new(std::iter::empty())),
+            round: Arc::new(Round::new(std::iter::empty(), 0)),
             of: None,
         }
     }
@@ -235,8 +254,9 @@ impl<R: DeserializeOwned + Send + 'static> Asked<R> {
     pub(crate) fn open(
         place: &Arc<Place>,
         sockets: impl Iterator<Item = SocketId>,
+        max_bytes: usize,
     ) -> Result<(Self, u64), CallError> {
-        let round = Arc::new(Round::new(sockets));
+        let round = Arc::new(Round::new(sockets, max_bytes));
         let number = place
             .rounds()
             .open(Arc::clone(&round) as Arc<dyn AnyRound>)?;
@@ -305,12 +325,19 @@ impl Rounds {
         drop(closed);
     }
 
-    /// An ack of this (odd) id came from a socket. One that nobody waits for is still checked.
-    pub(crate) fn answer(&self, id: u64, who: SocketId, args: Args<'_>) -> Result<(), ReadError> {
+    /// An ack of this (odd) id, `bytes` long, came from a socket. One that nobody waits for is still
+    /// checked. False if there is no room for it any more.
+    pub(crate) fn answer(
+        &self,
+        id: u64,
+        who: SocketId,
+        args: Args<'_>,
+        bytes: usize,
+    ) -> Result<bool, ReadError> {
         let round = self.table().open.get(&(id / 2)).cloned();
         match round {
-            Some(round) => round.answer(who, args),
-            None => args.validate(),
+            Some(round) => round.answer(who, args, bytes),
+            None => args.validate().map(|()| true),
         }
     }
 
@@ -328,7 +355,7 @@ impl Rounds {
 
 /// A round whose answers' type is not known here.
 trait AnyRound: Send + Sync {
-    fn answer(&self, who: SocketId, args: Args<'_>) -> Result<(), ReadError>;
+    fn answer(&self, who: SocketId, args: Args<'_>, bytes: usize) -> Result<bool, ReadError>;
     fn missed(&self, who: &SocketId, why: CallError);
 }
 
@@ -339,16 +366,29 @@ struct State<R> {
     silent: HashSet<SocketId, RandomState>,
     /// Answers that are being read at the moment.
     reading: usize,
-    heard: VecDeque<(SocketId, Result<R, CallError>)>,
+    heard: VecDeque<Word<R>>,
+    /// Bytes of answers that are kept, as they came.
+    bytes: usize,
+    max_bytes: usize,
     waker: Option<Waker>,
 }
 
+/// What was heard of one who was asked.
+struct Word<R> {
+    who: SocketId,
+    answer: Result<R, CallError>,
+    /// How long it was when it came.
+    bytes: usize,
+}
+
 impl<R> Round<R> {
-    fn new(sockets: impl Iterator<Item = SocketId>) -> Self {
+    fn new(sockets: impl Iterator<Item = SocketId>, max_bytes: usize) -> Self {
         Self(Mutex::new(State {
             silent: sockets.collect(),
             reading: 0,
             heard: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
             waker: None,
         }))
     }
@@ -358,7 +398,7 @@ impl<R> Round<R> {
     }
 
     /// What was heard next; `None` when nothing is to be heard any more.
-    async fn next(&self) -> Option<(SocketId, Result<R, CallError>)> {
+    async fn next(&self) -> Option<Word<R>> {
         std::future::poll_fn(|cx| {
             let mut state = self.lock();
             if let Some(heard) = state.heard.pop_front() {
@@ -373,14 +413,19 @@ impl<R> Round<R> {
         .await
     }
 
+    /// An answer is kept no longer.
+    fn let_go(&self, bytes: usize) {
+        self.lock().bytes -= bytes;
+    }
+
     /// Those who are silent, to whom nobody listens from now on.
     fn give_up(&self) -> Vec<SocketId> {
         self.lock().silent.drain().collect()
     }
 
-    fn tell(&self, who: SocketId, answer: Result<R, CallError>) {
+    fn tell(&self, who: SocketId, answer: Result<R, CallError>, bytes: usize) {
         let mut state = self.lock();
-        state.heard.push_back((who, answer));
+        state.heard.push_back(Word { who, answer, bytes });
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -390,32 +435,44 @@ impl<R> Round<R> {
 }
 
 impl<R: DeserializeOwned + Send> AnyRound for Round<R> {
-    fn answer(&self, who: SocketId, args: Args<'_>) -> Result<(), ReadError> {
-        {
+    fn answer(&self, who: SocketId, args: Args<'_>, bytes: usize) -> Result<bool, ReadError> {
+        let room = {
             let mut state = self.lock();
-            if !state.silent.remove(&who) {
+            if !state.silent.contains(&who) {
                 drop(state);
-                return args.validate();
+                return args.validate().map(|()| true);
+            }
+            state.silent.remove(&who);
+            let limit = state.max_bytes;
+            let room = state.bytes + bytes <= limit;
+            if room {
+                state.bytes += bytes;
             }
             state.reading += 1;
-        }
+            room.then_some(()).ok_or(limit)
+        };
         // Reading is the application's code: not under the lock, and whatever becomes of it is told.
         let mut report = Report {
             round: self,
             who,
             answer: Some(Err(CallError::Disconnected)),
+            bytes: room.map_or(0, |()| bytes),
         };
+        if let Err(limit) = room {
+            report.answer = Some(Err(CallError::AnswersTooLong { limit }));
+            return args.validate().map(|()| false);
+        }
         match args.read() {
             Err(error) if error.is_malformed() => return Err(error),
             answer => report.answer = Some(answer.map_err(CallError::Answer)),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn missed(&self, who: &SocketId, why: CallError) {
         let waited = self.lock().silent.take(who);
         if let Some(who) = waited {
-            self.tell(who, Err(why));
+            self.tell(who, Err(why), 0);
         }
     }
 }
@@ -425,13 +482,14 @@ struct Report<'a, R> {
     round: &'a Round<R>,
     who: SocketId,
     answer: Option<Result<R, CallError>>,
+    bytes: usize,
 }
 
 impl<R> Drop for Report<'_, R> {
     fn drop(&mut self) {
         self.round.lock().reading -= 1;
         if let Some(answer) = self.answer.take() {
-            self.round.tell(self.who.clone(), answer);
+            self.round.tell(self.who.clone(), answer, self.bytes);
         }
     }
 }

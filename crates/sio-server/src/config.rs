@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use sio_packet::WriteError;
+
 use crate::{
     conn::Mode, cookie::Cookie, cors::Cors, deflate::PerMessageDeflate, http2::Http2,
     proxies::Proxies,
@@ -75,6 +77,20 @@ pub struct Config {
     /// wait. Above it the connection is not read any further until handlers have caught up. Default
     /// 1 MiB.
     pub max_pending_bytes: usize,
+    /// How long so much may wait before the connection is closed. Default 30 s: a handler that never
+    /// returns keeps its connection, and nothing else, for no longer. Meanwhile the client's silence is
+    /// not held against it: it is not listened to.
+    pub stall_timeout: Duration,
+    /// How long the next attachment of a packet may be waited for. Default 30 s; then the connection is
+    /// closed.
+    pub attachment_timeout: Duration,
+    /// Bytes of one packet to a client, attachments included. Default 16 MiB: above it an emit is an
+    /// error that is logged, a call fails.
+    pub max_message_bytes: usize,
+    /// Bytes of answers, as they came, that a call to many may hold; an answer beyond is
+    /// [`CallError::AnswersTooLong`](crate::CallError::AnswersTooLong). Default 64 MiB: those who are
+    /// asked are many, and each may answer with ten messages.
+    pub max_answer_bytes: usize,
     /// How long [`Socket::call`](crate::Socket::call) waits for the ack unless told otherwise.
     /// Default 60 s.
     pub ack_timeout: Duration,
@@ -122,6 +138,16 @@ impl Config {
         }
     }
 
+    /// A packet, as it was written, may be so long.
+    #[inline]
+    pub(crate) fn check_length(&self, len: usize) -> Result<(), WriteError> {
+        let limit = self.max_message_bytes;
+        match len > limit {
+            true => Err(WriteError::TooLong { len, limit }),
+            false => Ok(()),
+        }
+    }
+
     /// Above so many bytes a queue is looked at more closely.
     #[inline]
     pub(crate) fn soft_limit(&self) -> usize {
@@ -149,6 +175,10 @@ impl Default for Config {
             slow_clients: SlowClients::default(),
             write_timeout: Duration::from_secs(20),
             max_pending_bytes: 1 << 20,
+            stall_timeout: Duration::from_secs(30),
+            attachment_timeout: Duration::from_secs(30),
+            max_message_bytes: 16 << 20,
+            max_answer_bytes: 64 << 20,
             ack_timeout: Duration::from_secs(60),
             max_namespaces: 32,
             max_connect_attempts: 128,

@@ -93,6 +93,8 @@ pub(crate) struct Link {
     corked: bool,
     /// The socket takes no more bytes; the task waits until it does.
     blocked: bool,
+    /// The client is not listened to, until handlers have caught up with it: it is not held to be dead.
+    pub(crate) deaf: bool,
     /// Something has happened to the session of which the consequences are left to the task.
     unsettled: bool,
     /// The session is to be closed once what waits has been fetched.
@@ -238,6 +240,7 @@ impl Conn {
                 dirty: false,
                 corked: false,
                 blocked: false,
+                deaf: false,
                 unsettled: false,
                 closing: None,
                 retired: false,
@@ -316,6 +319,11 @@ impl Conn {
         mode: Mode,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
     ) -> Result<bool, E> {
+        let encode = |out: &mut Vec<u8>, attachments: &mut Attachments| {
+            let start = out.len();
+            encode(out, attachments)?;
+            Ok::<_, E>(self.hub.config.check_length(out.len() - start)?)
+        };
         if let Some(parser) = self.speech().parser(&self.hub.parsers) {
             let own = turn::with_encoder(|encoder| {
                 encode(&mut encoder.frames, &mut encoder.attachments)?;
@@ -448,6 +456,9 @@ impl Conn {
             .poll_timeout()
             .is_some_and(|deadline| deadline <= now)
         {
+            if link.deaf {
+                link.session.handle_heard(now);
+            }
             link.session.handle_timeout(now);
         }
         if let Some(jam) = link.outbox.jam()

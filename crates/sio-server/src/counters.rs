@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use eio_transport::Reason;
+use sio_rooms::RecoveryError;
 
 /// A limit that a request or a connection has reached, and what it got for it.
 ///
@@ -10,14 +11,37 @@ use eio_transport::Reason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
+    /// As many calls of a socket, or calls to many, waited for answers as may: the call failed.
+    Acks,
+    /// The answers to a call to many were longer than
+    /// [`Config::max_answer_bytes`](crate::Config::max_answer_bytes) together: this one was not kept.
+    AnswerBytes,
+    /// The attachments of a packet were longer than `max_binary_bytes` together: closed.
+    AttachmentBytes,
+    /// An attachment did not come within
+    /// [`Config::attachment_timeout`](crate::Config::attachment_timeout): closed.
+    AttachmentTime,
+    /// A packet announced more attachments than `max_attachments`: closed.
+    Attachments,
+    /// The payload of a CONNECT was longer than `max_auth`: closed.
+    AuthBytes,
     /// A POST was longer than `max_payload`: 413.
     BodyBytes,
     /// A POST was compressed: 415.
     BodyEncoding,
     /// A POST did not arrive within [`Config::body_timeout`](crate::Config::body_timeout): 408.
     BodyTime,
+    /// A client sent more CONNECT packets than
+    /// [`Config::max_connect_attempts`](crate::Config::max_connect_attempts): refused, and closed.
+    ConnectAttempts,
     /// There were [`Config::max_connections`](crate::Config::max_connections): 503.
     Connections,
+    /// A payload was nested more than 128 deep: closed.
+    Depth,
+    /// There were [`Config::max_dynamic_namespaces`](crate::Config::max_dynamic_namespaces): refused.
+    DynamicNamespaces,
+    /// The name of an event was longer than `max_event_name`: closed.
+    EventName,
     /// The head of a request was longer, or had more fields, than it may: 431.
     Head,
     /// The head of a request did not arrive within
@@ -25,6 +49,10 @@ pub enum Limit {
     HeadTime,
     /// A WebSocket message was longer than `max_payload`: closed with 1009.
     MessageBytes,
+    /// The name of a namespace was longer than `max_namespace`: closed.
+    NamespaceName,
+    /// A connection was in [`Config::max_namespaces`](crate::Config::max_namespaces): refused.
+    Namespaces,
     /// A page of an origin that may not connect: 403.
     Origin,
     /// An event found more waiting than
@@ -32,37 +60,65 @@ pub enum Limit {
     /// [`max_queued_packets`](crate::Config::max_queued_packets), and was not sent. Connections that
     /// were closed for it are counted by their reason.
     Queue,
+    /// A socket was in [`Config::max_rooms`](crate::Config::max_rooms): not joined.
+    Rooms,
     /// The target of a request was longer than 8 KiB: 414.
     Target,
 }
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 23] = [
+        Self::Acks,
+        Self::AnswerBytes,
+        Self::AttachmentBytes,
+        Self::AttachmentTime,
+        Self::Attachments,
+        Self::AuthBytes,
         Self::BodyBytes,
         Self::BodyEncoding,
         Self::BodyTime,
+        Self::ConnectAttempts,
         Self::Connections,
+        Self::Depth,
+        Self::DynamicNamespaces,
+        Self::EventName,
         Self::Head,
         Self::HeadTime,
         Self::MessageBytes,
+        Self::NamespaceName,
+        Self::Namespaces,
         Self::Origin,
         Self::Queue,
+        Self::Rooms,
         Self::Target,
     ];
 
     /// A name for it in metrics, such as `body_bytes`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Acks => "acks",
+            Self::AnswerBytes => "answer_bytes",
+            Self::AttachmentBytes => "attachment_bytes",
+            Self::AttachmentTime => "attachment_time",
+            Self::Attachments => "attachments",
+            Self::AuthBytes => "auth_bytes",
             Self::BodyBytes => "body_bytes",
             Self::BodyEncoding => "body_encoding",
             Self::BodyTime => "body_time",
+            Self::ConnectAttempts => "connect_attempts",
             Self::Connections => "connections",
+            Self::Depth => "depth",
+            Self::DynamicNamespaces => "dynamic_namespaces",
+            Self::EventName => "event_name",
             Self::Head => "head",
             Self::HeadTime => "head_time",
             Self::MessageBytes => "message_bytes",
+            Self::NamespaceName => "namespace_name",
+            Self::Namespaces => "namespaces",
             Self::Origin => "origin",
             Self::Queue => "queue",
+            Self::Rooms => "rooms",
             Self::Target => "target",
         }
     }
@@ -79,6 +135,9 @@ pub(crate) struct Tally {
     limits: [AtomicU64; Limit::ALL.len()],
     closed: [AtomicU64; REASONS],
     dropped: AtomicU64,
+    late: AtomicU64,
+    /// Sessions that were asked for: recovered, and for each reason not.
+    recoveries: [AtomicU64; 1 + RecoveryError::NAMES.len()],
 }
 
 impl Tally {
@@ -95,6 +154,17 @@ impl Tally {
     /// Volatile events were not sent.
     pub(crate) fn dropped(&self, events: u64) {
         self.dropped.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// A packet came for a socket that had gone.
+    pub(crate) fn late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client asked for its session.
+    pub(crate) fn recovery(&self, result: Result<(), RecoveryError>) {
+        let index = result.err().map_or(0, |error| 1 + error.index());
+        self.recoveries[index].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn refused(&self) {
@@ -117,6 +187,9 @@ pub struct Counters {
     /// Volatile events that were not sent to a client because it took nothing, or because there was no
     /// room; counted for each client.
     pub volatile_dropped: u64,
+    /// Packets that came for a socket which the server had put out, before its client could know.
+    pub late_packets: u64,
+    recoveries: [u64; 1 + RecoveryError::NAMES.len()],
     limits: [u64; Limit::ALL.len()],
     closed: [u64; REASONS],
 }
@@ -125,6 +198,13 @@ impl Counters {
     /// How often a limit was reached.
     pub fn limit(&self, limit: Limit) -> u64 {
         self.limits[limit as usize]
+    }
+
+    /// Sessions that were asked for by clients whose connection had broken, by what came of it:
+    /// `recovered`, or a [`RecoveryError::name`].
+    pub fn recoveries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = std::iter::once("recovered").chain(RecoveryError::NAMES);
+        names.zip(self.recoveries)
     }
 
     /// Connections that ended for this reason.
@@ -142,6 +222,10 @@ impl Counters {
         self.opened += load(&tally.opened);
         self.refused += load(&tally.refused);
         self.volatile_dropped += load(&tally.dropped);
+        self.late_packets += load(&tally.late);
+        for (sum, count) in self.recoveries.iter_mut().zip(&tally.recoveries) {
+            *sum += load(count);
+        }
         for (sum, count) in self.limits.iter_mut().zip(&tally.limits) {
             *sum += load(count);
         }

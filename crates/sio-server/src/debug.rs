@@ -5,7 +5,9 @@ use std::fmt::Write;
 
 use crate::{
     conn::Conn,
+    error::Refuse,
     failure::{Cause, Detail, Failure},
+    panic,
     socket::Socket,
 };
 
@@ -95,6 +97,20 @@ pub(crate) fn show_unhandled<D: Send + Sync + 'static>(
         format!("nothing handles the event {event:?}\n  namespace {namespace}, socket {id}");
     cut(&mut report);
     tell(mode, socket, &report);
+}
+
+/// A refusal for a client whose admission panicked.
+#[cold]
+pub(crate) fn refusal(mode: DebugMode, conn: &Conn) -> Refuse {
+    let refuse = Refuse::new("Internal error");
+    let report = mode.is_on().then(panic::last_report).flatten();
+    match report.filter(|_| mode.shows(conn)) {
+        Some(mut report) => {
+            cut(&mut report);
+            refuse.with_data(&report)
+        }
+        None => refuse,
+    }
 }
 
 fn tell<D: Send + Sync + 'static>(mode: DebugMode, socket: &Socket<D>, report: &str) {

@@ -2,23 +2,30 @@
 
 use std::{
     borrow::Cow,
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use eio_transport::{Parcel, Reason, Revision};
 use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler, WriteError, v4};
 use smallvec::SmallVec;
+use tokio::time::Sleep;
 
 use crate::{
     application::Application,
     config::Config,
     conn::{Conn, Mode},
+    counters::Limit,
+    debug,
     error::{DisconnectReason, Refuse},
     frames,
     lane::Lane,
     memory::{self, Claim},
+    notice::Quoted,
     panic::contain,
     parsers::{self, Speech},
     place::{Outlet, Place, Visit},
@@ -32,8 +39,8 @@ pub(crate) struct Desk {
     joining: Vec<Candidate>,
     /// Handlers of sockets that have gone.
     parting: Vec<Lane>,
-    /// Namespaces that this connection was put out of: what was under way to them is dropped.
-    left: Box<[Box<str>]>,
+    /// What a connection nearly never has.
+    rare: Option<Box<Rare>>,
     reassembler: Reassembler,
     /// How the client speaks, once it has said something; at once, where only one way is known.
     speech: Option<Speech>,
@@ -42,6 +49,16 @@ pub(crate) struct Desk {
     attempts: u32,
     /// Nothing that comes is for the application any more.
     closed: bool,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Namespaces that this connection was put out of: what was under way to them is dropped.
+    left: Vec<Box<str>>,
+    /// Until when the next attachment has to come.
+    attachment: Option<Pin<Box<Sleep>>>,
+    /// Until when the handlers have to catch up.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// A socket and its handlers.
@@ -75,6 +92,26 @@ enum Fault {
     Direction(Kind),
     #[error("too many CONNECT packets")]
     TooManyAttempts,
+    #[error("an attachment did not come in time")]
+    AttachmentTime,
+}
+
+impl Fault {
+    /// The limit that was exceeded, if it is for one.
+    fn limit(&self) -> Option<Limit> {
+        Some(match self {
+            Self::Parse(ParseError::AuthTooLong { .. }) => Limit::AuthBytes,
+            Self::Parse(ParseError::BinaryTooLong { .. }) => Limit::AttachmentBytes,
+            Self::Parse(ParseError::EventNameTooLong { .. }) => Limit::EventName,
+            Self::Parse(ParseError::NamespaceTooLong { .. }) => Limit::NamespaceName,
+            Self::Parse(ParseError::TooManyAttachments { .. }) => Limit::Attachments,
+            Self::Parse(error) if error.is_too_deep() => Limit::Depth,
+            Self::Read(error) if error.is_too_deep() => Limit::Depth,
+            Self::TooManyAttempts => Limit::ConnectAttempts,
+            Self::AttachmentTime => Limit::AttachmentTime,
+            _ => return None,
+        })
+    }
 }
 
 impl Desk {
@@ -87,7 +124,7 @@ impl Desk {
             seats: SmallVec::new(),
             joining: Vec::new(),
             parting: Vec::new(),
-            left: Box::default(),
+            rare: None,
             reassembler: Reassembler::new(),
             pending: 0,
             attempts: 0,
@@ -111,6 +148,53 @@ impl Desk {
         self.joining.is_empty()
             && self.parting.is_empty()
             && self.seats.iter().all(|seat| seat.lane.is_idle())
+    }
+
+    /// Whether the client, or the handlers, are waited for, and not for ever.
+    #[inline]
+    fn is_waiting(&self) -> bool {
+        self.reassembler.is_waiting() || self.is_stalled()
+    }
+
+    /// The turn is over: what is waited for has its time.
+    #[cold]
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        if self.closed {
+            return self.stop_waiting();
+        }
+        let (attachment, stalled) = (self.reassembler.is_waiting(), self.is_stalled());
+        let config = &self.conn.hub.config;
+        let (attachment_timeout, stall_timeout) = (config.attachment_timeout, config.stall_timeout);
+        let rare = self.rare.get_or_insert_default();
+        let begins = stalled && rare.stalled.is_none();
+        let late = has_passed(&mut rare.attachment, attachment, attachment_timeout, cx);
+        let stuck = has_passed(&mut rare.stalled, stalled, stall_timeout, cx);
+        if begins {
+            self.conn.lock().deaf = true;
+        } else if !stalled {
+            self.conn.lock().deaf = false;
+        }
+        if late {
+            self.fail(&Fault::AttachmentTime);
+        } else if stuck {
+            tracing::warn!("handlers did not catch up with what their client sent");
+            self.closed = true;
+            self.conn.close(Reason::HandlersStalled);
+        }
+    }
+
+    /// Nothing is waited for any more.
+    #[cold]
+    fn stop_waiting(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.attachment = None;
+            if rare.stalled.take().is_some() {
+                self.conn.lock().deaf = false;
+            }
+            if rare.left.is_empty() {
+                self.rare = None;
+            }
+        }
     }
 
     // ---- what came ----------------------------------------------------------------------------
@@ -154,6 +238,9 @@ impl Desk {
             .reassembler
             .push_binary(data, self.conn.hub.limits(self.conn.revision))?;
         let Some(mut complete) = complete else {
+            if let Some(rare) = &mut self.rare {
+                rare.attachment = None; // The next one has all its time.
+            }
             return Ok(());
         };
         let (packet, attachments) = complete.parts();
@@ -248,11 +335,17 @@ impl Desk {
                 let core = self.seats[index].socket.core();
                 // Ids of calls to many are odd, see `Rounds`.
                 if let Some(id) = packet.id.filter(|id| id % 2 == 1) {
+                    let bytes =
+                        packet.data.len() + attachments.iter().map(Bytes::len).sum::<usize>();
                     let args = Args::ack(packet.data, attachments);
                     let read = contain("the reading of an answer", || {
-                        core.place.rounds().answer(id, core.id.clone(), args)
+                        let rounds = core.place.rounds();
+                        rounds.answer(id, core.id.clone(), args, bytes)
                     });
-                    return Ok(read.unwrap_or(Ok(()))?);
+                    if !read.unwrap_or(Ok(true))? {
+                        self.conn.shard().tally.hit(Limit::AnswerBytes);
+                    }
+                    return Ok(());
                 }
                 match packet.id.and_then(|id| core.take_ack(id / 2)) {
                     Some(waiting) => {
@@ -281,7 +374,10 @@ impl Desk {
 
     /// The peer broke the protocol: its connection is closed, nobody else's.
     fn fail(&mut self, fault: &Fault) {
-        tracing::debug!(%fault, "a connection is closed for what it sent");
+        tracing::debug!(fault = %Quoted(&fault.to_string()), "a connection is closed for what it sent");
+        if let Some(limit) = fault.limit() {
+            self.conn.shard().tally.hit(limit);
+        }
         self.closed = true;
         self.reassembler.clear();
         self.conn.close(Reason::ForcedClose);
@@ -316,6 +412,7 @@ impl Desk {
             return Err(Fault::TooManyAttempts);
         }
         if self.seats.len() + self.joining.len() >= self.config().max_namespaces {
+            self.conn.shard().tally.hit(Limit::Namespaces);
             self.refuse(namespace, &Refuse::new("Too many namespaces"));
             return Ok(());
         }
@@ -342,7 +439,7 @@ impl Desk {
             decision,
             claim,
         };
-        match ask(&mut candidate.decision, cx) {
+        match ask(&mut candidate.decision, &self.conn, cx) {
             Poll::Ready(decision) => self.decide(candidate, decision, cx),
             Poll::Pending => self.joining.push(candidate),
         }
@@ -352,7 +449,7 @@ impl Desk {
     fn poll_joining(&mut self, cx: &mut Context<'_>) {
         let mut index = 0;
         while let Some(candidate) = self.joining.get_mut(index) {
-            let Poll::Ready(decision) = ask(&mut candidate.decision, cx) else {
+            let Poll::Ready(decision) = ask(&mut candidate.decision, &self.conn, cx) else {
                 index += 1;
                 continue;
             };
@@ -394,10 +491,8 @@ impl Desk {
             return; // The connection has ended meanwhile.
         };
         place.tell();
-        if !self.left.is_empty() {
-            let mut left = std::mem::take(&mut self.left).into_vec();
-            left.retain(|left| **left != *place.name());
-            self.left = left.into();
+        if let Some(rare) = &mut self.rare {
+            rare.left.retain(|left| **left != *place.name());
         }
         if !self.config().keep_request {
             self.conn.facts.forget();
@@ -479,9 +574,8 @@ impl Desk {
             .iter()
             .position(|seat| seat.socket.core().id == *id)
         {
-            let mut left = std::mem::take(&mut self.left).into_vec();
-            left.push(socket.core().place.name().into());
-            self.left = left.into();
+            let rare = self.rare.get_or_insert_default();
+            rare.left.push(socket.core().place.name().into());
             self.part(index, DisconnectReason::ServerNamespaceDisconnect, cx);
         }
     }
@@ -571,17 +665,24 @@ impl Desk {
     }
 
     fn knows(&self, namespace: &str) -> bool {
-        self.position(namespace).is_some() || self.left.iter().any(|left| **left == *namespace)
+        let has_left = |rare: &Rare| rare.left.iter().any(|left| **left == *namespace);
+        self.position(namespace).is_some() || self.rare.as_deref().is_some_and(has_left)
     }
 
     /// The seat of a namespace; `None` if the client does not know yet that it was put out.
     fn find(&self, namespace: &str) -> Result<Option<usize>, Fault> {
         match self.position(namespace) {
-            Some(index) if self.seats[index].socket.core().is_gone() => Ok(None),
-            Some(index) => Ok(Some(index)),
-            None if self.knows(namespace) => Ok(None),
+            Some(index) if !self.seats[index].socket.core().is_gone() => Ok(Some(index)),
+            Some(_) => Ok(self.drop_late()),
+            None if self.knows(namespace) => Ok(self.drop_late()),
             None => Err(Fault::NotJoined(namespace.into())),
         }
+    }
+
+    #[cold]
+    fn drop_late(&self) -> Option<usize> {
+        self.conn.shard().tally.late();
+        None
     }
 }
 
@@ -615,6 +716,15 @@ impl Application for Desk {
         self.is_idle()
     }
 
+    #[inline]
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        if self.is_waiting() {
+            self.wait(cx);
+        } else if self.rare.is_some() {
+            self.stop_waiting();
+        }
+    }
+
     fn handle_text(&mut self, text: &str, cx: &mut Context<'_>) {
         self.handle_text(text, cx);
     }
@@ -644,6 +754,21 @@ impl Application for Desk {
     }
 }
 
+/// Whether a time has passed that runs while something is waited for.
+fn has_passed(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    waits: bool,
+    after: Duration,
+    cx: &mut Context<'_>,
+) -> bool {
+    if !waits {
+        *timer = None;
+        return false;
+    }
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+    timer.as_mut().poll(cx).is_ready()
+}
+
 /// A decision after which the connection that the client had before is closed, and what another node has
 /// of its session is here.
 fn fenced(decision: Joining, place: Arc<Place>, claim: Claim) -> Joining {
@@ -656,7 +781,11 @@ fn fenced(decision: Joining, place: Arc<Place>, claim: Claim) -> Joining {
 }
 
 /// Goes on with a decision. One that panics refuses.
-fn ask(decision: &mut Joining, cx: &mut Context<'_>) -> Poll<Result<Arc<dyn AnySocket>, Refuse>> {
+fn ask(
+    decision: &mut Joining,
+    conn: &Conn,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Arc<dyn AnySocket>, Refuse>> {
     contain("an admission", || decision.as_mut().poll(cx))
-        .unwrap_or_else(|| Poll::Ready(Err(Refuse::new("Internal error"))))
+        .unwrap_or_else(|| Poll::Ready(Err(debug::refusal(conn.hub.debug, conn))))
 }

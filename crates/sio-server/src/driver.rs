@@ -124,6 +124,7 @@ impl<A: Application> Driver<A> {
         if self.probe.is_some() {
             self.read_probe(now, cx);
         }
+        self.desk.settle(cx);
         Turned {
             heard,
             over: self.is_over(cx),

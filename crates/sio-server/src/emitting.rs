@@ -108,6 +108,7 @@ fn encode<T: Serialize + ?Sized>(
     let parcel = turn::with_encoder(|encoder| {
         let (frames, attachments) = (&mut encoder.frames, &mut encoder.attachments);
         frames::event(frames, attachments, place.name(), None, event, payload)?;
+        core.config().check_length(frames.len())?;
         Ok::<_, WriteError>(Parcel::from_frames(frames.as_slice()))
     })?;
     let conn = &core.conn;

@@ -18,6 +18,12 @@ pub enum CallError {
     /// the payload could not be written: {0}
     #[error("the payload could not be written: {0}")]
     Payload(#[from] sio_packet::WriteError),
+    /// the answers were longer than they may be together
+    #[error("the answers were longer than {limit} bytes together")]
+    AnswersTooLong {
+        /// [`Config::max_answer_bytes`](crate::Config::max_answer_bytes).
+        limit: usize,
+    },
     /// the answer could not be read: {0}
     #[error("the answer could not be read: {0}")]
     Answer(sio_packet::ReadError),

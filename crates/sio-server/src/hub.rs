@@ -17,7 +17,7 @@ use crate::{
     cluster::{self, Cluster},
     config::Config,
     conn::{Command, Conn},
-    counters::Counters,
+    counters::{Counters, Limit},
     debug::DebugMode,
     deflate::Compression,
     engine, entropy,
@@ -297,6 +297,7 @@ impl Hub {
         if stay == Stay::WhileInhabited && !realms.contains_key(name) {
             let fixed = self.mounted.iter().filter(|one| one.fixed_name().is_some());
             if realms.len() >= self.config.max_dynamic_namespaces + fixed.count() {
+                self.shards[0].tally.hit(Limit::DynamicNamespaces);
                 return None;
             }
         }

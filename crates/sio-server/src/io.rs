@@ -14,6 +14,7 @@ use crate::{
     counters::Counters,
     event::{Answer, EventName},
     hub::{Address, Hub},
+    memory::RecoveryStatus,
     nodes::NodeCalls,
     target::{RoomNames, Sent, Target},
 };
@@ -119,6 +120,13 @@ impl Io {
         self.address
             .hub()
             .map_or_else(Counters::default, |hub| hub.counters())
+    }
+
+    /// What is remembered of the sessions of this namespace; `None` without
+    /// [`Config::recovery`](crate::Config::recovery), or while there is no such namespace. Looks at each
+    /// session. What came of attempts to recover one, [`Counters::recoveries`] tells.
+    pub fn recovery(&self) -> Option<RecoveryStatus> {
+        Some(self.address.place()?.memory()?.status())
     }
 
     /// How it stands with the other nodes; `None` without a [`cluster`](crate::Server::cluster).

@@ -287,6 +287,7 @@ pub use incoming::Incoming;
 pub use io::Io;
 pub use listen::Bound;
 pub use listeners::{ListenerId, Which};
+pub use memory::RecoveryStatus;
 pub use namespace::Namespace;
 pub use nodes::{NodeAnswers, NodeCalls};
 pub use observe::{ConnectionError, EngineEvent};

@@ -63,6 +63,22 @@ pub(crate) struct Log {
     shared: Option<Shared>,
 }
 
+/// What a namespace remembers of its sessions at the moment. From [`Io::recovery`](crate::Io::recovery).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryStatus {
+    /// Sessions, connected or away.
+    pub sessions: usize,
+    /// Sessions whose client is away and may come back.
+    pub away: usize,
+    /// Packets that are kept.
+    pub packets: usize,
+    /// Bytes of them, with what it takes to keep them.
+    pub bytes: usize,
+    /// Packets that were kept once and are no longer, for their number, their bytes or their age.
+    pub dropped: u64,
+}
+
 /// What is kept of a session.
 #[derive(Clone)]
 pub(crate) struct Kept {
@@ -181,6 +197,16 @@ impl Memory {
         result
     }
 
+    pub(crate) fn status(&self) -> RecoveryStatus {
+        self.with(|recovery| RecoveryStatus {
+            sessions: recovery.len(),
+            away: recovery.away(),
+            packets: recovery.packets(),
+            bytes: recovery.bytes(),
+            dropped: recovery.dropped(),
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.with(|recovery| recovery.is_empty())
     }
@@ -230,7 +256,9 @@ impl Memory {
                         });
                         let pid = Some(&*claim.pid);
                         let entered = enter(&socket, pid, &restored.missed, &restored.rooms);
-                        if !entered {
+                        if entered {
+                            core.conn.shard().tally.recovery(Ok(()));
+                        } else {
                             recovery.depart(&claim.pid, clock::now());
                         } else if let Some(shared) = &mut recovery.shared {
                             shared.set_away(&claim.pid, false, clock::now());
@@ -238,6 +266,7 @@ impl Memory {
                         return entered.then_some(socket);
                     }
                     Err(error) => {
+                        admitted.core().conn.shard().tally.recovery(Err(error));
                         tracing::debug!(%error, "a session was not recovered");
                         recovered = Err(error);
                     }

@@ -1,6 +1,7 @@
 //! Log lines that a stranger can cause: so many of a kind in a second, and the rest counted.
 
 use std::{
+    fmt::{self, Write},
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -54,6 +55,30 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
     format!("{}{dots}", cut.escape_ascii())
 }
 
+/// Text in which a stranger's words may stand, fit for a line of a log: control characters are escaped,
+/// and it ends after 256 characters.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 256;
+        for (count, char) in self.0.chars().enumerate() {
+            if count == LONGEST {
+                return f.write_char('…');
+            }
+            match char {
+                // Also what turns text around or begins a line somewhere.
+                '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    write!(f, "{}", char.escape_unicode())?;
+                }
+                char if char.is_control() => write!(f, "{}", char.escape_default())?,
+                char => f.write_char(char)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -78,5 +103,12 @@ mod tests {
             "https://a\\r\\nlevel=INFO \\xff"
         );
         assert!(quoted(&[b'x'; 5000]).len() < 300);
+        let name = "é\r\nlevel=INFO\u{1b}[2J\u{202e}x";
+        assert_eq!(
+            Quoted(name).to_string(),
+            "é\\r\\nlevel=INFO\\u{1b}[2J\\u{202e}x"
+        );
+        let long = Quoted(&"é".repeat(5000)).to_string();
+        assert_eq!(long.chars().count(), 257);
     }
 }

@@ -181,6 +181,10 @@ impl Application for Observed {
         self.inner.poll(cx);
     }
 
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        self.inner.settle(cx);
+    }
+
     fn disconnect_all(&mut self, cx: &mut Context<'_>) {
         self.inner.disconnect_all(cx);
     }

@@ -2,13 +2,18 @@
 //! the connection, whose other packets and namespaces have nothing to do with it.
 
 use std::{
+    any::Any,
+    cell::Cell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
-use crate::trace::{Trace, text};
+use crate::{
+    notice::Quoted,
+    trace::{Trace, text},
+};
 
 /// A panic that has been caught.
 pub(crate) struct Caught {
@@ -22,8 +27,31 @@ pub(crate) struct Caught {
 /// What `f` works on is its own, or is left as it is: nobody sees it half done.
 pub(crate) fn contain<R>(what: &'static str, f: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(f))
-        .map_err(|panic| tracing::error!(panic = text(&*panic), "{what} panicked"))
+        .map_err(|panic| report(what, &*panic))
         .ok()
+}
+
+/// Says that something of the application's panicked; in debug mode with the place and the stack.
+#[cold]
+fn report(what: &'static str, panic: &(dyn Any + Send)) {
+    let text = text(panic);
+    tracing::error!(panic = %Quoted(text), "{what} panicked");
+    if let Some(trace) = Trace::of(text) {
+        let (location, stack) = (trace.location(), trace.backtrace());
+        eprintln!("{what} panicked: {text}\n  at {location}\n{stack}");
+        LAST.set(Some(format!("{what} panicked: {text}\n  at {location}")));
+    }
+}
+
+thread_local! {
+    /// What was reported last on this thread, in debug mode.
+    static LAST: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// What [`contain`] has reported since it was asked last, in debug mode: for whoever may show it to the
+/// client.
+pub(crate) fn last_report() -> Option<String> {
+    LAST.take()
 }
 
 /// Polls a future of the application's; what it said if it panicked, and it is over then.

@@ -22,6 +22,7 @@ use crate::{
     cluster::{self, Cluster, Command},
     config::SlowClients,
     conn::{Conn, Form, Mode},
+    counters::Limit,
     error::CallError,
     frames,
     hub::Hub,
@@ -305,6 +306,7 @@ impl Place {
         let Some(hub) = self.hub() else { return Ok(0) };
         turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
+            hub.config.check_length(encoder.frames.len())?;
             let Some(memory) = &self.memory else {
                 let parcel = Arc::new(mode.parcel(form.parcel(&encoder.frames)));
                 let reached = self.deliver(&hub, who, mode, parcel);
@@ -425,9 +427,11 @@ impl Place {
         };
         let sockets = self.select(who);
         let ids = sockets.iter().map(|socket| socket.core().id.clone());
-        let (asked, ack) = Asked::open(self, ids)?;
+        let (asked, ack) = Asked::open(self, ids, hub.config.max_answer_bytes)
+            .inspect_err(|_| hub.shards[0].tally.hit(Limit::Acks))?;
         let parcel = turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments, ack)?;
+            hub.config.check_length(encoder.frames.len())?;
             Ok::<_, WriteError>(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
         })?;
         let mut spoken = Spoken::new(parcel, &hub.parsers);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use eio_transport::{Revision, Sid};
 use serde::{Deserialize, Serialize};
 use sio_packet::{Args, ReadError, Value, WriteError};
-use sio_rooms::{Acks, Full, MemberId, RecoveryError, Selection};
+use sio_rooms::{Acks, Full, JoinError, MemberId, RecoveryError, Selection};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     clock,
     config::Config,
     conn::{Command, Conn, Form, Mode},
+    counters::Limit,
     emitting::Emitting,
     entropy,
     error::{CallError, DisconnectReason},
@@ -773,6 +774,9 @@ impl Core {
         };
         let joined = self.place.join(self.conn.part_index(), member, room);
         if let Err(error) = &joined {
+            if matches!(error, JoinError::TooMany { .. }) {
+                self.conn.shard().tally.hit(Limit::Rooms);
+            }
             tracing::warn!(socket = self.id.as_ref(), %error, "a room was not joined");
         }
         joined.is_ok()
@@ -865,7 +869,10 @@ impl Core {
             .rare()
             .acks()
             .insert(answer, clock::now() + timeout)
-            .map_err(|_: Full| CallError::TooManyAcks)?;
+            .map_err(|_: Full| {
+                self.conn.shard().tally.hit(Limit::Acks);
+                CallError::TooManyAcks
+            })?;
         if self.is_gone() {
             self.forget_ack(id);
             return Err(CallError::Disconnected);

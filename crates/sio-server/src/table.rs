@@ -22,6 +22,7 @@ use crate::{
     io::Io,
     lane::{Job, Order, Task},
     nodes::NodeHandler,
+    notice::Quoted,
     panic,
     socket::{Responder, Socket},
 };
@@ -238,12 +239,17 @@ pub(crate) fn failed<D: Send + Sync + 'static>(
     };
     match refused {
         Some(refuse) => {
-            tracing::debug!(event, namespace = socket.namespace(), %refuse, "an event was refused");
-            let to = Responder::new(core, event, ack);
-            to.send(refuse);
+            Responder::new(core, event, ack).send(refuse);
+            let (event, refuse) = (Quoted(event), refuse.to_string());
+            let refuse = Quoted(&refuse);
+            let namespace = socket.namespace();
+            tracing::debug!(%event, namespace, %refuse, "an event was refused");
         }
         None => {
-            tracing::error!(event, namespace = socket.namespace(), %failure, "a handler failed");
+            let (event, failure) = (Quoted(event), failure.to_string());
+            let failure = Quoted(&failure);
+            let namespace = socket.namespace();
+            tracing::error!(%event, namespace, %failure, "a handler failed");
         }
     }
     None
@@ -422,7 +428,8 @@ where
 pub(crate) fn answer_failure(reply: impl Reply<Any>, to: Responder<'_>) {
     let event = to.event().to_owned();
     if let Err(failed) = reply.answer(to) {
-        tracing::error!(event, error = %failed.0.cause, "the handler of failures failed");
+        let (event, cause) = (Quoted(&event), failed.0.cause.to_string());
+        tracing::error!(%event, error = %Quoted(&cause), "the handler of failures failed");
     }
 }
 

@@ -81,7 +81,10 @@ fn of_the_application(backtrace: &str) -> String {
     }
     let end = frames
         .iter()
-        .position(|frame| frame.contains("sio_server::panic::poll"))
+        .position(|frame| {
+            frame.contains("sio_server::panic::poll")
+                || frame.contains("sio_server::panic::contain")
+        })
         .unwrap_or(frames.len());
     let raises = |frame: &String| {
         ["core::panicking::", "begin_panic", "begin_unwind"]

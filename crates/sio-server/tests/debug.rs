@@ -55,6 +55,43 @@ async fn report(ws: &mut Ws) -> String {
 }
 
 on_every_road! {
+    async fn a_panic_of_an_admission_is_the_datum_of_its_refusal(road: Road) {
+        for (mode, shown) in [(DebugMode::Everywhere, true), (DebugMode::Off, false)] {
+            let house = House::with(road, config(), |server| {
+                let server = server.debug(mode);
+                server
+                    .mount(Namespace::<()>::new("/admission", async |_| {
+                        tokio::task::yield_now().await;
+                        blow_up("the admission");
+                        Ok(())
+                    }))
+                    .mount(Namespace::open("/guard").guard(async |_| {
+                        blow_up("the guard");
+                        Ok(())
+                    }))
+            })
+            .await;
+            for (name, what) in [("/admission", "the admission"), ("/guard", "the guard")] {
+                let mut ws = Ws::open(house.address).await;
+                ws.text(&format!("40{name},")).await;
+                let Got::Text(text) = ws.next().await else { panic!("no answer") };
+                let answer = text.strip_prefix(&format!("44{name},")).expect("a refusal");
+                let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+                assert_eq!(answer["message"], "Internal error");
+                if shown {
+                    let report = answer["data"].as_str().expect("a report").replace('\\', "/");
+                    let head = format!("an admission panicked: {what} blew up\n  at ");
+                    assert!(report.starts_with(&head), "{report}");
+                    assert!(report.ends_with(&format!("tests/debug.rs:{PANIC_LINE}:5")), "{report}");
+                } else {
+                    assert!(answer.get("data").is_none(), "{answer}");
+                }
+                ws.leave().await;
+            }
+            house.is_unharmed().await;
+        }
+    }
+
     async fn what_fails_reaches_the_client_with_its_event_and_the_place_of_the_panic(road: Road) {
         let house = House::with(road, config(), |server| {
             failing(server.debug(DebugMode::Everywhere))

@@ -108,13 +108,20 @@ on_every_road! {
     }
 
     async fn what_is_emitted_is_seen_with_its_arguments_once(road: Road) {
+        for recovery in [false, true] {
         let (tell, mut told) = unbounded_channel();
-        let house = House::with(road, config(), |server| {
+        let mut config = config();
+        config.recovery = recovery.then(Default::default);
+        let house = House::with(road, config, |server| {
             server.mount(
                 Namespace::open("/out")
                     .on("go", async |socket, ()| {
                         socket.emit("one", &(1, Value::Binary("x".into())));
                         socket.everyone().emit("many", &"text");
+                        socket.emit_uncompressed("as-it-is", &2);
+                        socket.emit_volatile("volatile", &3);
+                        let patience = std::time::Duration::from_secs(20);
+                        socket.emit_within(patience, "waits", &4).await.unwrap();
                         drop::<sio_server::Call<()>>(socket.call("asked", &()));
                         Ack("no event")
                     })
@@ -127,11 +134,15 @@ on_every_road! {
         })
         .await;
         let mut ws = Ws::open(house.address).await;
-        ws.join("/out").await;
+        ws.text("40/out,").await;
+        let Got::Text(_) = ws.next().await else { panic!("not joined") };
         ws.text(r#"42/out,0["go"]"#).await;
         for expected in [
             (true, "one", vec![Value::from(1), Value::Binary("x".into())]),
             (false, "many", vec![Value::from("text")]),
+            (true, "as-it-is", vec![Value::from(2)]),
+            (true, "volatile", vec![Value::from(3)]),
+            (true, "waits", vec![Value::from(4)]),
             (true, "asked", vec![]),
         ] {
             let (to, event, arguments) = within("an event", told.recv()).await.unwrap();
@@ -139,7 +150,8 @@ on_every_road! {
         }
         assert!(told.try_recv().is_err());
         ws.leave().await;
-        house.is_unharmed().await;
+        house.io.of("/out").everyone().disconnect();
+        }
     }
 
     async fn the_request_is_known_until_it_need_not_be(road: Road) {

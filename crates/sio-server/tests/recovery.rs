@@ -502,6 +502,49 @@ on_every_road! {
         client.is_up_to_date().await;
     }
 
+    async fn what_is_remembered_and_what_came_of_it_is_counted(road: Road) {
+        let mut config = recovering();
+        let mut recovery = Recovery::default();
+        recovery.max_packets = 2;
+        config.recovery = Some(recovery);
+        let mut house = House::with(road, config, furnish).await;
+        assert_eq!(house.io.recovery().unwrap().sessions, 0);
+        let session = Client::new(&house).await.lose(&mut house).await;
+        house.io.emit("news", &"x".repeat(100));
+        let status = house.io.recovery().unwrap();
+        assert_eq!((status.sessions, status.away, status.packets, status.dropped), (1, 1, 1, 0));
+        assert!((100..1000).contains(&status.bytes), "{status:?}");
+        let session = Client::back(&house, &session).await.lose(&mut house).await;
+        for n in 0..3 {
+            house.io.emit("news", &n);
+        }
+        let status = house.io.recovery().unwrap();
+        assert_eq!((status.packets, status.dropped), (2, 2));
+        let back = Client::back(&house, &session).await;
+        assert!(!back.recovered);
+        // A secret that never was one.
+        let stranger = Session { pid: "x".repeat(24), ..Session::default() };
+        assert!(!Client::back(&house, &stranger).await.recovered);
+        let mut recoveries: Vec<_> = house.io.counters().recoveries().collect();
+        recoveries.retain(|(_, count)| *count > 0);
+        assert_eq!(recoveries, [("recovered", 1), ("trimmed", 1), ("unknown", 1)]);
+        assert_eq!(house.io.of("/nowhere").recovery(), None);
+    }
+
+    async fn a_client_of_protocol_4_has_no_session_to_come_back_to(road: Road) {
+        let mut config = recovering();
+        config.engine.allow_eio3 = true;
+        let mut house = House::with(road, config, furnish).await;
+        let mut ws = Ws::upgrade(house.address, "EIO=3&transport=websocket").await;
+        let Got::Text(_open) = ws.next().await else { panic!("no open packet") };
+        ws.expect_text("40").await;
+        until("its coming", || house.io.len() == 1).await;
+        assert_eq!(house.io.recovery().unwrap().sessions, 0);
+        ws.reset();
+        house.farewell().await;
+        assert_eq!(house.io.recovery().unwrap().sessions, 0);
+    }
+
     async fn without_the_setting_there_is_neither_pid_nor_offset(road: Road) {
         let house = House::start(road).await;
         let mut ws = Ws::open(house.address).await;

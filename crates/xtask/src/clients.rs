@@ -144,6 +144,7 @@ fn serve(road: &str, client: &str) -> Result<Server, Failure> {
         // Node's server speaks one parser only.
         "recovery" if road == "reference" => command.env("CSR", "30000"),
         "recovery" => command.env("CSR", "30000").env("PARSER", "msgpack"),
+        "python" if road != "reference" => command.env("PARSER", "msgpack"),
         _ => &mut command,
     };
     Server::start(&mut command, log(&format!("server-{road}-for-{client}")))

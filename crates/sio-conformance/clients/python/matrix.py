@@ -9,7 +9,10 @@ import unittest
 
 import socketio
 
-from support import MISSING, Client, unique, until
+from support import MISSING, REFERENCE, Client, Proxy, unique, until
+
+#: What a server sees of a connection that is cut: its end, or nothing more of it.
+LOST = ("transport close", "transport error", "ping timeout")
 
 
 def needs(*features):
@@ -23,15 +26,18 @@ class Scenarios:
 
     kind = None
     transports = None
+    serializer = "default"
 
     async def asyncSetUp(self):
         self.clients = []
+        self.proxies = []
 
     async def asyncTearDown(self):
         await asyncio.gather(*(client.close() for client in self.clients))
+        await asyncio.gather(*(proxy.close() for proxy in self.proxies))
 
-    def client(self):
-        client = Client(self.kind, self.transports)
+    def client(self, **options):
+        client = Client(self.kind, self.transports, self.serializer, **options)
         self.clients.append(client)
         return client
 
@@ -246,6 +252,31 @@ class Scenarios:
         await asyncio.sleep(3)  # three intervals of the server under test
         self.assertEqual(await client.call("message-with-ack", "still here"), "still here")
 
+    async def test_a_client_whose_connection_is_cut_comes_back_and_joins_what_it_had(self):
+        proxy = await Proxy.listen()
+        self.proxies.append(proxy)
+        client = self.client(url=proxy.url, reconnection=True)
+        await client.connect("/", "/custom")
+        before = {name: client.id(name) for name in ("/", "/custom")}
+        witness = await self.open()
+
+        async def gone():
+            for name in ("/", "/custom"):
+                self.assertEqual(await client.next("disconnect", name), "transport error")
+            self.assertIn(await self.reason(witness, before["/"]), LOST)
+
+        await proxy.cut(gone)
+
+        async def back():
+            ids = client.inner.namespaces
+            both = ids.get("/") and ids.get("/custom")
+            return True if both and before["/"] not in ids.values() else None
+
+        await until(back, "the client to be back")
+        for name in ("/", "/custom"):
+            self.assertNotEqual(client.id(name), before[name])
+            self.assertEqual(await client.call("message-with-ack", 1, namespace=name), 1)
+
     async def test_twenty_clients_hear_one_broadcast(self):
         clients = await self.many(20)
         room, event = unique("room"), unique("event")
@@ -266,6 +297,16 @@ for kind in ("sync", "asyncio"):
             title,
             (Scenarios, unittest.IsolatedAsyncioTestCase),
             {"kind": kind, "transports": transports},
+        )
+
+# Node's server speaks one parser only.
+if not REFERENCE:
+    for kind in ("sync", "asyncio"):
+        title = f"{kind.capitalize()}Msgpack"
+        globals()[title] = type(
+            title,
+            (Scenarios, unittest.IsolatedAsyncioTestCase),
+            {"kind": kind, "transports": ["websocket"], "serializer": "msgpack"},
         )
 
 if __name__ == "__main__":

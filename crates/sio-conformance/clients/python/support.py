@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pathlib
+import urllib.parse
 
 import engineio.payload
 import socketio
@@ -38,16 +39,21 @@ def unique(name):
 class Client:
     """A client of either kind, with every event it has heard in a queue per event."""
 
-    def __init__(self, kind, transports):
+    def __init__(self, kind, transports, serializer="default", url=URL, reconnection=False):
         self.kind = kind
+        self.url = url
         self.transports = transports
         self.loop = asyncio.get_running_loop()
         self.queues = {}
         self.answers = {}
-        if kind == "asyncio":
-            self.inner = socketio.AsyncClient(reconnection=False, handle_sigint=False)
-        else:
-            self.inner = socketio.Client(reconnection=False, handle_sigint=False)
+        options = {
+            "handle_sigint": False,
+            "reconnection": reconnection,
+            "reconnection_delay": 0.05,
+            "serializer": serializer,
+        }
+        make = socketio.AsyncClient if kind == "asyncio" else socketio.Client
+        self.inner = make(**options)
 
     async def _run(self, method, *args, **options):
         if self.kind == "asyncio":
@@ -60,7 +66,7 @@ class Client:
             self._listen(namespace)
         await self._run(
             self.inner.connect,
-            URL,
+            self.url,
             auth=auth,
             transports=self.transports,
             namespaces=namespaces,
@@ -126,6 +132,55 @@ class Client:
 
     async def close(self):
         await self._run(self.inner.shutdown)
+
+
+class Proxy:
+    """Stands in front of the server, and cuts what it carries when told to."""
+
+    @classmethod
+    async def listen(cls):
+        self = cls()
+        self.writers = set()
+        self.server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        return self
+
+    async def _carry(self, reader, writer):
+        target = urllib.parse.urlsplit(URL)
+        try:
+            upstream, back = await asyncio.open_connection(target.hostname, target.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = {writer, back}
+        self.writers |= pair
+        await asyncio.gather(self._pipe(reader, back), self._pipe(upstream, writer))
+        self.writers -= pair
+        for one in pair:
+            one.transport.abort()
+
+    async def _pipe(self, reader, writer):
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        writer.transport.abort()
+
+    async def cut(self, meanwhile):
+        """Dies with all it carries, and is back after `meanwhile`."""
+        self.server.close()
+        for writer in list(self.writers):
+            writer.transport.abort()
+        await meanwhile()
+        self.server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+
+    async def close(self):
+        self.server.close()
+        for writer in list(self.writers):
+            writer.transport.abort()
 
 
 async def until(probe, what):

@@ -5,6 +5,7 @@ use std::io::Write;
 use bytes::Bytes;
 
 use super::date;
+use crate::error::TOO_DEEP;
 use crate::packet::MAX_ID;
 use crate::parser::{Head, Scratch};
 use crate::placeholder::MARK;
@@ -234,7 +235,7 @@ impl<'a> Input<'a, '_> {
 
     fn enter(&self, depth: usize) -> Result<(), ParseError> {
         if depth == MAX_DEPTH {
-            return Err(self.problem("nested more than 128 deep"));
+            return Err(self.problem(TOO_DEEP));
         }
         Ok(())
     }
