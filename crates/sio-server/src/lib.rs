@@ -245,6 +245,7 @@ mod place;
 mod polling;
 mod proxies;
 mod realm;
+mod root;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod server;
@@ -275,7 +276,7 @@ pub use cors::Cors;
 pub use counters::{Counters, Limit};
 pub use debug::DebugMode;
 pub use deflate::PerMessageDeflate;
-pub use eio_transport::{Reason, Sid};
+pub use eio_transport::{Reason, Sid, Transport};
 pub use emitting::Emitting;
 pub use error::{CallError, DisconnectReason, EmitError, Refuse, StartError};
 pub use event::{Ack, Answer, Any, Event, EventName, Failed, Reply};

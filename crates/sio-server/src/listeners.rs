@@ -7,7 +7,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use crate::table::Handler;
+use crate::table::{Handler, Watcher};
 
 /// A listener of a socket's own, to be taken away by [`Socket::off`](crate::Socket::off).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,8 @@ pub(crate) struct Listeners<D>(Mutex<List<D>>);
 
 struct List<D> {
     next: u64,
+    /// Those that hear every event.
+    any: Vec<(ListenerId, Arc<Watcher<D>>)>,
     events: HashMap<Box<str>, Vec<Listener<D>>, RandomState>,
 }
 
@@ -59,6 +61,7 @@ impl<D> Listeners<D> {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(List {
             next: 0,
+            any: Vec::new(),
             events: HashMap::default(),
         }))
     }
@@ -88,6 +91,33 @@ impl<D> Listeners<D> {
         id
     }
 
+    /// Adds one that hears every event, unless the socket `is_gone`.
+    pub(crate) fn add_any(
+        &self,
+        watcher: Watcher<D>,
+        is_gone: impl FnOnce() -> bool,
+    ) -> ListenerId {
+        let mut list = self.lock();
+        let id = ListenerId(list.next);
+        list.next += 1;
+        if is_gone() {
+            drop(list);
+            drop(watcher);
+            return id;
+        }
+        list.any.push((id, Arc::new(watcher)));
+        id
+    }
+
+    /// Those who hear every event.
+    pub(crate) fn any(&self) -> Vec<Arc<Watcher<D>>> {
+        let list = self.lock();
+        list.any
+            .iter()
+            .map(|(_, watcher)| Arc::clone(watcher))
+            .collect()
+    }
+
     /// Those who hear an event that has come; the ones that hear once are taken out.
     pub(crate) fn of(&self, event: &str) -> Vec<Arc<dyn Handler<D>>> {
         let mut list = self.lock();
@@ -109,9 +139,11 @@ impl<D> Listeners<D> {
         let mut list = self.lock();
         // What a listener owns is dropped outside the lock: it may be anything.
         let mut removed = Vec::new();
+        let mut removed_any = Vec::new();
         match which {
             Which::Event(event) => removed.extend(list.events.remove(event)),
             Which::One(id) => {
+                removed_any.extend(list.any.extract_if(.., |(one, _)| *one == id));
                 for listeners in list.events.values_mut() {
                     removed.push(listeners.extract_if(.., |one| one.id == id).collect());
                 }
@@ -119,12 +151,17 @@ impl<D> Listeners<D> {
             }
         }
         drop(list);
-        drop(removed);
+        drop((removed, removed_any));
     }
 
     /// Lets go of all.
     pub(crate) fn clear(&self) {
-        let events = std::mem::take(&mut self.lock().events);
-        drop(events);
+        let mut list = self.lock();
+        let (events, any) = (
+            std::mem::take(&mut list.events),
+            std::mem::take(&mut list.any),
+        );
+        drop(list);
+        drop((events, any));
     }
 }

@@ -1,8 +1,7 @@
 //! A client in a namespace, as handlers see it.
 
 use std::{
-    any::Any,
-    fmt,
+    any, fmt,
     future::Future,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -11,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::{Revision, Sid};
+use eio_transport::{Revision, Sid, Transport};
 use serde::{Deserialize, Serialize};
 use sio_packet::{Args, ReadError, Value, WriteError};
 use sio_rooms::{Acks, Full, JoinError, MemberId, RecoveryError, Selection};
@@ -27,9 +26,10 @@ use crate::{
     entropy,
     error::{CallError, DisconnectReason},
     event::Reply,
-    event::{Answer, EventName},
+    event::{Answer, Any, EventName},
     frames,
     handshake::Handshake,
+    incoming::Incoming,
     io::Io,
     lane::{Job, Order},
     listeners::{Hears, ListenerId, Listeners, Which},
@@ -38,8 +38,7 @@ use crate::{
     panic::contain,
     place::{Member, Place},
     store::Session,
-    table::Table,
-    table::{Handler, OnEvent, Serial},
+    table::{self, Handler, OnEvent, Serial, Table, Watcher},
     target::{RoomNames, Sent, Target},
 };
 
@@ -133,7 +132,7 @@ pub(crate) struct AckText {
 /// A socket whose data's type is not known here.
 pub(crate) trait AnySocket: Send + Sync {
     fn core(&self) -> &Core;
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn into_any(self: Arc<Self>) -> Arc<dyn any::Any + Send + Sync>;
     /// A socket that goes on from this one, on another connection.
     fn continued(
         self: Arc<Self>,
@@ -184,6 +183,11 @@ impl<D: Send + Sync + 'static> Socket<D> {
             Arc::clone(&core.place),
             core.auth.clone(),
         )
+    }
+
+    /// The transport in use; a client that began by polling may move to WebSocket.
+    pub fn transport(&self) -> Transport {
+        self.inner.core.conn.lock().session.transport()
     }
 
     /// Whether the client is still in the namespace.
@@ -475,6 +479,30 @@ impl<D: Send + Sync + 'static> Socket<D> {
         })
     }
 
+    /// Sees each event of this socket before its handler does, behind the catch-alls of the namespace: Node's
+    /// `socket.onAny`. Ends with the socket, or by [`off`](Self::off).
+    ///
+    /// ```
+    /// # use sio_server::{Incoming, Server};
+    /// let server = Server::new().on_connect(async |socket| {
+    ///     socket.on_any(async |socket, incoming: Incoming| {
+    ///         println!("{} says {}", socket.id(), incoming.event());
+    ///     });
+    /// });
+    /// ```
+    pub fn on_any<R, Fut>(
+        &self,
+        look: impl FnOnce(Self, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> ListenerId
+    where
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<Any> + 'static,
+    {
+        let listeners = &self.inner.listeners;
+        let listeners = listeners.get_or_init(|| Box::new(Listeners::new()));
+        listeners.add_any(table::any(look), || self.inner.core.is_gone())
+    }
+
     /// Removes this socket's own listeners: all of an event, by its name, or one, by what
     /// [`on`](Self::on) returned.
     pub fn off<'a>(&self, which: impl Into<Which<'a>>) {
@@ -527,6 +555,12 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     pub(crate) fn has_listeners(&self) -> bool {
         self.inner.listeners.get().is_some()
+    }
+
+    /// Its own listeners of all events.
+    pub(crate) fn catch_alls(&self) -> Vec<Arc<Watcher<D>>> {
+        let listeners = self.inner.listeners.get();
+        listeners.map_or_else(Vec::new, |listeners| listeners.any())
     }
 
     /// Its own listeners of an event; those that hear once only are heard from no more.
@@ -650,7 +684,7 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         Self::with_data(id, conn, place, auth, table, Held::Of(self))
     }
 
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+    fn into_any(self: Arc<Self>) -> Arc<dyn any::Any + Send + Sync> {
         self
     }
 

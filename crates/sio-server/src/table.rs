@@ -181,6 +181,7 @@ impl<D: Send + Sync + 'static> Table<D> {
         {
             tasks.push(Arc::clone(unhandled).call(socket.clone(), incoming.clone(), ack));
         }
+        let catch_alls = socket.catch_alls();
         let socket = socket.clone();
         let task: Task = Box::pin(async move {
             for watcher in &socket.table().watchers {
@@ -193,6 +194,11 @@ impl<D: Send + Sync + 'static> Table<D> {
                     }
                     return;
                 }
+            }
+            for catch_all in catch_alls {
+                let mut watching = catch_all(socket.clone(), incoming.clone());
+                // What fails in it has been told, and keeps the event from nobody.
+                let _ = poll_fn(|cx| panic::poll(watching.as_mut(), cx)).await;
             }
             for task in tasks {
                 task.await;

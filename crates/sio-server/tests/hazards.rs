@@ -4,7 +4,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{House, Peer, Polling, Road, Ws, config, get, on_every_road, post, request, until};
+use support::{
+    Got, House, Peer, Polling, Road, Ws, config, get, on_every_road, post, request, until,
+};
 
 const POLLING: &str = "EIO=4&transport=polling";
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
@@ -423,14 +425,23 @@ mod descriptors {
     }
 }
 
-/// E25: what strangers do wrong cannot fill the disk.
+/// E25: what strangers do wrong cannot fill the disk. S23: nor forge what stands there.
 mod log {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+    use std::{
+        fmt::Write,
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
-    use tracing::{Event, Level, Metadata, Subscriber, span};
+    use serde_json::Value;
+    use sio_server::{Incoming, Refuse};
+    use tracing::{
+        Event, Level, Metadata, Subscriber,
+        field::{Field, Visit},
+        span,
+    };
 
     use super::*;
 
@@ -482,5 +493,106 @@ mod log {
         );
         drop(guard);
         until("all having gone", || house.io.connections() <= 1).await;
+    }
+
+    /// Keeps what is written, as it would stand in a line.
+    struct Keep(Arc<Mutex<Vec<String>>>);
+
+    struct Line<'a>(&'a mut String);
+
+    impl Visit for Line<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            let _ = write!(self.0, " {field}={value:?}");
+        }
+    }
+
+    impl Subscriber for Keep {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target().starts_with("sio_server")
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut line = String::new();
+            event.record(&mut Line(&mut line));
+            self.0.lock().unwrap().push(line);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn sec_s23_what_clients_write_forges_no_line_and_tells_no_secret() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let guard = tracing::subscriber::set_default(Keep(Arc::clone(&lines)));
+        let mut config = config();
+        config.recovery = Some(sio_server::Recovery::default());
+        let house = House::with(Road::Hyper, config, |server| {
+            server
+                .on(
+                    "number",
+                    async |_, _: std::collections::HashMap<String, u8>| (),
+                )
+                .on("fails", async |_, what: String| Err::<(), _>(what))
+                .on("panics", async |_, what: String| panic!("{what}"))
+                .filter(
+                    async |_, incoming: Incoming| match incoming.event().starts_with("no") {
+                        true => Err(Refuse::new(incoming.event())),
+                        false => Ok(()),
+                    },
+                )
+        })
+        .await;
+        let evil = "x\\r\\nERROR all is lost\\u001b[2J\\u202e";
+        let long = "y".repeat(900);
+        let mut secrets = vec!["the-token".to_owned()];
+        for packet in [
+            format!(r#"42["number",{{"{evil}{long}":"z"}}]"#),
+            format!(r#"42["fails","{evil}{long}"]"#),
+            format!(r#"42["panics","{evil}{long}"]"#),
+            format!(r#"42["no{evil}{long}"]"#),
+            format!(r#"421["no{evil}{long}"]"#),
+            "40/nowhere\n\u{1b}[2J,".to_owned(),
+            "42/nowhere\n\u{1b}[2J,[1]".to_owned(),
+            format!(r#"42["{}"]"#, "\n"),
+            "4\n\u{1b}".to_owned(),
+        ] {
+            let mut ws = Ws::open(house.address).await;
+            secrets.push(ws.sid.clone());
+            ws.text(r#"40{"token":"the-token"}"#).await;
+            let Got::Text(connect) = ws.next().await else {
+                panic!("not joined")
+            };
+            let connect: Value = serde_json::from_str(&connect[2..]).unwrap();
+            secrets.push(connect["pid"].as_str().unwrap().to_owned());
+            ws.text(&packet).await;
+            ws.text(r#"429["echo",1]"#).await;
+            while matches!(ws.next().await, Got::Text(text) if text != "439[1]") {}
+            ws.reset();
+        }
+        house.empties().await;
+        drop(guard);
+        let lines = lines.lock().unwrap();
+        assert!(lines.len() > 10, "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.contains("all is lost")),
+            "{lines:?}"
+        );
+        for line in lines.iter() {
+            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(!line.contains('\u{202e}'), "{line:?}");
+            assert!(line.chars().count() < 1000, "{line:?}");
+            let told = secrets.iter().find(|secret| line.contains(*secret));
+            assert_eq!(told, None, "{line:?}");
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use sio_server::{Ack, Handshake, Namespace, Value};
-use support::{Got, House, Road, Ws, config, on_every_road, until, within};
+use sio_server::{Ack, Handshake, Incoming, Namespace, Refuse, Value};
+use support::{Got, House, Polling, Road, Ws, config, on_every_road, until, within};
 use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
 on_every_road! {
@@ -68,6 +68,55 @@ on_every_road! {
         ws.expect_text(r#"42/own,["first",6]"#).await;
         ws.leave().await;
         other.leave().await;
+        house.is_unharmed().await;
+    }
+
+    async fn a_socket_hears_all_of_its_own_events_until_it_does_not_want_to(road: Road) {
+        let (tell, mut told) = unbounded_channel();
+        let house = House::with(road, config(), |server| {
+            server
+                .on_connect(async move |socket| {
+                    let heard = tell.clone();
+                    let id = socket.on_any(async move |socket, incoming: Incoming| {
+                        let transport = socket.transport().as_str();
+                        let _ = heard.send((incoming.event().to_owned(), transport));
+                        if incoming.event() == "fail" {
+                            panic!("on purpose");
+                        }
+                    });
+                    socket.once("enough", async move |socket, ()| socket.off(id));
+                })
+                .filter(async |_, incoming: Incoming| match incoming.event() {
+                    "refused" => Err(Refuse::new("no")),
+                    _ => Ok(()),
+                })
+                .on("fail", async |_, ()| Ack("handled all the same"))
+        })
+        .await;
+        let mut ws = house.client().await;
+        let mut polling = Polling::join(house.address).await;
+        ws.text(r#"421["echo",1]"#).await;
+        ws.expect_text("431[1]").await;
+        ws.text(r#"421["fail"]"#).await;
+        ws.expect_text(r#"431["handled all the same"]"#).await;
+        ws.text(r#"421["refused"]"#).await;
+        ws.expect_text(r#"431[{"message":"no"}]"#).await;
+        ws.text(r#"42["enough"]"#).await;
+        ws.text(r#"421["echo",2]"#).await;
+        ws.expect_text("431[2]").await;
+        polling.post(r#"42["nobody's"]"#).await;
+        for (event, transport) in [
+            ("echo", "websocket"),
+            ("fail", "websocket"),
+            ("enough", "websocket"),
+            ("nobody's", "polling"),
+        ] {
+            let heard = within("an event", told.recv()).await.unwrap();
+            assert_eq!((heard.0.as_str(), heard.1), (event, transport));
+        }
+        assert!(told.try_recv().is_err());
+        polling.post("1").await;
+        ws.leave().await;
         house.is_unharmed().await;
     }
 

@@ -342,7 +342,7 @@ fn unpack(message: &[u8]) -> (String, Option<Vec<u8>>) {
 
 #[tokio::test]
 async fn whoever_comes_back_has_everything_once_and_in_order() {
-    let seeds: u64 = std::env::var("SEEDS").map_or(60, |seeds| seeds.parse().unwrap());
+    let seeds: u64 = std::env::var("SEEDS").map_or(30, |seeds| seeds.parse().unwrap());
     let (mut recovered, mut replaced, mut packets) = (0, 0, 0);
     for seed in 0..seeds {
         let mut world = World::new(seed).await;
