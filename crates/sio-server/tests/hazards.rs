@@ -154,7 +154,7 @@ on_every_road! {
                 _ => {}
             }
             // The socket is held; the server lets go of it.
-            assert!(matches!(ws.next().await, support::Got::End(_)), "{said:?}");
+            assert!(matches!(ws.next().await, Got::End(_)), "{said:?}");
             polling.post(r#"421["echo",1]"#).await;
             let mut got = polling.get().await;
             while got == "6" {
@@ -199,12 +199,12 @@ on_every_road! {
         first.expect_text("3probe").await;
         let mut second = Ws::upgrade(house.address, &query).await;
         second.text("2probe").await;
-        assert!(matches!(second.next().await, support::Got::End(_)));
+        assert!(matches!(second.next().await, Got::End(_)));
         first.text("5").await;
         first.text(r#"421["echo",1]"#).await;
         first.expect_text("431[1]").await;
         let mut third = Ws::upgrade(house.address, &query).await;
-        assert!(matches!(third.next().await, support::Got::End(_)));
+        assert!(matches!(third.next().await, Got::End(_)));
         first.text(r#"422["echo",2]"#).await;
         first.expect_text("432[2]").await;
         first.leave().await;
@@ -530,6 +530,10 @@ mod log {
         fn exit(&self, _: &span::Id) {}
     }
 
+    fn panics(what: &str) {
+        panic!("{what}");
+    }
+
     #[tokio::test]
     async fn sec_s23_what_clients_write_forges_no_line_and_tells_no_secret() {
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -543,7 +547,7 @@ mod log {
                     async |_, _: std::collections::HashMap<String, u8>| (),
                 )
                 .on("fails", async |_, what: String| Err::<(), _>(what))
-                .on("panics", async |_, what: String| panic!("{what}"))
+                .on("panics", async |_, what: String| panics(&what))
                 .filter(
                     async |_, incoming: Incoming| match incoming.event().starts_with("no") {
                         true => Err(Refuse::new(incoming.event())),
