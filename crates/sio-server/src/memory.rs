@@ -256,14 +256,15 @@ impl Memory {
                         });
                         let pid = Some(&*claim.pid);
                         let entered = enter(&socket, pid, &restored.missed, &restored.rooms);
-                        if entered {
-                            core.conn.shard().tally.recovery(Ok(()));
-                        } else {
+                        if !entered {
                             recovery.depart(&claim.pid, clock::now());
-                        } else if let Some(shared) = &mut recovery.shared {
+                            return None;
+                        }
+                        core.conn.shard().tally.recovery(Ok(()));
+                        if let Some(shared) = &mut recovery.shared {
                             shared.set_away(&claim.pid, false, clock::now());
                         }
-                        return entered.then_some(socket);
+                        return Some(socket);
                     }
                     Err(error) => {
                         admitted.core().conn.shard().tally.recovery(Err(error));
