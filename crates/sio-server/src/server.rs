@@ -350,24 +350,23 @@ impl Server {
         self
     }
 
-
-        A: 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
-        T: for<'de> Deserialize<'de> + Send + 'static,
-        event: impl EventName<T, A>,
-        handler: impl FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
-        self,
-        self.with_root(|root| root.on_server_side(event, handler))
-    ) -> Self
     /// Handles an event that another node of the cluster sends to the namespace `/` of all others, see
     /// [`Namespace::on_server_side`].
-    fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
     pub fn on_server_side<T, A, R, Fut>(
-    pub(crate) fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
+        self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
     where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: Reply<A> + 'static,
+        A: 'static,
     {
+        self.with_root(|root| root.on_server_side(event, handler))
     }
+
+    pub(crate) fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
         self.root = f(self.root);
         self.root_used = true;
         self
