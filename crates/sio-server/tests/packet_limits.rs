@@ -437,7 +437,9 @@ on_every_road! {
                                 1 => {
                                     io.to("all").emit("news", &json!({ "n": turns }));
                                 }
-                                _ if index % 3 == 0 => io.to(&room).leave("all"),
+                                _ if index % 3 == 0 => {
+                                    io.to(&room).leave("all");
+                                }
                                 _ => socket.leave(&room),
                             }
                             turns += 1;
@@ -454,7 +456,9 @@ on_every_road! {
             let mut ws = house.client().await;
             match round % 3 {
                 0 => ws.text("41").await,
-                1 => house.io.everyone().disconnect(),
+                1 => {
+                    house.io.everyone().disconnect();
+                }
                 _ => {}
             }
             tokio::task::yield_now().await;
