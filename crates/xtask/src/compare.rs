@@ -237,7 +237,7 @@ fn publish(
         "repetitions"
     };
     let text = format!(
-        "{} {reps} {repetitions}; {machine}. {}\n\n{}",
+        "{} {reps} {repetitions}; {machine}.{}\n\n{}",
         bench::circumstances(&root),
         server::versions(part.servers),
         report.text.trim(),

@@ -220,7 +220,7 @@ pub(super) fn versions(servers: &[Server]) -> String {
     if versions.is_empty() {
         String::new()
     } else {
-        format!("{}.", versions.join("; "))
+        format!(" {}.", versions.join("; "))
     }
 }
 
