@@ -154,6 +154,13 @@ impl Session {
         matches!(self.state.phase(), Phase::Upgrading) || self.state.is_probed()
     }
 
+    /// Whether a sign of life is waited for, so that [`handle_heard`](Self::handle_heard) changes
+    /// anything: the pong, or any sign in revision 3.
+    #[inline]
+    pub const fn listens(&self) -> bool {
+        self.heartbeat.listens()
+    }
+
     /// Whether the session is over.
     #[inline]
     pub const fn is_ended(&self) -> bool {

@@ -109,7 +109,8 @@ pub(crate) struct Opening {
     pub(crate) reads: bool,
     /// The socket took no more bytes when it was last written to.
     pub(crate) blocked: bool,
-    pub(crate) commands: VecDeque<Command>,
+    /// Others want something.
+    pub(crate) commanded: bool,
 }
 
 /// What may become of a parcel.
@@ -520,16 +521,22 @@ impl Conn {
         Opening {
             reads: link.session.accepts(Source::WebSocket),
             blocked: link.blocked,
-            commands: std::mem::take(&mut link.commands),
+            commanded: !link.commands.is_empty(),
         }
     }
 
-    /// Ends the turn: one write for all that was said. `heard` is when something came.
-    pub(crate) fn end_turn(&self, heard: Option<Instant>) {
+    /// What others want of the task.
+    pub(crate) fn take_commands(&self) -> VecDeque<Command> {
+        std::mem::take(&mut self.lock().commands)
+    }
+
+    /// Ends the turn: one write for all that was said. `heard` is whether something came; when, is
+    /// asked of the clock only if somebody waits for it.
+    pub(crate) fn end_turn(&self, heard: bool) {
         let reply = turn::end();
         let mut link = self.lock();
-        if let Some(now) = heard {
-            link.session.handle_heard(now);
+        if heard && link.session.listens() {
+            link.session.handle_heard(clock::now());
         }
         link.corked = false;
         self.flush_link(&mut link, &reply);
@@ -539,7 +546,7 @@ impl Conn {
 
     /// Writes what was said so far, in the midst of a turn that says a lot.
     pub(crate) fn pause_turn(&self) {
-        self.end_turn(None);
+        self.end_turn(false);
         self.begin_turn();
     }
 

@@ -275,8 +275,7 @@ impl Desk {
     }
 
     fn try_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
-        let hub = Arc::clone(&self.conn.hub);
-        let limits = hub.limits(self.conn.revision);
+        let limits = self.conn.hub.limits(self.conn.revision);
         if matches!(text.as_bytes().first(), Some(b'5' | b'6')) {
             // Attachments are kept only for a namespace that can take them.
             let packet = Packet::parse(text, limits)?;

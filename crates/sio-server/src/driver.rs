@@ -16,7 +16,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use eio_transport::{Action, Data, Packet, PacketError, Reason, Revision, Source, payload::Body};
@@ -96,11 +96,11 @@ impl<A: Application> Driver<A> {
 
     /// One turn. What comes up for the task during it, by its own doing or by others', wakes it for
     /// the next one.
-    fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Turned {
         let mut opening = self.desk.conn().open_turn(cx.waker());
-        if !opening.commands.is_empty() {
-            for command in std::mem::take(&mut opening.commands) {
-                self.obey(command, now, cx);
+        if opening.commanded {
+            for command in self.desk.conn().take_commands() {
+                self.obey(command, cx);
             }
             opening.reads = self.accepts();
         }
@@ -110,19 +110,19 @@ impl<A: Application> Driver<A> {
         if let Some(wire) = &mut self.wire
             && wire.poll_send(self.desk.conn(), cx).is_err()
         {
-            self.lost(now);
+            self.lost();
         }
         // Before anything new is read: they were here first, and may make room for it.
         if !self.desk.is_idle() {
             self.desk.poll(cx);
         }
         if self.post.is_some() {
-            self.read_post(now, cx);
+            self.read_post(cx);
             opening.reads = self.accepts();
         }
-        let heard = self.wire.is_some() && self.read(opening.reads, now, cx);
+        let heard = self.wire.is_some() && self.read(opening.reads, cx);
         if self.probe.is_some() {
-            self.read_probe(now, cx);
+            self.read_probe(cx);
         }
         self.desk.settle(cx);
         Turned {
@@ -168,7 +168,7 @@ impl<A: Application> Driver<A> {
 
     // ---- 1. what others want ------------------------------------------------------------------
 
-    fn obey(&mut self, command: Command, now: Instant, cx: &mut Context<'_>) {
+    fn obey(&mut self, command: Command, cx: &mut Context<'_>) {
         match command {
             Command::Act(action) => self.act(action, cx),
             Command::Begin => self.desk.begin(cx),
@@ -180,13 +180,14 @@ impl<A: Application> Driver<A> {
             Command::Fence(ended) => {
                 if matches!(self.stage, Stage::Open) {
                     self.conn()
-                        .drive(|session| session.abort(Reason::Superseded, now));
+                        .drive(|session| session.abort(Reason::Superseded, clock::now()));
                     // Behind the end that follows from it.
                     self.conn().command(Command::Fence(ended));
                 }
             }
             Command::Overflow(reason) => {
-                self.conn().drive(|session| session.abort(reason, now));
+                self.conn()
+                    .drive(|session| session.abort(reason, clock::now()));
             }
             Command::Probe(mut incoming) => {
                 let codec = incoming.codec.take();
@@ -200,7 +201,7 @@ impl<A: Application> Driver<A> {
                     }
                     Err(_) => self
                         .conn()
-                        .drive(|session| session.handle_lost(Source::Probe, now)),
+                        .drive(|session| session.handle_lost(Source::Probe, clock::now())),
                 }
             }
             Command::Removed(socket) => self.desk.removed(&socket, cx),
@@ -289,7 +290,7 @@ impl<A: Application> Driver<A> {
     // ---- 3. reading ---------------------------------------------------------------------------
 
     /// Reads what the WebSocket has. Returns whether anything came.
-    fn read(&mut self, accepts: bool, now: Instant, cx: &mut Context<'_>) -> bool {
+    fn read(&mut self, accepts: bool, cx: &mut Context<'_>) -> bool {
         let ending = !matches!(self.stage, Stage::Open);
         if !accepts && !ending {
             return false;
@@ -317,7 +318,7 @@ impl<A: Application> Driver<A> {
                 if ending {
                     discard(wire, desk.conn(), input, spare);
                 } else {
-                    feed(wire, desk, input, spare, now, cx);
+                    feed(wire, desk, input, spare, cx);
                 }
                 if wire.frames.is_finished() {
                     Read::End
@@ -329,7 +330,7 @@ impl<A: Application> Driver<A> {
                 Read::Nothing | Read::Moved => return heard,
                 Read::Some => heard = true,
                 Read::End => {
-                    self.lost(now);
+                    self.lost();
                     return heard;
                 }
             }
@@ -340,7 +341,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// The WebSocket has ended.
-    fn lost(&mut self, now: Instant) {
+    fn lost(&mut self) {
         if let Some(wire) = &mut self.wire {
             wire.frames.receive_eof();
         }
@@ -348,14 +349,14 @@ impl<A: Application> Driver<A> {
             Stage::Open => {
                 self.desk
                     .conn()
-                    .drive(|session| session.handle_lost(Source::WebSocket, now));
+                    .drive(|session| session.handle_lost(Source::WebSocket, clock::now()));
             }
             // `is_over` takes it from here.
             Stage::Closing(_) | Stage::Lingering(_) => self.wire = None,
         }
     }
 
-    fn read_probe(&mut self, now: Instant, cx: &mut Context<'_>) {
+    fn read_probe(&mut self, cx: &mut Context<'_>) {
         for _ in 0..READS {
             let Some(probe) = &mut self.probe else {
                 return;
@@ -375,7 +376,7 @@ impl<A: Application> Driver<A> {
                     } else {
                         &mut unread[..]
                     };
-                    feed_probe(probe, conn, input, spare, now)
+                    feed_probe(probe, conn, input, spare)
                 })
             };
             match read {
@@ -386,7 +387,7 @@ impl<A: Application> Driver<A> {
                     self.conn().lock().codec = None;
                     return self
                         .conn()
-                        .drive(|session| session.handle_lost(Source::Probe, now));
+                        .drive(|session| session.handle_lost(Source::Probe, clock::now()));
                 }
             }
         }
@@ -394,11 +395,12 @@ impl<A: Application> Driver<A> {
     }
 
     /// Reads a body as far as the handlers keep up with it; until then its POST waits for the answer.
-    fn read_post(&mut self, now: Instant, cx: &mut Context<'_>) {
+    fn read_post(&mut self, cx: &mut Context<'_>) {
         let Some(mut post) = self.post.take() else {
             return;
         };
         let conn = Arc::clone(self.conn());
+        let now = clock::now();
         while !self.desk.is_closed() {
             if self.desk.is_stalled() && !post.body.is_read() {
                 self.post = Some(post);
@@ -442,10 +444,9 @@ impl<A: Application> Future for Driver<A> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let now = clock::now();
         this.desk.conn().begin_turn();
-        let turned = this.turn(now, cx);
-        this.desk.conn().end_turn(turned.heard.then_some(now));
+        let turned = this.turn(cx);
+        this.desk.conn().end_turn(turned.heard);
         if turned.over {
             Poll::Ready(())
         } else {
@@ -472,22 +473,21 @@ fn feed<A: Application>(
     desk: &mut A,
     mut input: &mut [u8],
     spare: &mut Vec<u8>,
-    now: Instant,
     cx: &mut Context<'_>,
 ) {
     let mut control = false;
     loop {
         match wire.frames.receive_pooled(&mut input, spare) {
             Ok(None) => break,
-            Ok(Some(Message::Text(text))) => handle_text(desk, text, now, cx),
-            Ok(Some(Message::Binary(data))) => handle_binary(desk, data, now, cx),
+            Ok(Some(Message::Text(text))) => handle_text(desk, text, cx),
+            Ok(Some(Message::Binary(data))) => handle_binary(desk, data, cx),
             Ok(Some(Message::Compressed { kind, payload })) => {
-                if let Err(code) = handle_compressed(desk, kind, payload, now, cx) {
+                if let Err(code) = handle_compressed(desk, kind, payload, cx) {
                     count(desk.conn(), code);
                     wire.frames.close(Some(code.into()));
                     transmit(desk.conn(), wire);
                     desk.conn()
-                        .drive(|session| session.abort(Reason::TransportError, now));
+                        .drive(|session| session.abort(Reason::TransportError, clock::now()));
                     return;
                 }
             }
@@ -497,7 +497,7 @@ fn feed<A: Application>(
                 count(desk.conn(), error.close_code());
                 transmit(desk.conn(), wire);
                 desk.conn()
-                    .drive(|session| session.abort(Reason::TransportError, now));
+                    .drive(|session| session.abort(Reason::TransportError, clock::now()));
                 return;
             }
         }
@@ -510,7 +510,7 @@ fn feed<A: Application>(
         }
     }
     if control {
-        wire.handle_elapsed(now);
+        wire.handle_elapsed(clock::now());
         transmit(desk.conn(), wire);
     }
 }
@@ -523,22 +523,22 @@ fn discard(wire: &mut Wire, conn: &Arc<Conn>, mut input: &mut [u8], spare: &mut 
 
 /// A text message.
 #[inline]
-fn handle_text<A: Application>(desk: &mut A, text: &str, now: Instant, cx: &mut Context<'_>) {
+fn handle_text<A: Application>(desk: &mut A, text: &str, cx: &mut Context<'_>) {
     match text.strip_prefix('4') {
         Some(text) => desk.handle_text(text, cx),
         None => {
             let revision = desk.conn().revision;
-            handle_packet(desk, revision.read_text(text), now, cx);
+            handle_packet(desk, revision.read_text(text), cx);
         }
     }
 }
 
 /// A binary message; in revision 3 its first byte is the packet type.
 #[inline]
-fn handle_binary<A: Application>(desk: &mut A, data: &[u8], now: Instant, cx: &mut Context<'_>) {
+fn handle_binary<A: Application>(desk: &mut A, data: &[u8], cx: &mut Context<'_>) {
     match desk.conn().revision {
         Revision::V4 => desk.handle_binary(Cow::Borrowed(data), cx),
-        Revision::V3 => handle_packet(desk, Revision::V3.read_binary(data), now, cx),
+        Revision::V3 => handle_packet(desk, Revision::V3.read_binary(data), cx),
     }
 }
 
@@ -548,14 +548,13 @@ fn handle_compressed<A: Application>(
     desk: &mut A,
     kind: Kind,
     payload: &[u8],
-    now: Instant,
     cx: &mut Context<'_>,
 ) -> Result<(), CloseCode> {
     let conn = Arc::clone(desk.conn());
     let handled = conn.with_inflated(payload, |message| {
         match (kind, message.map_err(close_code)?) {
-            (Kind::Text, message) => handle_text(desk, text(message)?, now, cx),
-            (Kind::Binary, message) => handle_binary(desk, message, now, cx),
+            (Kind::Text, message) => handle_text(desk, text(message)?, cx),
+            (Kind::Binary, message) => handle_binary(desk, message, cx),
         }
         Ok(())
     });
@@ -575,7 +574,6 @@ fn text(message: &[u8]) -> Result<&str, CloseCode> {
 fn handle_packet<A: Application>(
     desk: &mut A,
     packet: Result<Packet<'_>, PacketError>,
-    now: Instant,
     cx: &mut Context<'_>,
 ) {
     if packet
@@ -585,9 +583,9 @@ fn handle_packet<A: Application>(
         desk.heartbeat();
     }
     let data = desk.conn().drive(|session| match packet {
-        Ok(packet) => session.handle_packet(Source::WebSocket, packet, now),
+        Ok(packet) => session.handle_packet(Source::WebSocket, packet, clock::now()),
         Err(_) => {
-            session.handle_malformed(Source::WebSocket, now);
+            session.handle_malformed(Source::WebSocket, clock::now());
             None
         }
     });
@@ -604,22 +602,19 @@ fn feed_probe(
     conn: &Arc<Conn>,
     mut input: &mut [u8],
     spare: &mut Vec<u8>,
-    now: Instant,
 ) -> Read {
     loop {
         let moved = match probe.frames.receive_pooled(&mut input, spare) {
             Ok(None) => return Read::Some,
-            Ok(Some(Message::Text(text))) => handle_probe(conn, conn.revision.read_text(text), now),
-            Ok(Some(Message::Binary(data))) => {
-                handle_probe(conn, conn.revision.read_binary(data), now)
-            }
+            Ok(Some(Message::Text(text))) => handle_probe(conn, conn.revision.read_text(text)),
+            Ok(Some(Message::Binary(data))) => handle_probe(conn, conn.revision.read_binary(data)),
             Ok(Some(Message::Compressed { kind, payload })) => {
                 let moved = conn.with_inflated(payload, |message| {
                     let packet = match (kind, message.ok()?) {
                         (Kind::Text, message) => conn.revision.read_text(text(message).ok()?),
                         (Kind::Binary, message) => conn.revision.read_binary(message),
                     };
-                    Some(handle_probe(conn, packet, now))
+                    Some(handle_probe(conn, packet))
                 });
                 match moved.flatten() {
                     Some(moved) => moved,
@@ -638,11 +633,11 @@ fn feed_probe(
 }
 
 /// A packet from a probing WebSocket. Returns whether that is the session's from now on.
-fn handle_probe(conn: &Arc<Conn>, packet: Result<Packet<'_>, PacketError>, now: Instant) -> bool {
+fn handle_probe(conn: &Arc<Conn>, packet: Result<Packet<'_>, PacketError>) -> bool {
     let moved = matches!(packet, Ok(Packet::Upgrade));
     conn.drive(|session| match packet {
-        Ok(packet) => drop(session.handle_packet(Source::Probe, packet, now)),
-        Err(_) => session.handle_malformed(Source::Probe, now),
+        Ok(packet) => drop(session.handle_packet(Source::Probe, packet, clock::now())),
+        Err(_) => session.handle_malformed(Source::Probe, clock::now()),
     });
     moved
 }

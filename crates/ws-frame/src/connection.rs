@@ -139,6 +139,8 @@ impl Connection {
                 Ok(text) => Ok(Some(Message::Text(text))),
                 Err(fault) => Err(self.fail(fault, input)),
             },
+            // The last call of each read.
+            None if input.is_empty() && self.reader.is_at_rest() => Ok(None),
             None => self.receive_any(input, spare),
         }
     }

@@ -104,6 +104,12 @@ impl Reader {
         self.assembler.reset(spare);
     }
 
+    /// Whether nothing is to be done without more input, and nothing to be given back.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.reading, Reading::Header { .. }) && self.assembler.is_empty()
+    }
+
     /// The next message, if it is what nearly all are: one frame, not compressed, that lies whole in
     /// the input. Everything else, and every fault, is left to [`advance`](Self::advance).
     #[inline]
