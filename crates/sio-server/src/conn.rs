@@ -272,8 +272,15 @@ impl Conn {
     }
 
     /// This connection's address: what a turn is known by.
-    fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
+    }
+
+    /// Puts broadcasts that wait for this connection into its outbox: before anything else is said to
+    /// it, or asked of what waits.
+    #[inline]
+    pub(crate) fn settle_fans(&self) {
+        self.shard().settle(self.address());
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Link> {
@@ -312,6 +319,40 @@ impl Conn {
         }
     }
 
+    /// Writes what several broadcasts say, `wire`, which is `parcels` one behind the other: for the
+    /// flusher. The outbox sees it only if it cannot leave at once.
+    #[inline]
+    pub(crate) fn hear(&self, wire: &[u8], parcels: &[Arc<Parcel>]) {
+        let mut link = self.lock();
+        let Some(stream) = link.free() else {
+            return self.hear_later(link, parcels.iter().cloned());
+        };
+        let sent = kernel::send(stream, wire);
+        if !sent.as_ref().is_ok_and(|sent| *sent == wire.len()) {
+            link.resume(parcels, sent, &self.hub.config);
+        }
+    }
+
+    /// The same for one who does not hear all of it.
+    pub(crate) fn hear_some(&self, parcels: impl Iterator<Item = Arc<Parcel>>) {
+        self.hear_later(self.lock(), parcels);
+    }
+
+    #[cold]
+    fn hear_later(
+        &self,
+        mut link: MutexGuard<'_, Link>,
+        parcels: impl Iterator<Item = Arc<Parcel>>,
+    ) {
+        if link.session.is_ended() {
+            return;
+        }
+        for parcel in parcels {
+            link.enqueue(self, &parcel, Mode::Reliable);
+        }
+        self.flush_link(&mut link, &[]);
+    }
+
     /// Says something to this client in its own turn, or queues it. Returns whether it was taken.
     ///
     /// `encode` appends complete frames; it runs without any lock, since it runs user code.
@@ -346,6 +387,7 @@ impl Conn {
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
     ) -> Result<bool, E> {
         if turn::is_of(self.address()) {
+            self.settle_fans();
             let direct = {
                 let mut link = self.lock();
                 if link.session.is_ended() {
@@ -406,6 +448,7 @@ impl Conn {
     /// Closes the session in order. Over polling, what waits leaves in an answer of its own first:
     /// a client that finds its DISCONNECT and the end in one payload takes it for a lost transport.
     pub(crate) fn close(self: &Arc<Self>, reason: Reason) {
+        self.settle_fans();
         let mut link = self.lock();
         if !link.has_websocket() {
             self.flush_link(&mut link, &[]);
@@ -552,6 +595,7 @@ impl Conn {
 
     /// Takes bytes that are frames already into the turn, behind all that waits.
     pub(crate) fn say_raw(&self, frames: &[u8]) {
+        self.settle_fans();
         let mut link = self.lock();
         if link.outbox.is_empty() && turn::is_of(self.address()) {
             link.corked = true;
@@ -882,6 +926,39 @@ impl Link {
             Mode::Droppable | Mode::Volatile | Mode::Refusable => {}
         }
         None
+    }
+
+    /// The socket, if a broadcast may be written to it as it is, with nothing else on its way.
+    #[inline]
+    fn free(&self) -> Option<&TcpStream> {
+        match &self.writer {
+            Writer::Direct(stream)
+                if !self.session.is_ended()
+                    && !self.corked
+                    && !self.blocked
+                    && self.outbox.is_empty()
+                    && self.codec.is_none()
+                    && self.dialect == Dialect::V4 =>
+            {
+                Some(stream)
+            }
+            _ => None,
+        }
+    }
+
+    /// Goes on with parcels of which the socket has taken a part.
+    #[cold]
+    fn resume(&mut self, parcels: &[Arc<Parcel>], sent: io::Result<usize>, config: &Config) {
+        for parcel in parcels {
+            self.outbox.push(Arc::clone(parcel));
+        }
+        match sent {
+            Ok(sent) => {
+                self.outbox.advance(sent);
+                self.write_all(&[], 0, config);
+            }
+            Err(error) => self.stop(&[], 0, &error),
+        }
     }
 
     /// Keeps what could not be written, of which `written` bytes have been.

@@ -126,6 +126,7 @@ async fn wait_for_room(core: &Core, len: usize) -> bool {
             return Poll::Ready(false);
         }
         let conn = &core.conn;
+        conn.settle_fans();
         conn.lock().poll_room(len, &conn.hub.config, cx.waker())
     })
     .await

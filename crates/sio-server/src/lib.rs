@@ -212,6 +212,7 @@ mod error;
 mod event;
 mod facts;
 mod failure;
+mod fan;
 mod files;
 mod frames;
 mod front;

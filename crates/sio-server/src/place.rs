@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    ops::Deref,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -24,6 +25,7 @@ use crate::{
     conn::{Conn, Form, Mode},
     counters::Limit,
     error::CallError,
+    fan::{Audience, Hearers, MANY},
     frames,
     hub::Hub,
     memory::{self, Going, Log, Memory},
@@ -99,7 +101,66 @@ impl Drop for Visit {
     }
 }
 
-pub(crate) type Part = Rooms<SocketId, Outlet>;
+/// What of the index belongs to one shard and parser.
+pub(crate) struct Part {
+    rooms: Rooms<SocketId, Outlet>,
+    /// Whom the last broadcast to many was for.
+    audience: Option<Audience>,
+}
+
+impl Deref for Part {
+    type Target = Rooms<SocketId, Outlet>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.rooms
+    }
+}
+
+impl Part {
+    /// Those whom `who` is for, if they are many, and were asked for just before.
+    fn hearers(&mut self, who: &Selection) -> Option<Hearers<'_>> {
+        let Self { rooms, audience } = self;
+        let audience = audience.as_mut().filter(|audience| audience.is_of(who))?;
+        let mut exceptions = who.exceptions();
+        let except = match (exceptions.next(), exceptions.next()) {
+            (None, _) => None,
+            (Some(name), None) if rooms.room_len(name) == 1 => {
+                // Not a room, in which somebody else may be tomorrow.
+                Some(rooms.get(rooms.member(name)?)?)
+            }
+            (Some(name), None) if rooms.room_len(name) == 0 => None,
+            _ => return None,
+        };
+        if audience.conns.is_none() {
+            let mut conns = Vec::new();
+            rooms.for_each(&audience.selection(), |_, outlet| {
+                conns.push(Arc::clone(&outlet.conn));
+            });
+            audience.conns = Some(conns.into());
+        }
+        let conns = audience.conns.as_ref()?;
+        let except = except.and_then(|outlet| {
+            let mut conns = conns.iter();
+            conns.position(|conn| Arc::ptr_eq(conn, &outlet.conn))
+        });
+        Some(Hearers { conns, except })
+    }
+
+    /// Remembers that `who` was for many. What it returns is to be dropped without the lock.
+    #[must_use]
+    fn remember(&mut self, who: &Selection) -> Option<Audience> {
+        match &self.audience {
+            Some(audience) if audience.is_of(who) => None,
+            _ => std::mem::replace(&mut self.audience, Audience::of(who)),
+        }
+    }
+
+    /// Somebody comes into `room` or leaves it.
+    #[must_use]
+    fn changes(&mut self, room: &str) -> Option<Audience> {
+        self.audience.take_if(|audience| audience.is_room(room))
+    }
+}
 
 /// Where a member hears: the connection for parcels, the socket for everything else.
 pub(crate) struct Outlet {
@@ -126,7 +187,11 @@ impl Place {
         seeds: impl Iterator<Item = u64>,
         memory: Option<Memory>,
     ) -> Self {
-        let part = |seed| Mutex::new(Rooms::with_seed(seed).with_max_rooms_per_member(max_rooms));
+        let part = |seed| {
+            let rooms = Rooms::with_seed(seed).with_max_rooms_per_member(max_rooms);
+            let audience = None;
+            Mutex::new(Part { rooms, audience })
+        };
         let visitors = (stay == Stay::WhileInhabited).then(AtomicUsize::default);
         Self {
             name: name.into(),
@@ -394,6 +459,8 @@ impl Place {
     fn deliver(&self, hub: &Hub, who: &Selection, mode: Mode, parcel: Arc<Parcel>) -> usize {
         let mut spoken = Spoken::new(parcel, &hub.parsers);
         let mut reached = 0;
+        // What may be refused or dropped has to be offered to each of them.
+        let waits = mode == Mode::Reliable;
         for index in 0..self.parts.len() {
             let (speech, shard) = Speech::of_part(index, hub.shards.len());
             if speech != Speech::OWN && self.part(index).is_empty() {
@@ -403,14 +470,29 @@ impl Place {
             let Some(parcel) = spoken.to(speech) else {
                 continue;
             };
-            let part = self.part(index);
+            let mut part = self.part(index);
             if part.is_empty() {
                 continue;
             }
-            let mut dirty = hub.shards[shard].dirty();
+            let shard = &hub.shards[shard];
+            if waits
+                && let Some(hearers) = part.hearers(who)
+                && shard.fan(hearers, parcel)
+            {
+                reached += hearers.len();
+                continue;
+            }
+            let mut dirty = shard.dirty();
+            let before = reached;
             part.for_each(who, |_, outlet| {
                 reached += usize::from(outlet.conn.offer(parcel, mode, &mut dirty));
             });
+            drop(dirty);
+            if reached - before >= MANY {
+                let stale = part.remember(who);
+                drop(part);
+                drop(stale);
+            }
         }
         reached
     }
@@ -482,8 +564,11 @@ impl Place {
         room: &str,
     ) -> Result<(), JoinError> {
         self.remembering(|recovery| {
+            // What may own the last pointer to a connection goes when the lock has gone.
+            let _stale;
             let mut part = self.part(part);
-            let joined = part.join(member.id, room)?;
+            _stale = part.changes(room);
+            let joined = part.rooms.join(member.id, room)?;
             if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
                 recovery.join(pid, room);
             }
@@ -504,8 +589,11 @@ impl Place {
     /// Makes a member leave a room.
     pub(crate) fn leave(&self, part: usize, member: Member<'_>, room: &str) {
         self.remembering(|recovery| {
+            // What may own the last pointer to a connection goes when the lock has gone.
+            let _stale;
             let mut part = self.part(part);
-            let left = part.leave(member.id, room);
+            _stale = part.changes(room);
+            let left = part.rooms.leave(member.id, room);
             if let (Some(recovery), Some(pid)) = (recovery, member.pid) {
                 recovery.leave(pid, room);
             }
@@ -529,11 +617,13 @@ impl Place {
         outlet: Outlet,
         rooms: &[Arc<str>],
     ) -> MemberId {
+        let _stale;
         let mut part = self.part(part);
-        let member = part.enter(id.clone(), outlet);
+        _stale = part.audience.take();
+        let member = part.rooms.enter(id.clone(), outlet);
         self.open_room(id.as_ref(), part.room_len(id.as_ref()));
         for room in rooms.iter().filter(|room| ***room != *id.as_ref()) {
-            if part.join(member, room).is_ok() {
+            if part.rooms.join(member, room).is_ok() {
                 self.open_room(room, part.room_len(room));
                 if let Some(log) = &self.room_log {
                     log.note_joined(room, &id);
@@ -571,7 +661,7 @@ impl Place {
                 rooms.extend(part.rooms_of(member.id).map(str::to_owned));
                 rooms.push(member.socket.as_ref().to_owned());
             }
-            let gone = part.exit(member.id);
+            let gone = (part.rooms.exit(member.id), part.audience.take());
             for room in rooms {
                 self.close_room(&room, part.room_len(&room));
             }

@@ -7,18 +7,23 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
+use eio_transport::Parcel;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::{
     clock,
-    conn::Conn,
+    conn::{Conn, Mode},
     counters::Tally,
+    fan::{Fan, Fans, Hearers},
     hub::Hub,
     memory,
     wheel::{Wheel, tick_of},
@@ -28,9 +33,21 @@ use crate::{
 /// calls.
 const SLICE: usize = 256;
 
+/// Outboxes written under one lock of the dirty list, which others may wait for.
+const STEP: usize = 16;
+
+/// No broadcast waits.
+const NOBODY: usize = 0;
+
+/// Broadcasts wait, and may be for any connection. No address.
+const ANYBODY: usize = 1;
+
 pub(crate) struct Shard {
     pub(crate) tally: Tally,
     dirty: Mutex<Dirty>,
+    /// Whether broadcasts wait that are in no outbox yet: 0 if none do, the address of a connection if
+    /// it is the one that they are not for, else [`ANYBODY`].
+    fanning: AtomicUsize,
     /// When the wheel began to turn.
     epoch: Instant,
     timers: Mutex<Timers>,
@@ -44,22 +61,39 @@ struct Timers {
     wakes: Option<Instant>,
 }
 
-/// Connections whose outbox has something for the flusher.
+/// What there is to do for the flusher.
 #[derive(Default)]
 pub(crate) struct Dirty {
+    /// Connections whose outbox has something.
     list: Vec<Arc<Conn>>,
+    /// Broadcasts to many that are in no outbox.
+    fans: Fans,
     flusher: Option<Waker>,
 }
 
 impl Dirty {
     #[inline]
     pub(crate) fn push(&mut self, conn: Arc<Conn>) {
-        if self.list.is_empty()
-            && let Some(flusher) = self.flusher.take()
-        {
-            flusher.wake();
+        if self.list.is_empty() {
+            self.wake();
         }
         self.list.push(conn);
+    }
+
+    fn wake(&mut self) {
+        if let Some(flusher) = self.flusher.take() {
+            flusher.wake();
+        }
+    }
+
+    /// Puts the broadcasts that wait into the outboxes.
+    #[cold]
+    fn settle(&mut self) {
+        let fans = self.fans.drain();
+        for (conn, parcel) in fans.iter().flat_map(|fan| fan.rest()) {
+            conn.offer(parcel, Mode::Reliable, self);
+        }
+        self.fans.spend(fans);
     }
 }
 
@@ -68,6 +102,7 @@ impl Shard {
         Self {
             tally: Tally::default(),
             dirty: Mutex::default(),
+            fanning: AtomicUsize::new(NOBODY),
             epoch: now,
             timers: Mutex::new(Timers {
                 wheel: Wheel::new(now),
@@ -77,9 +112,51 @@ impl Shard {
         }
     }
 
-    /// The dirty list, locked: a broadcast holds it for all its recipients.
+    /// The dirty list, locked, to queue something: a broadcast holds it for all its recipients.
     pub(crate) fn dirty(&self) -> MutexGuard<'_, Dirty> {
-        self.dirty.lock()
+        let mut dirty = self.dirty.lock();
+        if !dirty.fans.is_empty() {
+            dirty.settle();
+            self.fanning.store(NOBODY, Ordering::Release);
+        }
+        dirty
+    }
+
+    /// Puts the broadcasts that wait into the outboxes: before something is said to the connection at
+    /// this address in another way, or asked of its queue.
+    #[inline]
+    pub(crate) fn settle(&self, conn: usize) {
+        let fanning = self.fanning.load(Ordering::Acquire);
+        if fanning != NOBODY && fanning != conn {
+            drop(self.dirty());
+        }
+    }
+
+    /// Keeps a broadcast for the flusher, which writes it to each of `hearers`. False if it cannot wait
+    /// beside those that do: outboxes take it then.
+    pub(crate) fn fan(&self, hearers: Hearers<'_>, parcel: &Arc<Parcel>) -> bool {
+        let mut dirty = self.dirty.lock();
+        let taken = dirty.fans.takes(hearers, parcel);
+        if taken {
+            let spared = hearers.spared().unwrap_or(ANYBODY);
+            let others = dirty.fans.is_empty() || self.fanning.load(Ordering::Relaxed) == spared;
+            let spared = if others { spared } else { ANYBODY };
+            dirty.fans.push(hearers, parcel);
+            self.fanning.store(spared, Ordering::Release);
+            dirty.wake();
+        }
+        taken
+    }
+
+    /// Writes some of the broadcasts that wait, to `count` connections at most. Returns how many they
+    /// were.
+    fn write_fans(&self, count: usize) -> usize {
+        let mut dirty = self.dirty.lock();
+        let written = dirty.fans.write(count);
+        if dirty.fans.is_empty() {
+            self.fanning.store(NOBODY, Ordering::Release);
+        }
+        written
     }
 
     fn timers(&self) -> MutexGuard<'_, Timers> {
@@ -114,6 +191,7 @@ impl Shard {
             index,
             list: Vec::new(),
             next: 0,
+            spent: Vec::new(),
         };
         (flusher, tick_and_sweep(Arc::clone(hub), index))
     }
@@ -125,6 +203,8 @@ struct Flusher {
     index: usize,
     list: Vec<Arc<Conn>>,
     next: usize,
+    /// Broadcasts that have been written.
+    spent: Vec<Fan>,
 }
 
 impl Future for Flusher {
@@ -132,22 +212,35 @@ impl Future for Flusher {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.next == this.list.len() {
-            this.next = 0;
-            this.list.clear();
-            let mut dirty = this.hub.shards[this.index].dirty();
-            std::mem::swap(&mut dirty.list, &mut this.list);
-            if this.list.is_empty() {
-                dirty.flusher = Some(cx.waker().clone());
-                return Poll::Pending;
+        let shard = &this.hub.shards[this.index];
+        let mut left = SLICE;
+        while left > 0 {
+            if shard.fanning.load(Ordering::Acquire) != NOBODY {
+                left -= shard.write_fans(left.min(STEP));
+                continue;
             }
+            if this.next == this.list.len() {
+                this.next = 0;
+                this.list.clear();
+                this.spent.clear();
+                let mut dirty = shard.dirty.lock();
+                dirty.fans.swap_spent(&mut this.spent);
+                std::mem::swap(&mut dirty.list, &mut this.list);
+                if this.list.is_empty() && dirty.fans.is_empty() {
+                    dirty.flusher = Some(cx.waker().clone());
+                    drop(dirty);
+                    this.spent.clear();
+                    return Poll::Pending;
+                }
+            }
+            let end = this.list.len().min(this.next + left);
+            for conn in &this.list[this.next..end] {
+                conn.flush();
+            }
+            left -= end - this.next;
+            this.next = end;
         }
-        let end = this.list.len().min(this.next + SLICE);
-        for conn in &this.list[this.next..end] {
-            conn.flush();
-        }
-        this.next = end;
-        // Once more: either there is a rest, or the list has to be looked at before sleeping.
+        // There may be more, but others want a turn, too.
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -219,7 +219,9 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     /// Bytes that wait to be sent to this client.
     pub fn buffered_bytes(&self) -> usize {
-        self.inner.core.conn.lock().queued_bytes()
+        let conn = &self.inner.core.conn;
+        conn.settle_fans();
+        conn.lock().queued_bytes()
     }
 
     /// Waits until all that was said to this client has been handed to its transport, and nothing else
@@ -240,7 +242,11 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// ```
     pub async fn flushed(&self) -> bool {
         let conn = &self.inner.core.conn;
-        std::future::poll_fn(|cx| conn.lock().poll_flushed(cx.waker())).await
+        std::future::poll_fn(|cx| {
+            conn.settle_fans();
+            conn.lock().poll_flushed(cx.waker())
+        })
+        .await
     }
 
     // ---- to this client -----------------------------------------------------------------------
