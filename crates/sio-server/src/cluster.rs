@@ -160,7 +160,7 @@ pub(crate) enum Command {
     },
     LetsGo {
         reply: Reply,
-        session: Option<Session>,
+        session: Option<Box<Session>>,
     },
     Missed {
         namespace: Box<str>,

@@ -104,7 +104,9 @@ impl Member {
             Command::CloseRoom(namespace, room) => self.close_room(namespace, room),
             Command::ForgetSession(pid) => self.node.forget_session(&pid),
             Command::Keep { session, lasts } => self.node.keep(*session, lasts),
-            Command::LetsGo { reply, session } => self.node.lets_go(reply, session),
+            Command::LetsGo { reply, session } => {
+                self.node.lets_go(reply, session.map(|session| *session));
+            }
             Command::Missed {
                 namespace,
                 after,
@@ -485,7 +487,8 @@ impl Member {
                 memory::fence(&place, &pid).await;
                 session = place
                     .memory()
-                    .and_then(|memory| memory.with(|log| log.let_go(&pid)));
+                    .and_then(|memory| memory.with(|log| log.let_go(&pid)))
+                    .map(Box::new);
             }
             if let Some(cluster) = cluster_of(&hub) {
                 cluster.send(Command::LetsGo { reply, session });

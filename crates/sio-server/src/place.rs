@@ -537,12 +537,7 @@ impl Place {
         let mut rooms = who.rooms();
         match (rooms.next(), rooms.next(), who.exceptions().len()) {
             (None, _, 0) => self.len(),
-            (Some(room), None, 0) => {
-                let in_part = |part: MutexGuard<'_, Part>| {
-                    part.room_len(room) + usize::from(part.member(room).is_some())
-                };
-                self.parts().map(in_part).sum()
-            }
+            (Some(room), None, 0) => self.parts().map(|part| part.room_len(room)).sum(),
             _ => self.parts().map(|part| part.select(who).count()).sum(),
         }
     }

@@ -247,6 +247,7 @@ on_every_road! {
         assert_eq!(socket.rooms(), [id.clone(), "tea".to_owned()]);
         assert!(socket.handshake().url().contains("EIO=4"));
         assert!(room.sockets::<u32>().is_empty(), "data of another type");
+        assert_eq!(members.to(&id).count(), 1, "a socket is no room besides");
         assert_eq!(members.to(&id).except("tea").count(), 0);
         assert_eq!(members.to([id.as_str(), "tea"]).count(), 1, "at most once");
         ws.leave().await;
