@@ -103,7 +103,7 @@ pub(super) const LOAD: Part = Part {
     cases: || {
         let rates = [1_000_u32, 5_000, 20_000, 50_000, 100_000, 150_000, 200_000];
         let case = |rate| {
-            let words = format!("paced --rate {rate} --conns 50 --size 32 --secs 0.9 --warm 0.3");
+            let words = format!("paced --rate {rate} --conns 50 --size 32 --secs 0.6 --warm 0.2");
             Case::of(rate, words)
         };
         rates.map(case).into()
