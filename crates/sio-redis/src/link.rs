@@ -320,12 +320,12 @@ impl Link {
                 continue;
             }
             let job = match batch.push(job) {
-                Ok(()) if batch.jobs.len() < BATCH => continue,
-                Ok(()) => {
+                None if batch.jobs.len() < BATCH => continue,
+                None => {
                     self.flush(wires, &mut batch).await?;
                     continue;
                 }
-                Err(job) => job,
+                Some(job) => job,
             };
             if let Err(broken) = self.flush(wires, &mut batch).await {
                 self.jobs.put_back(job);
@@ -475,7 +475,7 @@ struct Batch {
 
 impl Batch {
     /// Takes what can be sent with others; gives everything else back.
-    fn push(&mut self, job: Job) -> Result<(), Job> {
+    fn push(&mut self, job: Job) -> Option<Job> {
         let commands = &mut self.commands;
         match &job.action {
             Action::Append {
@@ -504,11 +504,11 @@ impl Batch {
                 let command = commands.cmd("SPUBLISH");
                 command.arg(&publish.channel).arg(&publish.body);
             }
-            _ => return Err(job),
+            _ => return Some(job),
         }
         commands.ignore();
         self.jobs.push(job);
-        Ok(())
+        None
     }
 }
 
