@@ -31,9 +31,7 @@ pub fn accept_key(key: &[u8]) -> Result<AcceptKey, HandshakeError> {
     let mut text = [0; KEY_LEN + GUID.len()];
     text[..KEY_LEN].copy_from_slice(key);
     text[KEY_LEN..].copy_from_slice(GUID);
-    Ok(AcceptKey::encode(
-        sha1_smol::Sha1::from(text).digest().bytes(),
-    ))
+    Ok(AcceptKey::encode(digest(&text)))
 }
 
 impl AcceptKey {
@@ -41,6 +39,10 @@ impl AcceptKey {
     #[inline]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("because base64 writes ASCII")
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 28] {
+        &self.0
     }
 
     fn encode(digest: [u8; 20]) -> Self {
@@ -67,6 +69,18 @@ impl fmt::Display for AcceptKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// By the processor's instructions for it, where there are any.
+#[cfg(feature = "sha1")]
+fn digest(text: &[u8]) -> [u8; 20] {
+    use sha1::Digest as _;
+    sha1::Sha1::digest(text).into()
+}
+
+#[cfg(not(feature = "sha1"))]
+fn digest(text: &[u8]) -> [u8; 20] {
+    sha1_smol::Sha1::from(text).digest().bytes()
 }
 
 /// Sixteen bytes are 22 characters and two of padding. The four spare bits of the last character
@@ -96,6 +110,15 @@ mod tests {
         let accept = accept_key(b"dGhlIHNhbXBsZSBub25jZQ==").unwrap();
         assert_eq!(accept.as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(accept.to_string(), accept.as_str());
+    }
+
+    #[test]
+    fn whichever_crate_hashes_the_hash_is_the_same() {
+        for len in 0..200u8 {
+            let text: Vec<u8> = (0..len).map(|byte| byte.wrapping_mul(len)).collect();
+            let known = sha1_smol::Sha1::from(&text).digest().bytes();
+            assert_eq!(digest(&text), known, "{len} bytes");
+        }
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl<'p> Agreed<'p> {
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
         );
         if let Some(accept) = &self.accept {
-            write_field(out, "Sec-WebSocket-Accept", accept.as_str().as_bytes());
+            // What we have made ourselves needs no looking at.
+            out.extend_from_slice(b"Sec-WebSocket-Accept: ");
+            out.extend_from_slice(accept.as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         if let Some(protocol) = self.protocol {
             write_field(out, "Sec-WebSocket-Protocol", protocol.as_bytes());
