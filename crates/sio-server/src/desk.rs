@@ -771,12 +771,12 @@ fn has_passed(
 /// A decision after which the connection that the client had before is closed, and what another node has
 /// of its session is here.
 fn fenced(decision: Joining, place: Arc<Place>, claim: Claim) -> Joining {
-    Box::pin(async move {
+    Joining::Asked(Box::pin(async move {
         let socket = decision.await?;
         memory::fence(&place, &claim.pid).await;
         memory::fetch(&place, &claim, &socket).await;
         Ok(socket)
-    })
+    }))
 }
 
 /// Goes on with a decision. One that panics refuses.
@@ -785,6 +785,6 @@ fn ask(
     conn: &Conn,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Arc<dyn AnySocket>, Refuse>> {
-    contain("an admission", || decision.as_mut().poll(cx))
+    contain("an admission", || Pin::new(decision).poll(cx))
         .unwrap_or_else(|| Poll::Ready(Err(debug::refusal(conn.hub.debug, conn))))
 }

@@ -58,7 +58,7 @@ impl Namespace<()> {
     /// let server = Server::new().mount(news);
     /// ```
     pub fn open(name: impl Into<String>) -> Self {
-        Self::new(name, async |_| Ok(()))
+        Self::with(Name::Fixed(name.into()), Admit::Everybody(|| ()))
     }
 }
 
@@ -75,7 +75,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         Fut: Future<Output = Result<D, Refuse>> + Send + 'static,
     {
         let admit = Box::new(move |hello| Box::pin(admit.clone()(hello)) as _);
-        Self::with(Name::Fixed(name.into()), admit)
+        Self::with(Name::Fixed(name.into()), Admit::Asked(admit))
     }
 
     /// Namespaces of all names that `matches` accepts, each opened when its first client comes and
@@ -97,7 +97,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
         Fut: Future<Output = Result<D, Refuse>> + Send + 'static,
     {
         let admit = Box::new(move |hello| Box::pin(admit.clone()(hello)) as _);
-        Self::with(Name::Matching(Box::new(matches)), admit)
+        Self::with(Name::Matching(Box::new(matches)), Admit::Asked(admit))
     }
 
     /// Namespaces of all names of a form, opened and closed as those of
@@ -142,7 +142,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
             }) as _
         });
         let name = Name::Matching(Box::new(move |name| matches(name).is_some()));
-        let mut namespace = Self::with(name, admit);
+        let mut namespace = Self::with(name, Admit::Asked(admit));
         namespace.fault = fault;
         namespace
     }

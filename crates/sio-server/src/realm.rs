@@ -1,6 +1,11 @@
 //! Namespaces as the connections see them: who may join, and what a client becomes.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use crate::{
     conn::Conn,
@@ -29,7 +34,14 @@ pub(crate) struct Rules<D> {
 }
 
 pub(crate) type Guard = Box<dyn Fn(Handshake) -> Admission<()> + Send + Sync>;
-pub(crate) type Admit<D> = Box<dyn Fn(Handshake) -> Admission<D> + Send + Sync>;
+
+/// What decides about a client, besides the guards.
+pub(crate) enum Admit<D> {
+    Asked(Box<dyn Fn(Handshake) -> Admission<D> + Send + Sync>),
+    /// Nothing does: each is made the same data, and no future.
+    Everybody(fn() -> D),
+}
+
 pub(crate) type Admission<D> = Pin<Box<dyn Future<Output = Result<D, Refuse>> + Send>>;
 
 /// A namespace, or all that match, ready to be opened; its data's type is not known here.
@@ -55,7 +67,28 @@ pub(crate) trait Realm: Send + Sync {
 }
 
 /// The decision about one client.
-pub(crate) type Joining = Admission<Arc<dyn AnySocket>>;
+pub(crate) enum Joining {
+    /// It is under way.
+    Asked(Admission<Arc<dyn AnySocket>>),
+    /// Nobody had to be asked; `None` once that has been told.
+    Free(Option<Arc<dyn AnySocket>>),
+}
+
+impl Future for Joining {
+    type Output = Result<Arc<dyn AnySocket>, Refuse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Asked(decision) => decision.as_mut().poll(cx),
+            Self::Free(socket) => {
+                let socket = socket.take();
+                Poll::Ready(Ok(
+                    socket.expect("because it is polled no more once it is ready")
+                ))
+            }
+        }
+    }
+}
 
 pub(crate) struct Mount<D> {
     name: Name,
@@ -69,6 +102,19 @@ struct Laws<D> {
     guards: Vec<Guard>,
     admit: Admit<D>,
     table: Arc<Table<D>>,
+}
+
+impl<D: Send + Sync + 'static> Laws<D> {
+    fn socket(
+        &self,
+        conn: Arc<Conn>,
+        place: Arc<Place>,
+        auth: Option<Arc<str>>,
+        data: D,
+    ) -> Arc<dyn AnySocket> {
+        let id = SocketId::new(&conn, place.name());
+        Inner::new(id, conn, place, auth, Arc::clone(&self.table), data)
+    }
 }
 
 impl<D> Mount<D> {
@@ -142,17 +188,21 @@ impl<D: Send + Sync + 'static> Realm for Opened<D> {
 
     fn admit(&self, conn: Arc<Conn>, auth: Option<Arc<str>>) -> Joining {
         let place = Arc::clone(&self.place);
+        if let (true, Admit::Everybody(data)) = (self.laws.guards.is_empty(), &self.laws.admit) {
+            return Joining::Free(Some(self.laws.socket(conn, place, auth, data())));
+        }
         let laws = Arc::clone(&self.laws);
         let hello = Handshake::new(Arc::clone(&conn), Arc::clone(&place), auth.clone());
-        Box::pin(async move {
+        Joining::Asked(Box::pin(async move {
             for guard in &laws.guards {
                 guard(hello.clone()).await?;
             }
-            let data = (laws.admit)(hello).await?;
-            let id = SocketId::new(&conn, place.name());
-            let table = Arc::clone(&laws.table);
-            Ok(Inner::new(id, conn, place, auth, table, data) as Arc<dyn AnySocket>)
-        })
+            let data = match &laws.admit {
+                Admit::Asked(admit) => admit(hello).await?,
+                Admit::Everybody(data) => data(),
+            };
+            Ok(laws.socket(conn, place, auth, data))
+        }))
     }
 
     fn node_handler(&self, event: &str) -> Option<Arc<dyn NodeHandler>> {
