@@ -144,6 +144,8 @@ pub(crate) trait AnySocket: Send + Sync {
     fn connected(self: Arc<Self>) -> Option<Job>;
     /// The socket is about to leave, and who looks at that is shown it.
     fn leaving(self: Arc<Self>, reason: DisconnectReason);
+    /// Whether there is a handler of the disconnection.
+    fn says_goodbye(&self) -> bool;
     /// The handler of the disconnection, if there is one.
     fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Job>;
     /// The handler of an event, if there is one, with its arguments read.
@@ -602,9 +604,15 @@ pub(crate) fn leave(socket: &Arc<dyn AnySocket>, reason: DisconnectReason) -> bo
         return false;
     }
     Arc::clone(socket).leaving(reason);
+    if Arc::strong_count(socket) > OWNERS || socket.says_goodbye() {
+        core.keep_rooms();
+    }
     core.exit(Going::of(reason));
     true
 }
+
+/// Who owns a socket that no application holds: its connection's desk, and the index.
+const OWNERS: usize = 2;
 
 /// Puts a socket out of its namespace: its client is told, and its connection's task runs the
 /// disconnect handler.
@@ -713,6 +721,10 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         }
     }
 
+    fn says_goodbye(&self) -> bool {
+        self.table.disconnect.is_some()
+    }
+
     fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Job> {
         let table = Arc::clone(&self.table);
         let handler = table.disconnect.as_ref()?;
@@ -768,9 +780,15 @@ impl Core {
     }
 
     /// Lets go of the rooms and of those who wait for answers.
-    fn exit(&self, going: Going) {
+    /// Notes the rooms, for whoever asks when they have been left.
+    fn keep_rooms(&self) {
         if let Some(member) = self.member() {
             let _ = self.rare().last_rooms.set(self.rooms_of(member.id));
+        }
+    }
+
+    fn exit(&self, going: Going) {
+        if let Some(member) = self.member() {
             self.place.exit(self.conn.part_index(), member, going);
         }
         // Whoever waits for an answer learns at once that none will come.
