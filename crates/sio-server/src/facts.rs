@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::proxies::Proxies;
+use crate::{proxies::Proxies, turn};
 
 /// The request that opened a connection: target, headers, peer.
 #[derive(Debug)]
@@ -37,16 +37,18 @@ impl Facts {
         target: &str,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Self {
-        let mut head = Vec::with_capacity(512);
-        head.extend_from_slice(target.as_bytes());
-        head.push(b'\n');
-        for (name, value) in headers {
-            head.extend_from_slice(name.as_bytes());
-            head.push(b':');
-            head.extend_from_slice(value);
+        turn::with_encoder(|encoder| {
+            let head = &mut encoder.frames;
+            head.extend_from_slice(target.as_bytes());
             head.push(b'\n');
-        }
-        Self::from_head(peer, secure, &head)
+            for (name, value) in headers {
+                head.extend_from_slice(name.as_bytes());
+                head.push(b':');
+                head.extend_from_slice(value);
+                head.push(b'\n');
+            }
+            Self::from_head(peer, secure, head)
+        })
     }
 
     /// Keeps the head of a request from its target on, which has been found to be well-formed.

@@ -4,6 +4,9 @@
 //! answered in the same write as the open packet, and the future turns into the connection's task.
 //! Everything else, also what is malformed or arrives in pieces, goes to hyper together with the
 //! bytes read so far, so both roads answer it alike.
+//!
+//! A WebSocket that hyper has accepted is waited for by the same future, so that it, too, needs one
+//! task and not a second one for the handing over.
 
 use std::{
     convert::Infallible,
@@ -12,21 +15,24 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use eio_transport::{
-    Claim, Form, Method, Opening, Origin, Query, Revision, Route, Transport, route,
+    Claim, Form, Method, Opening, Origin, Query, Revision, Route, Sid, Transport, route,
 };
 use http::{Request, Version};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::Sleep};
-use ws_handshake::{Headers, Upgrade};
+use tokio::net::TcpStream;
+use ws_handshake::Headers;
 
 use crate::{
-    counters::{Limit, Tally},
-    deflate,
+    clock,
+    conn::Conn,
+    counters::Limit,
+    deflate::{self, Codec},
     desk::Desk,
     driver::Driver,
     engine, entropy,
@@ -35,11 +41,14 @@ use crate::{
     http2,
     hub::Hub,
     listen::Replay,
+    lobby::Seat,
     observe::Observed,
     patience::Patience,
-    service::{MAX_TARGET, Service},
-    session, turn,
-    wire::{Stream, WireIo, poll_recv},
+    service::{MAX_TARGET, Service, take_apart},
+    session,
+    shard::Shard,
+    turn,
+    wire::{Stream, Wire, WireIo, poll_recv},
 };
 
 /// Header fields of a head that is read here; one with more goes to hyper.
@@ -50,9 +59,11 @@ const MAX_HEAD: usize = 24 << 10;
 /// The stages of a connection. A box around the drivers would cost every connection.
 pub(crate) enum Front {
     /// Nothing has come yet.
-    Head(Box<Head>),
+    Head(Head),
     /// hyper serves it.
     Http(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// hyper is about to hand it over.
+    Upgrade(Upgrade),
     /// It is a WebSocket, and somebody watches.
     Observed(Driver<Observed>),
     /// It is a WebSocket, for bare Engine.IO.
@@ -66,19 +77,41 @@ pub(crate) struct Head {
     peer: SocketAddr,
     hub: Arc<Hub>,
     shard: u16,
-    /// Set when the first read finds nothing.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Until when it may say nothing, and where it waits: since the first read found nothing.
+    wait: Option<(Instant, Seat)>,
+}
+
+/// A WebSocket that was accepted, for a new session.
+pub(crate) struct Upgrade {
+    pub(crate) upgrade: OnUpgrade,
+    pub(crate) shard: u16,
+    pub(crate) sid: Sid,
+    pub(crate) opening: Opening,
+    pub(crate) codec: Option<Box<Codec>>,
+    /// Until it is handed over.
+    pub(crate) admitted: Option<(Admission, Facts)>,
 }
 
 impl Front {
     pub(crate) fn new(stream: TcpStream, peer: SocketAddr, hub: Arc<Hub>, shard: u16) -> Self {
-        Self::Head(Box::new(Head {
+        Self::Head(Head {
             stream: Some(stream),
             peer,
             hub,
             shard,
-            timer: None,
-        }))
+            wait: None,
+        })
+    }
+
+    /// The task of a session.
+    pub(crate) fn driver(conn: Arc<Conn>, wire: Option<Wire>) -> Self {
+        if conn.hub.observer.is_some() {
+            Self::Observed(Driver::new(conn, wire))
+        } else if conn.hub.bare.is_none() {
+            Self::Socket(Driver::new(conn, wire))
+        } else {
+            Self::Bare(Driver::new(conn, wire))
+        }
     }
 }
 
@@ -94,6 +127,10 @@ impl Future for Front {
                     None => return Poll::Ready(()),
                 },
                 Self::Http(http) => return http.as_mut().poll(cx),
+                Self::Upgrade(upgrade) => match ready!(upgrade.poll(cx)) {
+                    Some(next) => *this = next,
+                    None => return Poll::Ready(()),
+                },
                 Self::Observed(driver) => return Pin::new(driver).poll(cx),
                 Self::Bare(driver) => return Pin::new(driver).poll(cx),
                 Self::Socket(driver) => return Pin::new(driver).poll(cx),
@@ -110,23 +147,29 @@ impl Head {
         };
         turn::with_scratch(|scratch, _| match poll_recv(&stream, cx, scratch) {
             Poll::Pending => {
+                let now = clock::now();
+                match &self.wait {
+                    None => {
+                        let deadline = now + self.hub.config.header_timeout;
+                        let seat = self.shard().seat(deadline, cx.waker().clone());
+                        self.wait = Some((deadline, seat));
+                    }
+                    Some((deadline, _)) if *deadline <= now => {
+                        self.shard().tally.hit(Limit::HeadTime);
+                        return Poll::Ready(None);
+                    }
+                    Some(_) => {}
+                }
                 self.stream = Some(stream);
-                let patience = self.hub.config.header_timeout;
-                let timer = self
-                    .timer
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-                timer.as_mut().poll(cx).map(|()| {
-                    self.tally().hit(Limit::HeadTime);
-                    None
-                })
+                Poll::Pending
             }
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(None),
             Poll::Ready(Ok(n)) => Poll::Ready(Some(self.decide(stream, &scratch[..n]))),
         })
     }
 
-    fn tally(&self) -> &Tally {
-        &self.hub.shards[usize::from(self.shard)].tally
+    fn shard(&self) -> &Shard {
+        &self.hub.shards[usize::from(self.shard)]
     }
 
     fn decide(&self, stream: TcpStream, bytes: &[u8]) -> Front {
@@ -147,7 +190,7 @@ impl Head {
         if gate.check_page(&fields, Some(self.peer), None).is_err() {
             return self.hand_over(stream, bytes);
         }
-        let Ok(upgrade) = Upgrade::check("GET", Version::HTTP_11, &fields) else {
+        let Ok(upgrade) = ws_handshake::Upgrade::check("GET", Version::HTTP_11, &fields) else {
             return self.hand_over(stream, bytes);
         };
         let Some(admission) = Admission::ask(&self.hub) else {
@@ -171,13 +214,7 @@ impl Head {
             session::write_open_frame(&mut encoder.frames, &self.hub, &sid);
             conn.greet(&encoder.frames);
         });
-        if self.hub.observer.is_some() {
-            Front::Observed(Driver::new(conn, Some(wire)))
-        } else if self.hub.bare.is_none() {
-            Front::Socket(Driver::new(conn, Some(wire)))
-        } else {
-            Front::Bare(Driver::new(conn, Some(wire)))
-        }
+        Front::driver(conn, Some(wire))
     }
 
     /// Lets hyper serve the connection, beginning with what was read.
@@ -219,6 +256,44 @@ pub(crate) async fn serve_http<S: Stream + 'static>(service: Service, stream: S,
             tally.hit(Limit::Head);
         }
         tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}
+
+impl Upgrade {
+    /// `None` if the connection has broken before it was handed over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Front>> {
+        let upgraded = ready!(Pin::new(&mut self.upgrade).poll(cx));
+        let (Ok(upgraded), Some((admission, facts))) = (upgraded, self.admitted.take()) else {
+            return Poll::Ready(None);
+        };
+        let (io, unread) = take_apart(upgraded);
+        let (shard, sid, opening) = (self.shard, self.sid, self.opening);
+        let (conn, wire) = session::open_websocket(
+            admission,
+            shard,
+            sid,
+            opening,
+            facts,
+            io,
+            unread,
+            self.codec.take(),
+        );
+        turn::with_encoder(|encoder| {
+            session::write_open_frame(&mut encoder.frames, &conn.hub, &sid);
+            match wire.io {
+                WireIo::Tcp(_) => conn.greet(&encoder.frames),
+                WireIo::Stream(_) => conn.say_raw(&encoder.frames),
+            }
+        });
+        Poll::Ready(Some(Front::driver(conn, Some(wire))))
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        if let Some((_, seat)) = self.wait.take() {
+            self.shard().unseat(seat);
+        }
     }
 }
 

@@ -228,6 +228,7 @@ mod kernel;
 mod lane;
 mod listen;
 mod listeners;
+mod lobby;
 mod member;
 mod memory;
 mod namespace;

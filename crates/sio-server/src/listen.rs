@@ -198,6 +198,9 @@ fn raw(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
     }
     #[cfg(not(unix))]
     let _ = shared;
+    // Without it the last segment of a large packet would wait for an ack. On Linux what is accepted has
+    // it from here; elsewhere it is told so itself.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
@@ -234,7 +237,7 @@ async fn accept(hub: &Arc<Hub>, shard: usize, listener: &TcpListener, tls: Optio
         match listener.accept().await {
             Ok((stream, peer)) => {
                 pause = FIRST;
-                // Without it the last segment of a large packet would wait for an ack.
+                #[cfg(not(target_os = "linux"))]
                 let _ = stream.set_nodelay(true);
                 let shard = u16::try_from(shard).expect("there are few shards");
                 let hub = Arc::clone(hub);

@@ -9,13 +9,10 @@ use crate::{
     clock,
     conn::{Command, Conn, Writer},
     deflate::Codec,
-    desk::Desk,
-    driver::Driver,
-    engine,
     facts::Facts,
+    front::Front,
     gate::Admission,
     hub::Hub,
-    observe::Observed,
     wire::{Wire, WireIo},
 };
 
@@ -64,13 +61,7 @@ pub(crate) fn open_websocket(
 
 /// Spawns a session's task.
 pub(crate) fn spawn(conn: Arc<Conn>, wire: Option<Wire>) {
-    if conn.hub.observer.is_some() {
-        tokio::spawn(Driver::<Observed>::new(conn, wire));
-    } else if conn.hub.bare.is_none() {
-        tokio::spawn(Driver::<Desk>::new(conn, wire));
-    } else {
-        tokio::spawn(Driver::<engine::Desk>::new(conn, wire));
-    }
+    tokio::spawn(Front::driver(conn, wire));
 }
 
 fn open(

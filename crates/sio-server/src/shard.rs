@@ -1,8 +1,9 @@
-//! What connections of one thread share: the list of outboxes to flush, and the deadlines.
+//! What connections of one thread share: the list of outboxes to flush, and the deadlines, also of those
+//! that have said nothing yet.
 //!
 //! Two small tasks serve a shard. The **flusher** writes each outbox of the dirty list once, so
 //! that all that a turn of the shard queued for a socket leaves in one system call. The **ticker**
-//! sleeps until the wheel's next entry.
+//! sleeps until the next deadline.
 
 use std::{
     future::Future,
@@ -25,6 +26,7 @@ use crate::{
     counters::Tally,
     fan::{Fan, Fans, Hearers},
     hub::Hub,
+    lobby::{Lobby, Seat},
     memory,
     wheel::{Wheel, tick_of},
 };
@@ -51,6 +53,7 @@ pub(crate) struct Shard {
     /// When the wheel began to turn.
     epoch: Instant,
     timers: Mutex<Timers>,
+    lobby: Lobby,
     /// An entry came in that is due before the one the ticker sleeps for.
     earlier: Notify,
 }
@@ -108,6 +111,7 @@ impl Shard {
                 wheel: Wheel::new(now),
                 wakes: None,
             }),
+            lobby: Lobby::default(),
             earlier: Notify::new(),
         }
     }
@@ -176,6 +180,21 @@ impl Shard {
             drop(timers);
             self.earlier.notify_one();
         }
+    }
+
+    /// Seats a connection whose first head has not come: `waker` is woken at `deadline`, which is as far
+    /// away as it was for all before.
+    pub(crate) fn seat(&self, deadline: Instant, waker: Waker) -> Seat {
+        let (seat, first) = self.lobby.enter(deadline, waker);
+        if first {
+            self.earlier.notify_one();
+        }
+        seat
+    }
+
+    /// The first head has come, or never will.
+    pub(crate) fn unseat(&self, seat: Seat) {
+        self.lobby.leave(seat);
     }
 
     /// The two tasks of shard `index`, to be spawned on its runtime.
@@ -262,7 +281,8 @@ async fn tick(hub: Arc<Hub>, index: usize) {
     loop {
         let next = {
             let mut timers = shard.timers();
-            timers.wakes = timers.wheel.next();
+            let next = [timers.wheel.next(), shard.lobby.next()];
+            timers.wakes = next.into_iter().flatten().min();
             timers.wakes
         };
         match next {
@@ -273,6 +293,7 @@ async fn tick(hub: Arc<Hub>, index: usize) {
             },
         }
         let now = clock::now();
+        shard.lobby.expire(now);
         shard.timers().wheel.expire(now, &mut due);
         for (tick, conn) in due.drain(..) {
             if let Some(conn) = conn.upgrade() {
