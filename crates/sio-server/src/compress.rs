@@ -26,6 +26,10 @@ impl Coding {
     pub(crate) fn accepted(request: &HeaderMap) -> Option<Self> {
         let mut best = None;
         for value in request.get_all(header::ACCEPT_ENCODING) {
+            // As browsers begin: there is no better to be found.
+            if value.as_bytes().starts_with(b"gzip,") {
+                return Some(Self::Gzip);
+            }
             for element in value.to_str().unwrap_or("").split(',') {
                 let (coding, weight) = element.split_once(';').unwrap_or((element, ""));
                 let weight = weight.trim().strip_prefix("q=").unwrap_or("1");

@@ -88,11 +88,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn of(headers: &HeaderMap, callback: Option<u64>) -> Self {
+    /// Of a body with a `Content-Encoding`.
+    pub(crate) fn of_encoded(headers: &HeaderMap, callback: Option<u64>) -> Self {
         let encoding = headers.get(header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Self::Encoded;
         }
+        Self::of(headers, callback)
+    }
+
+    pub(crate) fn of(headers: &HeaderMap, callback: Option<u64>) -> Self {
         let kind = headers.get(header::CONTENT_TYPE);
         let kind = kind.map_or(&b""[..], HeaderValue::as_bytes);
         Self::Payload(if callback.is_some() {

@@ -40,6 +40,7 @@ use crate::{
     error::Refuse,
     facts::Facts,
     files,
+    front::{self, Front},
     gate::Admission,
     hooks::{add_headers, decide},
     hub::Hub,
@@ -203,7 +204,8 @@ impl Service {
     fn begin<B: Body>(&self, request: Request<B>, page: &mut Option<Page>) -> Begun<B> {
         self.ensure_running();
         let (parts, body) = request.into_parts();
-        if let Some((limit, refused)) = over_limit(&parts) {
+        let present = Present::among(&parts.headers);
+        if let Some((limit, refused)) = over_limit(&parts, &present) {
             self.tally().hit(limit);
             let context = limit.name();
             self.tell(&parts, &refused, None, context, context);
@@ -216,10 +218,11 @@ impl Service {
         let gate = &self.hub.gate;
         let peer = self.peer(&parts);
         let authority = parts.uri.authority().map(Authority::as_str);
-        let origin = parts.headers.get(header::ORIGIN);
-        let checked = match origin.is_some() || parts.headers.contains_key(&SEC_FETCH_SITE) {
+        let origin = present.page.then(|| parts.headers.get(header::ORIGIN));
+        let origin = origin.flatten();
+        let checked = match present.page {
             true => gate.check_page(&parts.headers, peer, authority),
-            false => Ok(()), // The check is about these two.
+            false => Ok(()),
         };
         if let (Err(error), false) = (checked, client_file) {
             gate.log_refused_page(error, &parts.headers, peer, authority);
@@ -257,7 +260,7 @@ impl Service {
             gate.pages.apply_preflight(asked, answer.headers_mut());
             answer.into()
         } else {
-            self.dispatch(parts, body)
+            self.dispatch(parts, &present, body)
         }
     }
 
@@ -302,8 +305,12 @@ impl Service {
         });
     }
 
-    fn dispatch<B: Body>(&self, mut parts: Parts, body: B) -> Begun<B> {
-        let form = form(&parts);
+    fn dispatch<B: Body>(&self, mut parts: Parts, present: &Present, body: B) -> Begun<B> {
+        // Nearly none of those that come here asks to leave HTTP: no more is looked at then.
+        let form = match present.upgrade || is_extended_connect(&parts) {
+            true => form(&parts),
+            false => Form::Plain,
+        };
         let query = Query::parse(parts.uri.query());
         let conn = match query.session {
             Claim::Session(sid) => self.hub.session(&sid),
@@ -338,13 +345,16 @@ impl Service {
                 Begun::Other(Box::pin(service.open(opening, query.jsonp, form, parts)))
             }
             (Route::Poll, Some(conn)) => {
-                let threshold = self.hub.config.compress_above;
+                let threshold = self.hub.config.compress_above.filter(|_| present.coding);
                 let coding = threshold
                     .and_then(|threshold| Some((Coding::accepted(&parts.headers)?, threshold)));
                 Begun::Get(conn, query.jsonp, emptied(parts.headers), coding)
             }
             (Route::Post, Some(conn)) => {
-                let kind = Kind::of(&parts.headers, query.jsonp);
+                let kind = match present.encoded {
+                    true => Kind::of_encoded(&parts.headers, query.jsonp),
+                    false => Kind::of(&parts.headers, query.jsonp),
+                };
                 Begun::Post(conn, emptied(parts.headers), kind, body)
             }
             (Route::Probe, Some(conn)) => {
@@ -491,17 +501,14 @@ impl Service {
             Err(error) => return refuse_upgrade(&error),
         };
         let facts = self.facts(parts);
-        let (hub, shard) = (Arc::clone(&self.hub), self.shard);
-        tokio::spawn(async move {
-            let Ok(upgraded) = upgrade.await else { return };
-            let (io, unread) = take_apart(upgraded);
-            let (conn, wire) =
-                session::open_websocket(admission, shard, sid, opening, facts, io, unread, codec);
-            let mut open = Vec::new();
-            session::write_open_frame(&mut open, &hub, &sid);
-            conn.say_raw(&open);
-            session::spawn(conn, Some(wire));
-        });
+        tokio::spawn(Front::Upgrade(front::Upgrade {
+            upgrade,
+            shard: self.shard,
+            sid,
+            opening,
+            codec,
+            admitted: Some((admission, facts)),
+        }));
         answer
     }
 
@@ -583,14 +590,40 @@ pub(crate) const MAX_TARGET: usize = 8 << 10;
 const MAX_FIELDS: usize = 64;
 pub(crate) const MAX_FIELD_BYTES: usize = 16 << 10;
 
+/// Which of the fields that matter to a request of ours are there at all: most are not, and to look for
+/// each of them costs more than to look at all that came, once.
+#[derive(Default)]
+struct Present {
+    /// `Accept-Encoding`.
+    coding: bool,
+    /// `Content-Encoding`.
+    encoded: bool,
+    /// `Origin` or `Sec-Fetch-Site`, which the check of the page is about.
+    page: bool,
+    upgrade: bool,
+    /// The names and values of all fields.
+    bytes: usize,
+}
+
+impl Present {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for (name, value) in headers {
+            present.bytes += name.as_str().len() + value.len();
+            present.coding |= *name == header::ACCEPT_ENCODING;
+            present.encoded |= *name == header::CONTENT_ENCODING;
+            present.page |= *name == header::ORIGIN || *name == SEC_FETCH_SITE;
+            present.upgrade |= *name == header::UPGRADE;
+        }
+        present
+    }
+}
+
 /// The answer to a request whose head is more than anybody needs, on whichever road it came.
-fn over_limit(parts: &Parts) -> Option<(Limit, Answer)> {
+fn over_limit(parts: &Parts, present: &Present) -> Option<(Limit, Answer)> {
     let target = parts.uri.path_and_query();
     let target = target.map_or(0, |target| target.as_str().len());
-    let fields = parts.headers.iter();
-    let bytes: usize = fields
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
+    let bytes = present.bytes;
     let (limit, over) = if target > MAX_TARGET {
         (Limit::Target, StatusCode::URI_TOO_LONG)
     } else if parts.headers.len() > MAX_FIELDS || bytes > MAX_FIELD_BYTES {
@@ -610,7 +643,7 @@ fn form(parts: &Parts) -> Form {
         return Form::Upgrade;
     }
     if !parts.headers.contains_key(header::UPGRADE) {
-        return Form::Plain; // Nearly all that come here: no more is looked at.
+        return Form::Plain;
     }
     let mut connection = parts.headers.get_all(header::CONNECTION).iter();
     let asks = connection.any(|value| {
@@ -651,7 +684,7 @@ fn accept(
 }
 
 /// The raw socket of an upgraded connection, where there is one, and what was read ahead.
-fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
+pub(crate) fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
     let upgraded = match upgraded.downcast::<TokioIo<Replay>>() {
         Ok(parts) => {
             // What hyper has read comes before what it was never given.
