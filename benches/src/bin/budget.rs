@@ -70,17 +70,17 @@ fn main() -> Result {
         .on("cast", async |socket, text: String| {
             socket.to("room").emit("cast", &text);
         });
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(async {
-            let bound = server.bind("127.0.0.1:0").await?;
-            let address = bound.local_addr();
-            tokio::spawn(bound.serve());
-            let (done, finished) = oneshot::channel();
-            thread::spawn(move || done.send(play(&scenario, &manner, count, address)));
-            finished.await?
-        })?;
+        .build()?;
+    runtime.block_on(async {
+        let bound = server.bind("127.0.0.1:0").await?;
+        let address = bound.local_addr();
+        tokio::spawn(bound.serve());
+        let (done, finished) = oneshot::channel();
+        thread::spawn(move || done.send(play(&scenario, &manner, count, address)));
+        finished.await?
+    })?;
     // At once: what the end of a server costs is not what is counted.
     std::process::exit(0);
 }
