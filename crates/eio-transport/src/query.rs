@@ -47,15 +47,24 @@ impl<'a> Query<'a> {
             jsonp: None,
         };
         let mut rest = raw.unwrap_or("");
+        // Hardly any query has something to decode. No early end: it is short, and looked at many bytes
+        // at a time.
+        let coded = |coded, byte| coded | (byte == b'%') | (byte == b'+');
+        let coded = rest.bytes().fold(false, coded);
+        let decode = |text| match coded {
+            true => decode(text),
+            false => Cow::Borrowed(text),
+        };
         while !rest.is_empty() {
-            let pair = Pair::cut(&mut rest);
-            match &*pair.name() {
-                "EIO" if pair.value() == "4" => query.revision = Revision::V4,
+            let mut value = cut(&mut rest, b'&');
+            let name = cut(&mut value, b'=');
+            match &*decode(name) {
+                "EIO" if decode(value) == "4" => query.revision = Revision::V4,
                 "EIO" => query.revision = Revision::V3,
-                "transport" => query.transport = Some(pair.value()),
-                "sid" => query.session = Claim::parse(&pair.value()),
+                "transport" => query.transport = Some(decode(value)),
+                "sid" => query.session = Claim::parse(&decode(value)),
                 "b64" => query.b64 = true,
-                "j" => query.jsonp = Some(digits(&pair.value())),
+                "j" => query.jsonp = Some(digits(&decode(value))),
                 _ => {}
             }
         }
@@ -101,57 +110,15 @@ fn digits(text: &str) -> u64 {
         })
 }
 
-/// A name and its value, as they came.
-struct Pair<'a> {
-    name: &'a str,
-    value: &'a str,
-    /// Nothing is to be decoded, as hardly ever anything is.
-    plain: bool,
-}
-
-impl<'a> Pair<'a> {
-    /// Takes the text up to the first `&` from `rest`, and the `&` with it; all of it if there is none.
-    ///
-    /// Byte by byte, once: queries are short, and four searches would each cost more to begin than
-    /// this costs in all.
-    fn cut(rest: &mut &'a str) -> Self {
-        let (mut equals, mut plain) = (None, true);
-        let mut len = rest.len();
-        for (at, byte) in rest.bytes().enumerate() {
-            match byte {
-                b'=' if equals.is_none() => equals = Some(at),
-                b'%' | b'+' => plain = false,
-                b'&' => {
-                    len = at;
-                    break;
-                }
-                _ => {}
-            }
-        }
-        let (pair, after) = rest.split_at(len);
-        *rest = after.get(1..).unwrap_or("");
-        let (name, value) = pair.split_at(equals.unwrap_or(len));
-        Self {
-            name,
-            value: value.get(1..).unwrap_or(""),
-            plain,
-        }
-    }
-
-    fn name(&self) -> Cow<'a, str> {
-        self.decoded(self.name)
-    }
-
-    fn value(&self) -> Cow<'a, str> {
-        self.decoded(self.value)
-    }
-
-    fn decoded(&self, text: &'a str) -> Cow<'a, str> {
-        match self.plain {
-            true => Cow::Borrowed(text),
-            false => decode(text),
-        }
-    }
+/// Takes the text up to the first `end` from `rest`, and `end` with it; all of it if there is none.
+///
+/// Byte by byte: to begin a search by `memchr` costs more than what is searched here is long.
+#[inline]
+fn cut<'a>(rest: &mut &'a str, end: u8) -> &'a str {
+    let len = rest.as_bytes().iter().position(|byte| *byte == end);
+    let (cut, after) = rest.split_at(len.unwrap_or(rest.len()));
+    *rest = after.get(1..).unwrap_or("");
+    cut
 }
 
 /// Undoes `application/x-www-form-urlencoded`; what is not UTF-8 then is replaced.
