@@ -22,6 +22,7 @@ use bytes::Bytes;
 use eio_transport::{
     Claim, Form, Method, Opening, Origin, Query, Revision, Route, Sid, Transport, route,
 };
+use futures_util::FutureExt as _;
 use http::{Request, Version};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
@@ -238,8 +239,8 @@ pub(crate) async fn serve_http<S: Stream + 'static>(service: Service, stream: S,
         return;
     }
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let answer = service.answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        // Not an `async` block, which would keep the answer's future twice.
+        service.answer(request).map(Ok::<_, Infallible>)
     });
     let http = hyper::server::conn::http1::Builder::new()
         .timer(Patience::new())

@@ -3,6 +3,7 @@
 
 use std::{convert::Infallible, future::Future, sync::Arc};
 
+use futures_util::FutureExt as _;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -56,8 +57,8 @@ pub(crate) fn serve<S: Stream + 'static>(
     service: Service,
 ) -> impl Future<Output = Result<(), hyper::Error>> + Send + use<S> {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let answer = service.answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        // Not an `async` block, which would keep the answer's future twice.
+        service.answer(request).map(Ok::<_, Infallible>)
     });
     hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

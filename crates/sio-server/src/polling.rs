@@ -130,10 +130,11 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
     };
     let config = &conn.hub.config;
     let mut body = pin!(collect(body, config.engine.max_payload));
-    // A body that came with its head, as nearly all do, needs no timer.
+    // A body that came with its head, as nearly all do, needs no timer, nor room for one in what hyper
+    // keeps of every request.
     let read = match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
         Poll::Ready(read) => Ok(read),
-        Poll::Pending => tokio::time::timeout(config.body_timeout, body).await,
+        Poll::Pending => Box::pin(tokio::time::timeout(config.body_timeout, body)).await,
     };
     match read {
         Ok(Ok(body)) => {

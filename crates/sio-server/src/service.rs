@@ -15,6 +15,7 @@ use eio_transport::{
     Claim, Dialect, ErrorCode, Form, Known, Opening, Origin, Query, Refusal, Route, Sid, Transport,
     payload::Payload, route,
 };
+use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
     request::Parts, uri::Authority,
@@ -818,8 +819,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        let answer = self.answer(request);
-        Box::pin(async move { Ok(answer.await) })
+        Box::pin(self.answer(request).map(Ok))
     }
 }
 
@@ -837,8 +837,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let answer = self.answer(request);
-        Box::pin(async move { Ok(answer.await) })
+        Box::pin(self.answer(request).map(Ok))
     }
 }
 

@@ -223,9 +223,9 @@ fn is_host_of<H: Headers + ?Sized>(headers: &H, origin: &Origin<'_>) -> bool {
 /// `host` or `host:port`; an IPv6 address keeps its brackets.
 fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
     let host_len = if authority.starts_with('[') {
-        authority.find(']')? + 1
+        position(authority, b']')? + 1
     } else {
-        authority.find(':').unwrap_or(authority.len())
+        position(authority, b':').unwrap_or(authority.len())
     };
     let (host, port) = authority.split_at(host_len);
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
@@ -243,6 +243,11 @@ fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
         Some(digits) => Some(digits.parse().ok()?),
     };
     well_formed.then_some((host, port))
+}
+
+/// Where a byte stands first. What is looked at here is too short for the searches of `str`.
+fn position(text: &str, wanted: u8) -> Option<usize> {
+    text.bytes().position(|byte| byte == wanted)
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
