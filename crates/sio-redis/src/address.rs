@@ -113,8 +113,8 @@ impl Address {
                 };
                 // Sentinels have users of their own, and nearly always none.
                 let open = Access {
+                    scheme: access.scheme,
                     credentials: String::new(),
-                    ..access.clone()
                 };
                 let sentinels = hosts.split(',').map(|host| {
                     let host = with_port(host, 26379);

@@ -453,7 +453,7 @@ fn a_session_is_taken_when_the_node_that_has_it_has_let_go_and_by_one_alone() {
     let (pid, reply) = let_go.expect("it is told to");
     assert_eq!(pid, "a-secret");
     // It has left a room since that was written.
-    let mut newest = session.clone();
+    let mut newest = session;
     newest.rooms.pop();
     world.members[0].node.lets_go(reply, Some(newest.clone()));
     world.settle(|len| len - 1);
