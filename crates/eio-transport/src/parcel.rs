@@ -8,6 +8,7 @@
 //! The frames are complete, as a server sends them, and lie next to each other: a WebSocket takes
 //! them in one write, and polling reads the same memory frame by frame.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
@@ -40,6 +41,8 @@ struct Others {
     compressed: OnceLock<Option<Arc<Parcel>>>,
     /// With binary frames, for the dialects that carry bytes in another way.
     translated: [OnceLock<Arc<Parcel>>; 3],
+    /// What lives as long as the parcel.
+    luggage: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// How a client wants its bytes.
@@ -194,6 +197,12 @@ impl Parcel {
             .compressed
             .get_or_init(|| compress().map(Arc::new))
             .clone()
+    }
+
+    /// Keeps what `make` makes until the parcel is dropped, if it keeps nothing yet: what counts parcels
+    /// that wait, for example, each once, however many it waits for.
+    pub fn keep(&self, make: impl FnOnce() -> Box<dyn Any + Send + Sync>) {
+        self.others().luggage.get_or_init(make);
     }
 
     /// The frames, for a WebSocket.
@@ -395,6 +404,17 @@ mod tests {
         let parcel = Parcel::binary(&[0xff]);
         assert_eq!(parcel.wire(), b"\x82\x01\xff");
         assert_eq!(payload(&parcel), b"b/w==");
+    }
+
+    #[test]
+    fn what_a_parcel_keeps_is_made_once_and_goes_with_it() {
+        let counted = Arc::new(());
+        let parcel = Arc::new(Parcel::text("x"));
+        for holder in [Arc::clone(&parcel), parcel] {
+            holder.keep(|| Box::new(Arc::clone(&counted)));
+            assert_eq!(Arc::strong_count(&counted), 2);
+        }
+        assert_eq!(Arc::strong_count(&counted), 1);
     }
 
     #[test]

@@ -37,6 +37,14 @@ impl Reassembler {
         self.begun.is_some()
     }
 
+    /// Bytes of the packet that is not complete yet: its text and its attachments so far.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.begun
+            .as_ref()
+            .map_or(0, |begun| begun.text.len() + begun.len)
+    }
+
     /// A text message came: its packet, or `None` if attachments are due first.
     ///
     /// # Errors
@@ -137,6 +145,7 @@ mod tests {
         let mut reassembler = Reassembler::new();
         let text = String::from("52-/a,7[\"e\",{\"_placeholder\":true,\"num\":0}]");
         assert_eq!(reassembler.push_text(&text, &LIMITS), Ok(None));
+        let text_len = text.len();
         drop(text);
         assert!(
             reassembler
@@ -145,10 +154,12 @@ mod tests {
                 .is_none()
         );
         assert!(reassembler.is_waiting());
+        assert_eq!(reassembler.held(), text_len + 3);
         let complete = reassembler
             .push_binary(Bytes::from_static(b""), &LIMITS)
             .unwrap();
         assert!(!reassembler.is_waiting());
+        assert_eq!(reassembler.held(), 0);
         let mut complete = complete.unwrap();
         let (packet, attachments) = complete.parts();
         assert_eq!(

@@ -23,7 +23,7 @@ pub enum Role {
 /// It holds no socket and no clock. Its methods come in four families, and stand in this order:
 ///
 /// - **A**, facts: [`state`](Self::state), [`is_finished`](Self::is_finished),
-///   [`want`](Self::want);
+///   [`want`](Self::want), [`held`](Self::held);
 /// - **B**, what happened: [`receive`](Self::receive) with the bytes that were read,
 ///   [`receive_eof`](Self::receive_eof), [`handle_elapsed`](Self::handle_elapsed);
 /// - **C**, what the application wants: [`close`](Self::close);
@@ -94,6 +94,12 @@ impl Connection {
             true => self.reader.want(),
             false => 0,
         }
+    }
+
+    /// How many bytes it holds of a message that is not whole yet.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.reader.assembler.len()
     }
 
     // B: what happened
