@@ -21,6 +21,8 @@ pub enum Reason {
     HeartbeatDirection,
     /// The client sent a packet or a payload that cannot be read.
     ParseError,
+    /// More was buffered for all connections together than the server may, and this one had the most.
+    Overload,
     /// Nothing was heard from the client in time.
     PingTimeout,
     /// The connection of a waiting GET was lost.
@@ -62,7 +64,8 @@ impl Reason {
             Self::ParseError => "parse error",
             Self::PingTimeout => "ping timeout",
             Self::ServerShuttingDown => "server shutting down",
-            Self::SlowConsumer
+            Self::Overload
+            | Self::SlowConsumer
             | Self::SlowConsumerSoft
             | Self::Superseded
             | Self::TransportClose
@@ -87,6 +90,7 @@ impl Reason {
             Self::HandlersStalled => "the handlers did not catch up with what the client sent",
             Self::HeartbeatDirection => "invalid heartbeat direction",
             Self::ParseError => "a packet could not be read",
+            Self::Overload => "the server buffered too much, and the most for this client",
             Self::PingTimeout => "nothing was heard from the client in time",
             Self::PollLost => "poll connection closed prematurely",
             Self::PollOverlap => "overlap from client",

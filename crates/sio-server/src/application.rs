@@ -27,6 +27,9 @@ pub(crate) trait Application: Send + Unpin {
     /// Whether what comes is nobody's: the connection was closed, by us or for a fault.
     fn is_closed(&self) -> bool;
 
+    /// Bytes of what came that wait: for handlers, or for the rest of their packet.
+    fn held(&self) -> usize;
+
     /// Whether no handler is at work, and none is about to be.
     fn is_idle(&self) -> bool;
 

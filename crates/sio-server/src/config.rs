@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use sio_packet::WriteError;
 
 use crate::{
-    conn::Mode, cookie::Cookie, cors::Cors, deflate::PerMessageDeflate, http2::Http2,
-    proxies::Proxies,
+    addresses::PerIp, conn::Mode, cookie::Cookie, cors::Cors, deflate::PerMessageDeflate,
+    http2::Http2, proxies::Proxies,
 };
 
 /// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
@@ -102,6 +102,21 @@ pub struct Config {
     /// Connections at the same time, by whatever transport. Above it a handshake is answered with 503.
     /// Default none of its own: as many as the process may have descriptors, less 128.
     pub max_connections: Option<usize>,
+    /// Sessions that may be opened in a second. A second's worth may come at once; beyond that they wait for
+    /// up to 2 s, and then get 503. Default 5000: after an outage everybody comes back at the same moment.
+    /// `None` for as many as come.
+    pub max_opening_rate: Option<u32>,
+    /// What one address may do. Default anything.
+    pub per_ip: PerIp,
+    /// TCP connections of our own listener on which nothing is asked: fresh ones, ones between two
+    /// requests, ones whose request does not come to an end. Above it the one that has been so for longest
+    /// is closed; each shard has an equal part. Default 8192.
+    pub max_pending: usize,
+    /// Bytes that may be buffered for all connections together: what waits to be sent, and what came and
+    /// waits for handlers or for its end. From 80 % on volatile events are dropped, from 90 % on
+    /// handshakes get 503, and at 100 % the connections with the most are closed. What is sent to many
+    /// counts once. Default a quarter of the memory that the machine has, or the process may have.
+    pub memory_budget: Option<usize>,
     /// Rooms that one socket may be in, its own not counted. Default 4096.
     pub max_rooms: usize,
     /// Whether headers, path and query of the opening request stay known to
@@ -125,6 +140,13 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long the body of a POST may take to arrive. Default 15 s.
     pub body_timeout: Duration,
+    /// How long it may take whatever comes of it; after that
+    /// [`min_body_rate`](Self::min_body_rate) counts. Default 5 s.
+    pub body_grace: Duration,
+    /// Bytes for each of which a body gets a part of a second on top of
+    /// [`body_grace`](Self::body_grace): so many for one second, up to
+    /// [`body_timeout`](Self::body_timeout). Default 1 KiB.
+    pub min_body_rate: usize,
     /// How long the peer has to answer our close frame. Default 5 s.
     pub close_timeout: Duration,
 }
@@ -183,6 +205,10 @@ impl Default for Config {
             max_namespaces: 32,
             max_connect_attempts: 128,
             max_connections: None,
+            max_opening_rate: Some(5000),
+            per_ip: PerIp::default(),
+            max_pending: 8192,
+            memory_budget: None,
             max_rooms: 4096,
             keep_request: true,
             max_dynamic_namespaces: 10_000,
@@ -191,6 +217,8 @@ impl Default for Config {
             http2: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(15),
+            body_grace: Duration::from_secs(5),
+            min_body_rate: 1 << 10,
             close_timeout: Duration::from_secs(5),
         }
     }

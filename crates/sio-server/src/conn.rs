@@ -41,7 +41,7 @@ use crate::{
     deflate::{self, Codec},
     facts::Facts,
     hub::Hub,
-    kernel,
+    kernel, ledger,
     outbox::{MAX_SLICES, Outbox},
     parsers::{Speech, translate},
     shard::{Dirty, Shard},
@@ -85,6 +85,8 @@ pub(crate) struct Link {
     /// What the task has to do.
     pub(crate) commands: VecDeque<Command>,
     task: Option<Waker>,
+    /// Bytes that came and are not done with, as the ledger knows them.
+    held: usize,
     /// The tick at which the shard's wheel will look at this connection; `u64::MAX` for never.
     armed: u64,
     /// On the shard's list of outboxes to flush.
@@ -130,6 +132,12 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Whether it may be dropped.
+    #[inline]
+    pub(crate) fn is_volatile(self) -> bool {
+        matches!(self, Self::Droppable | Self::Volatile)
+    }
+
     /// Whether it is kept for those who come back.
     #[inline]
     pub(crate) fn is_recorded(self) -> bool {
@@ -206,6 +214,8 @@ pub(crate) enum Command {
     Probe(Box<Incoming>),
     /// A socket was put out of its namespace.
     Removed(Arc<dyn AnySocket>),
+    /// The server buffers too much; what waited here has been thrown away.
+    Shed,
     /// The server is going down.
     Shutdown,
 }
@@ -237,6 +247,7 @@ impl Conn {
                 poll: None,
                 commands: VecDeque::new(),
                 task: None,
+                held: 0,
                 armed: u64::MAX,
                 dirty: false,
                 corked: false,
@@ -302,7 +313,9 @@ impl Conn {
         if link.session.is_ended() {
             return false;
         }
-        if mode == Mode::Volatile && !link.is_writable() {
+        if mode.is_volatile()
+            && (mode == Mode::Volatile && !link.is_writable() || self.hub.ledger.is_high())
+        {
             self.shard().tally.dropped(1);
             return false;
         }
@@ -540,6 +553,7 @@ impl Conn {
             let mut link = self.lock();
             link.session.abort(Reason::TransportError, clock::now());
             link.retired = true;
+            self.hold(&mut link, 0);
             link.clear()
         };
         drop(commands);
@@ -574,10 +588,16 @@ impl Conn {
     }
 
     /// Ends the turn: one write for all that was said. `heard` is whether something came; when, is
-    /// asked of the clock only if somebody waits for it.
-    pub(crate) fn end_turn(&self, heard: bool) {
+    /// asked of the clock only if somebody waits for it. `held` is how many bytes of what came are not done
+    /// with, where that is known.
+    pub(crate) fn end_turn(&self, heard: bool, held: Option<usize>) {
         let reply = turn::end();
         let mut link = self.lock();
+        if let Some(held) = held
+            && held != link.held
+        {
+            self.hold(&mut link, held);
+        }
         if heard && link.session.listens() {
             link.session.handle_heard(clock::now());
         }
@@ -589,8 +609,16 @@ impl Conn {
 
     /// Writes what was said so far, in the midst of a turn that says a lot.
     pub(crate) fn pause_turn(&self) {
-        self.end_turn(false);
+        self.end_turn(false, None);
         self.begin_turn();
+    }
+
+    #[cold]
+    fn hold(&self, link: &mut Link, held: usize) {
+        // A connection that has gone holds nothing any more.
+        let held = if link.retired { 0 } else { held };
+        self.hub.ledger.change(link.held, held);
+        link.held = held;
     }
 
     /// Takes bytes that are frames already into the turn, behind all that waits.
@@ -664,13 +692,25 @@ impl Conn {
                 link.wake();
             }
         }
-        if link.outbox.is_empty()
-            && let Some(reason) = link.closing.take()
-        {
+        if !link.outbox.is_empty() {
+            if link.outbox.bytes() > ledger::SMALL && !matches!(link.writer, Writer::Task) {
+                link.outbox.charge(&self.hub.ledger);
+            }
+        } else if let Some(reason) = link.closing.take() {
             link.session.close(reason, clock::now());
             link.unsettled = true;
             link.wake();
         }
+    }
+
+    /// Throws away what waits, since the server buffers too much, and has the connection closed. Returns
+    /// how many bytes go with its task.
+    pub(crate) fn shed(&self) -> usize {
+        let mut link = self.lock();
+        link.outbox.clear();
+        link.writer = Writer::None;
+        link.command(Command::Shed);
+        link.held
     }
 }
 
@@ -794,6 +834,18 @@ impl Link {
     /// Bytes that wait.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.outbox.bytes()
+    }
+
+    /// All that is buffered for this connection.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.outbox.bytes() + self.held
+    }
+
+    /// The socket, which only the task can write to, takes no more: what waits is counted.
+    pub(crate) fn charge(&mut self, conn: &Conn) {
+        if self.outbox.bytes() > ledger::SMALL {
+            self.outbox.charge(&conn.hub.ledger);
+        }
     }
 
     /// The first of what waits, for the task that writes itself: the parcel and the bytes of it

@@ -13,6 +13,11 @@ use sio_rooms::RecoveryError;
 pub enum Limit {
     /// As many calls of a socket, or calls to many, waited for answers as may: the call failed.
     Acks,
+    /// An address had [`PerIp::max_connections`](crate::PerIp::max_connections): 429.
+    AddressConnections,
+    /// An address made more handshakes than
+    /// [`PerIp::max_handshake_rate`](crate::PerIp::max_handshake_rate): 429.
+    AddressRate,
     /// The answers to a call to many were longer than
     /// [`Config::max_answer_bytes`](crate::Config::max_answer_bytes) together: this one was not kept.
     AnswerBytes,
@@ -29,7 +34,8 @@ pub enum Limit {
     BodyBytes,
     /// A POST was compressed: 415.
     BodyEncoding,
-    /// A POST did not arrive within [`Config::body_timeout`](crate::Config::body_timeout): 408.
+    /// A POST did not arrive within [`Config::body_timeout`](crate::Config::body_timeout), or slower than
+    /// [`Config::min_body_rate`](crate::Config::min_body_rate): 408.
     BodyTime,
     /// A client sent more CONNECT packets than
     /// [`Config::max_connect_attempts`](crate::Config::max_connect_attempts): refused, and closed.
@@ -45,16 +51,25 @@ pub enum Limit {
     /// The head of a request was longer, or had more fields, than it may: 431.
     Head,
     /// The head of a request did not arrive within
-    /// [`Config::header_timeout`](crate::Config::header_timeout): the connection was closed.
+    /// [`Config::header_timeout`](crate::Config::header_timeout): 408, and the connection was closed;
+    /// without a word if nothing of the head had come.
     HeadTime,
+    /// What is buffered came near [`Config::memory_budget`](crate::Config::memory_budget): 503 for a
+    /// handshake, or the connection with the most was closed.
+    Memory,
     /// A WebSocket message was longer than `max_payload`: closed with 1009.
     MessageBytes,
     /// The name of a namespace was longer than `max_namespace`: closed.
     NamespaceName,
     /// A connection was in [`Config::max_namespaces`](crate::Config::max_namespaces): refused.
     Namespaces,
+    /// More than [`Config::max_opening_rate`](crate::Config::max_opening_rate) wanted to come in: 503.
+    OpeningRate,
     /// A page of an origin that may not connect: 403.
     Origin,
+    /// There were [`Config::max_pending`](crate::Config::max_pending) connections with nothing to do: the
+    /// one that had been so for longest was closed.
+    Pending,
     /// An event found more waiting than
     /// [`Config::max_queued_bytes`](crate::Config::max_queued_bytes) or
     /// [`max_queued_packets`](crate::Config::max_queued_packets), and was not sent. Connections that
@@ -68,8 +83,10 @@ pub enum Limit {
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::Acks,
+        Self::AddressConnections,
+        Self::AddressRate,
         Self::AnswerBytes,
         Self::AttachmentBytes,
         Self::AttachmentTime,
@@ -85,10 +102,13 @@ impl Limit {
         Self::EventName,
         Self::Head,
         Self::HeadTime,
+        Self::Memory,
         Self::MessageBytes,
         Self::NamespaceName,
         Self::Namespaces,
+        Self::OpeningRate,
         Self::Origin,
+        Self::Pending,
         Self::Queue,
         Self::Rooms,
         Self::Target,
@@ -103,6 +123,8 @@ impl Limit {
             Self::AttachmentTime => "attachment_time",
             Self::Attachments => "attachments",
             Self::AuthBytes => "auth_bytes",
+            Self::AddressConnections => "address_connections",
+            Self::AddressRate => "address_rate",
             Self::BodyBytes => "body_bytes",
             Self::BodyEncoding => "body_encoding",
             Self::BodyTime => "body_time",
@@ -113,10 +135,13 @@ impl Limit {
             Self::EventName => "event_name",
             Self::Head => "head",
             Self::HeadTime => "head_time",
+            Self::Memory => "memory",
             Self::MessageBytes => "message_bytes",
             Self::NamespaceName => "namespace_name",
             Self::Namespaces => "namespaces",
+            Self::OpeningRate => "opening_rate",
             Self::Origin => "origin",
+            Self::Pending => "pending",
             Self::Queue => "queue",
             Self::Rooms => "rooms",
             Self::Target => "target",

@@ -711,6 +711,10 @@ impl Application for Desk {
         self.is_closed()
     }
 
+    fn held(&self) -> usize {
+        self.pending + self.reassembler.held()
+    }
+
     fn is_idle(&self) -> bool {
         self.is_idle()
     }

@@ -14,7 +14,7 @@ use std::{
     borrow::Cow,
     future::Future,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -29,6 +29,7 @@ use crate::{
     clock,
     conn::{Command, Conn},
     counters::Limit,
+    gate::give_back,
     turn,
     wire::{Wire, WireIo},
 };
@@ -92,6 +93,13 @@ impl<A: Application> Driver<A> {
 
     fn conn(&self) -> &Arc<Conn> {
         self.desk.conn()
+    }
+
+    /// Bytes that came and are not done with.
+    #[inline]
+    fn held(&self) -> usize {
+        let wire = self.wire.as_ref();
+        self.desk.held() + wire.map_or(0, |wire| wire.frames.held() + wire.unread.len())
     }
 
     /// One turn. What comes up for the task during it, by its own doing or by others', wakes it for
@@ -203,6 +211,10 @@ impl<A: Application> Driver<A> {
                         .conn()
                         .drive(|session| session.handle_lost(Source::Probe, clock::now())),
                 }
+            }
+            Command::Shed => {
+                self.conn()
+                    .drive(|session| session.abort(Reason::Overload, clock::now()));
             }
             Command::Removed(socket) => self.desk.removed(&socket, cx),
             Command::Shutdown => {
@@ -446,7 +458,8 @@ impl<A: Application> Future for Driver<A> {
         let this = self.get_mut();
         this.desk.conn().begin_turn();
         let turned = this.turn(cx);
-        this.desk.conn().end_turn(turned.heard);
+        let held = this.held();
+        this.desk.conn().end_turn(turned.heard, Some(held));
         if turned.over {
             Poll::Ready(())
         } else {
@@ -463,7 +476,7 @@ impl<A: Application> Drop for Driver<A> {
         conn.hub.remove_session(&conn);
         self.desk.abandon();
         conn.retire();
-        conn.hub.drivers.fetch_sub(1, Ordering::Release);
+        give_back(&conn.hub, &conn.sid);
     }
 }
 

@@ -45,6 +45,7 @@ use crate::{
     lobby::Seat,
     observe::Observed,
     patience::Patience,
+    pending::{Errands, Idler},
     service::{MAX_TARGET, Service, take_apart},
     session,
     shard::Shard,
@@ -62,7 +63,7 @@ pub(crate) enum Front {
     /// Nothing has come yet.
     Head(Head),
     /// hyper serves it.
-    Http(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Http(Option<Idler>, Pin<Box<dyn Future<Output = ()> + Send>>),
     /// hyper is about to hand it over.
     Upgrade(Upgrade),
     /// It is a WebSocket, and somebody watches.
@@ -80,6 +81,7 @@ pub(crate) struct Head {
     shard: u16,
     /// Until when it may say nothing, and where it waits: since the first read found nothing.
     wait: Option<(Instant, Seat)>,
+    idler: Option<Idler>,
 }
 
 /// A WebSocket that was accepted, for a new session.
@@ -101,6 +103,7 @@ impl Front {
             hub,
             shard,
             wait: None,
+            idler: None,
         })
     }
 
@@ -127,7 +130,12 @@ impl Future for Front {
                     Some(next) => *this = next,
                     None => return Poll::Ready(()),
                 },
-                Self::Http(http) => return http.as_mut().poll(cx),
+                Self::Http(idler, http) => {
+                    return match idler.as_ref().is_some_and(Idler::is_ousted) {
+                        true => Poll::Ready(()),
+                        false => http.as_mut().poll(cx),
+                    };
+                }
                 Self::Upgrade(upgrade) => match ready!(upgrade.poll(cx)) {
                     Some(next) => *this = next,
                     None => return Poll::Ready(()),
@@ -162,18 +170,28 @@ impl Head {
                     Some(_) => {}
                 }
                 self.stream = Some(stream);
-                Poll::Pending
+                match self.idle(cx).is_ousted() {
+                    true => Poll::Ready(None),
+                    false => Poll::Pending,
+                }
             }
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(None),
-            Poll::Ready(Ok(n)) => Poll::Ready(Some(self.decide(stream, &scratch[..n]))),
+            Poll::Ready(Ok(n)) => Poll::Ready(Some(self.decide(stream, &scratch[..n], cx))),
         })
+    }
+
+    /// The entry of this connection among those that are no session.
+    fn idle(&mut self, cx: &Context<'_>) -> &Idler {
+        let pending = &self.hub.shards[usize::from(self.shard)].pending;
+        self.idler
+            .get_or_insert_with(|| pending.enter(cx.waker().clone()))
     }
 
     fn shard(&self) -> &Shard {
         &self.hub.shards[usize::from(self.shard)]
     }
 
-    fn decide(&self, stream: TcpStream, bytes: &[u8]) -> Front {
+    fn decide(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Front {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
         let opening = match request.parse(bytes) {
@@ -184,18 +202,18 @@ impl Head {
             _ => None,
         };
         let Some((len, opening)) = opening else {
-            return self.hand_over(stream, bytes);
+            return self.hand_over(stream, bytes, cx);
         };
         let fields = Fields(request.headers);
         let gate = &self.hub.gate;
         if gate.check_page(&fields, Some(self.peer), None).is_err() {
-            return self.hand_over(stream, bytes);
+            return self.hand_over(stream, bytes, cx);
         }
         let Ok(upgrade) = ws_handshake::Upgrade::check("GET", Version::HTTP_11, &fields) else {
-            return self.hand_over(stream, bytes);
+            return self.hand_over(stream, bytes, cx);
         };
-        let Some(admission) = Admission::ask(&self.hub) else {
-            return self.hand_over(stream, bytes);
+        let Some(admission) = Admission::at_once(&self.hub) else {
+            return self.hand_over(stream, bytes, cx);
         };
         let sid = entropy::id();
         // The target begins with the first slash: there is none in `GET`.
@@ -219,31 +237,46 @@ impl Head {
     }
 
     /// Lets hyper serve the connection, beginning with what was read.
-    fn hand_over(&self, stream: TcpStream, bytes: &[u8]) -> Front {
+    fn hand_over(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Front {
+        let errands = self.idle(cx).errands();
+        let idler = self.idler.take();
         let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));
         let is_http2 = http2::is_preface(bytes);
-        let stream = Replay::new(Bytes::copy_from_slice(bytes), stream);
-        Front::Http(Box::pin(serve_http(service, stream, is_http2)))
+        let patience = Patience::new();
+        let heard = (!is_http2).then(|| patience.clone());
+        let stream = Replay::new(Bytes::copy_from_slice(bytes), stream, heard);
+        let http = serve_http(service, stream, is_http2, errands, patience);
+        Front::Http(idler, Box::pin(http))
     }
 }
 
 /// Lets hyper serve a connection to its end; by HTTP/2 only if that is on.
-pub(crate) async fn serve_http<S: Stream + 'static>(service: Service, stream: S, is_http2: bool) {
+pub(crate) async fn serve_http<S: Stream + 'static>(
+    service: Service,
+    stream: S,
+    is_http2: bool,
+    errands: Errands,
+    patience: Patience,
+) {
     let (hub, shard) = (Arc::clone(&service.hub), usize::from(service.shard));
     if let Some(settings) = &hub.config.http2
         && is_http2
     {
-        if let Err(error) = http2::serve(settings, &hub, stream, service).await {
+        if let Err(error) = http2::serve(settings, &hub, stream, service, errands).await {
             tracing::debug!(%error, "a connection of HTTP/2 ended early");
         }
         return;
     }
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let errand = errands.begin();
         // Not an `async` block, which would keep the answer's future twice.
-        service.answer(request).map(Ok::<_, Infallible>)
+        service.answer(request).map(move |answer| {
+            drop(errand);
+            Ok::<_, Infallible>(answer)
+        })
     });
     let http = hyper::server::conn::http1::Builder::new()
-        .timer(Patience::new())
+        .timer(patience)
         .header_read_timeout(hub.config.header_timeout)
         .max_buf_size(MAX_HEAD)
         .writev(false)

@@ -5,14 +5,18 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use eio_transport::Sid;
 use http::HeaderMap;
 use ws_handshake::Headers;
 
 use crate::{
+    addresses::{Address, Addresses},
+    brake::{Brake, Slot},
     clock,
     config::Config,
     cookie::SetCookie,
     cors::{PageError, Pages},
+    counters::Limit,
     error::StartError,
     hooks::Hooks,
     hub::Hub,
@@ -26,19 +30,28 @@ pub(crate) struct Gate {
     pub(crate) cookie: Option<SetCookie>,
     proxies: Proxies,
     max_connections: usize,
+    pub(crate) brake: Brake,
+    /// What single addresses do, if that is limited.
+    pub(crate) addresses: Option<Addresses>,
     /// Pages that were refused.
     refused: Notice,
+    /// Connections that were closed because too much was buffered.
+    pub(crate) shed: Notice,
 }
 
 impl Gate {
     pub(crate) fn new(config: &Config, hooks: Hooks) -> Result<Self, StartError> {
+        let now = clock::now();
         Ok(Self {
+            brake: Brake::new(config.max_opening_rate, now),
+            addresses: Addresses::new(&config.per_ip, now),
+            shed: Notice::new(now),
             pages: Pages::new(&config.cors)?,
             hooks,
             cookie: config.cookie.as_ref().map(SetCookie::new).transpose()?,
             max_connections: config.max_connections.unwrap_or_else(descriptors),
             proxies: config.proxies.clone(),
-            refused: Notice::new(clock::now()),
+            refused: Notice::new(now),
         })
     }
 
@@ -110,39 +123,92 @@ impl Gate {
 }
 
 /// Room for one connection, kept until it has gone.
-///
-/// [`Config::max_connections`] is what there is room for.
-pub(crate) struct Admission(Option<Arc<Hub>>);
+pub(crate) struct Admission {
+    hub: Option<Arc<Hub>>,
+    /// Whose connection it is, if that is limited.
+    address: Option<Address>,
+}
 
 impl Admission {
-    /// `None` if the server is full.
-    pub(crate) fn ask(hub: &Arc<Hub>) -> Option<Self> {
+    /// Room that is there now, for whoever it is; `None` if there is none, or it has to be
+    /// [asked](Self::ask) for.
+    pub(crate) fn at_once(hub: &Arc<Hub>) -> Option<Self> {
+        if hub.ledger.is_tight() || hub.gate.addresses.is_some() {
+            return None;
+        }
+        let admission = Self::count(hub)?;
+        hub.gate.brake.pass(clock::now()).then_some(admission)
+    }
+
+    /// Room for a client, waited for where too many come at once.
+    ///
+    /// # Errors
+    ///
+    /// The limit that was reached.
+    pub(crate) async fn ask(hub: &Arc<Hub>, client: Option<IpAddr>) -> Result<Self, Limit> {
+        let now = clock::now();
+        if hub.ledger.is_tight() {
+            return Err(Limit::Memory);
+        }
+        let mut admission = Self::count(hub).ok_or(Limit::Connections)?;
+        if let (Some(addresses), Some(client)) = (&hub.gate.addresses, client) {
+            admission.address = Some(addresses.enter(client, now)?);
+        }
+        match hub.gate.brake.ask(now) {
+            Slot::Now => {}
+            Slot::In(wait) => tokio::time::sleep(wait).await,
+            Slot::None => return Err(Limit::OpeningRate),
+        }
+        Ok(admission)
+    }
+
+    /// One of [`Config::max_connections`].
+    fn count(hub: &Arc<Hub>) -> Option<Self> {
         let before = hub.drivers.fetch_add(1, Ordering::Relaxed);
-        let admission = Self(Some(Arc::clone(hub)));
+        let admission = Self {
+            hub: Some(Arc::clone(hub)),
+            address: None,
+        };
         // If not, the drop takes it back.
         (before < hub.gate.max_connections).then_some(admission)
     }
 
     pub(crate) fn hub(&self) -> &Hub {
-        self.0
+        self.hub
             .as_ref()
             .expect("because it is there until it is passed on")
     }
 
-    /// Leaves it to the connection's task to give the room back.
-    pub(crate) fn pass_on(mut self) -> Arc<Hub> {
-        self.0
+    /// Leaves it to the task of the connection `sid` to [give the room back](give_back).
+    pub(crate) fn pass_on(mut self, sid: &Sid) -> Arc<Hub> {
+        let hub = self
+            .hub
             .take()
-            .expect("because it is there until it is passed on")
+            .expect("because it is there until it is passed on");
+        if let (Some(addresses), Some(address)) = (&hub.gate.addresses, self.address) {
+            addresses.settle(*sid, address);
+        }
+        hub
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if let Some(hub) = &self.0 {
+        if let Some(hub) = &self.hub {
+            if let (Some(addresses), Some(address)) = (&hub.gate.addresses, self.address) {
+                addresses.leave(address);
+            }
             hub.drivers.fetch_sub(1, Ordering::Release);
         }
     }
+}
+
+/// The task of a connection has gone.
+pub(crate) fn give_back(hub: &Hub, sid: &Sid) {
+    if let Some(addresses) = &hub.gate.addresses {
+        addresses.end(sid);
+    }
+    hub.drivers.fetch_sub(1, Ordering::Release);
 }
 
 /// How many connections there may be by the number of descriptors that the process may have.

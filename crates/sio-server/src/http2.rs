@@ -4,11 +4,11 @@
 use std::{convert::Infallible, future::Future, sync::Arc};
 
 use futures_util::FutureExt as _;
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
-use crate::{hub::Hub, service::Service, wire::Stream};
+use crate::{hub::Hub, pending::Errands, service::Service, wire::Stream};
 
 /// What a client that speaks HTTP/2 from the start, without TLS, may do with one connection. In
 /// [`Config::http2`](crate::Config::http2).
@@ -55,10 +55,18 @@ pub(crate) fn serve<S: Stream + 'static>(
     hub: &Arc<Hub>,
     stream: S,
     service: Service,
+    errands: Errands,
 ) -> impl Future<Output = Result<(), hyper::Error>> + Send + use<S> {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut errand = errands.begin();
+        if request.method() == Method::CONNECT {
+            errand.never_end(); // A WebSocket outlives the answer.
+        }
         // Not an `async` block, which would keep the answer's future twice.
-        service.answer(request).map(Ok::<_, Infallible>)
+        service.answer(request).map(move |answer| {
+            drop(errand);
+            Ok::<_, Infallible>(answer)
+        })
     });
     hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

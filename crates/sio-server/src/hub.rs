@@ -23,6 +23,7 @@ use crate::{
     engine, entropy,
     error::Refuse,
     gate::Gate,
+    ledger::Ledger,
     memory::Memory,
     observe::Observer,
     panic::contain,
@@ -90,6 +91,8 @@ pub(crate) struct Hub {
     old_limits: sio_packet::Limits,
     pub(crate) gate: Gate,
     pub(crate) shards: Box<[Shard]>,
+    /// What is buffered for all connections together.
+    pub(crate) ledger: Ledger,
     /// If messages on WebSockets may be compressed.
     pub(crate) compression: Option<Compression>,
     sessions: [Mutex<HashMap<Sid, Arc<Conn>, RandomState>>; SPREAD],
@@ -134,6 +137,8 @@ impl Hub {
             debug,
         } = furniture;
         let now = clock::now();
+        let pending = config.max_pending.div_ceil(shards.max(1));
+        let ledger = Ledger::new(config.memory_budget);
         let hub = Arc::new(Self {
             engine: Arc::new(config.engine.clone()),
             compression: config
@@ -143,7 +148,8 @@ impl Hub {
             old_limits: sio_packet::v4::limits(&config.packet),
             config,
             gate,
-            shards: (0..shards).map(|_| Shard::new(now)).collect(),
+            shards: (0..shards).map(|_| Shard::new(now, pending)).collect(),
+            ledger,
             sessions: std::array::from_fn(|_| Mutex::default()),
             mounted: mounted.into(),
             parsers,
@@ -260,6 +266,38 @@ impl Hub {
                 map.values().cloned().collect()
             };
             conns.iter().for_each(&mut f);
+        }
+    }
+
+    /// More is buffered than may be: closes connections, those with the most first, until it is not.
+    pub(crate) fn relieve(&self) {
+        let mut laden = Vec::new();
+        self.for_each_session(|conn| match conn.lock().buffered_bytes() {
+            0 => {}
+            bytes => laden.push((bytes, Arc::clone(conn))),
+        });
+        laden.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        // What a connection has taken in goes with its task, a moment later.
+        let mut going = 0;
+        let mut closed = 0_u32;
+        for (_, conn) in laden {
+            if self.ledger.excess().is_none_or(|excess| excess <= going) {
+                break;
+            }
+            going += conn.shed();
+            conn.shard().tally.hit(Limit::Memory);
+            closed += 1;
+        }
+        if closed > 0
+            && let Some(suppressed) = self.gate.shed.ask(clock::now())
+        {
+            let budget = self.ledger.budget();
+            tracing::warn!(
+                closed,
+                budget,
+                suppressed,
+                "too much was buffered: connections were closed"
+            );
         }
     }
 

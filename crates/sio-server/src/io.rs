@@ -129,6 +129,13 @@ impl Io {
         Some(self.address.place()?.memory()?.status())
     }
 
+    /// Bytes that are buffered for all connections together, as
+    /// [`Config::memory_budget`](crate::Config::memory_budget) counts them. Of what waits to be sent to a
+    /// connection the first 4 KiB are not counted.
+    pub fn buffered_bytes(&self) -> usize {
+        self.address.hub().map_or(0, |hub| hub.ledger.total())
+    }
+
     /// How it stands with the other nodes; `None` without a [`cluster`](crate::Server::cluster).
     pub fn cluster(&self) -> Option<ClusterStatus> {
         Some(self.address.hub()?.cluster.as_ref()?.status())

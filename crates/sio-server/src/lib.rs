@@ -190,7 +190,9 @@
 //! The way of a packet through the server, with every cost counted, is `docs/ARCHITECTURE.md` in the
 //! repository.
 
+mod addresses;
 mod application;
+mod brake;
 mod call;
 mod calls;
 mod clock;
@@ -226,6 +228,7 @@ mod io;
 mod jam;
 mod kernel;
 mod lane;
+mod ledger;
 mod listen;
 mod listeners;
 mod lobby;
@@ -243,6 +246,7 @@ mod panic;
 mod parsers;
 mod patience;
 mod pattern;
+mod pending;
 mod place;
 mod polling;
 mod proxies;
@@ -269,6 +273,7 @@ mod wire;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 
+pub use addresses::PerIp;
 pub use call::Call;
 pub use calls::{Answers, Calls};
 pub use cluster::{ClusterEvent, ClusterStatus};

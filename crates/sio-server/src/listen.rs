@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls};
+use crate::{front::Front, hub::Hub, io::Io, patience::Patience, shard::Shard, tls::Tls};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: i32 = 4096;
@@ -270,16 +270,48 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 /// A socket of which some bytes have been read already.
 pub(crate) struct Replay {
     bytes: Bytes,
-    stream: TcpStream,
+    /// There until it is taken.
+    stream: Option<TcpStream>,
+    /// Whether something has come since the last answer began: the head of a request, or a part of it.
+    is_asked: bool,
+    /// How long a head is waited for, where that is for us to say.
+    patience: Option<Patience>,
 }
 
 impl Replay {
-    pub(crate) fn new(bytes: Bytes, stream: TcpStream) -> Self {
-        Self { bytes, stream }
+    pub(crate) fn new(bytes: Bytes, stream: TcpStream, patience: Option<Patience>) -> Self {
+        Self {
+            is_asked: !bytes.is_empty(),
+            bytes,
+            stream: Some(stream),
+            patience,
+        }
     }
 
-    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.stream, self.bytes.into())
+    pub(crate) fn into_parts(mut self) -> (Option<TcpStream>, Vec<u8>) {
+        (self.stream.take(), std::mem::take(&mut self.bytes).into())
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let stream = self.stream.as_mut().map(Pin::new);
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+/// The answer to a head that did not come in time.
+pub(crate) const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+impl Drop for Replay {
+    /// hyper lets go of a connection whose head does not come in time without a word; whoever has begun
+    /// one is told.
+    fn drop(&mut self) {
+        if let (Some(stream), Some(patience)) = (&self.stream, &self.patience)
+            && self.is_asked
+            && patience.is_over()
+        {
+            let _ = stream.try_write(TOO_SLOW);
+        }
     }
 }
 
@@ -290,7 +322,10 @@ impl AsyncRead for Replay {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.bytes.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            let before = buf.filled().len();
+            let read = self.stream()?.poll_read(cx, buf);
+            self.is_asked |= buf.filled().len() > before;
+            return read;
         }
         let n = self.bytes.len().min(buf.remaining());
         buf.put_slice(&self.bytes[..n]);
@@ -305,15 +340,16 @@ impl AsyncWrite for Replay {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.is_asked = false;
+        self.stream()?.poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -321,11 +357,14 @@ impl AsyncWrite for Replay {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.is_asked = false;
+        self.stream()?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream
+            .as_ref()
+            .is_some_and(TcpStream::is_write_vectored)
     }
 }
 

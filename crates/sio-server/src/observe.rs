@@ -155,6 +155,10 @@ impl Application for Observed {
         self.inner.is_closed()
     }
 
+    fn held(&self) -> usize {
+        self.inner.held()
+    }
+
     fn is_idle(&self) -> bool {
         self.inner.is_idle()
     }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io::IoSlice, sync::Arc};
 
 use eio_transport::Parcel;
 
-use crate::jam::Jam;
+use crate::{jam::Jam, ledger::Ledger};
 
 /// Slices handed to one `writev`. A queue that is longer is written by several.
 pub(crate) const MAX_SLICES: usize = 64;
@@ -19,6 +19,8 @@ pub(crate) struct Outbox {
     written: usize,
     /// Bytes that wait, counted for this connection although parcels are shared.
     bytes: usize,
+    /// How many parcels from the front on the ledger knows.
+    charged: usize,
     /// In a box: an outbox has room for a pointer to what it nearly never has.
     jam: Option<Box<Jam>>,
 }
@@ -59,6 +61,7 @@ impl Outbox {
         debug_assert_eq!(self.written, 0, "a parcel is on its way already");
         self.bytes += parcel.wire().len() - written;
         self.written = written;
+        self.charged = 0;
         if let Some(front) = self.front.replace(parcel) {
             self.rest.push_front(front);
         }
@@ -66,6 +69,7 @@ impl Outbox {
 
     /// Puts others in the place of all parcels that have not begun to leave, as far as `f` wants that.
     pub(crate) fn replace(&mut self, mut f: impl FnMut(&Arc<Parcel>) -> Option<Arc<Parcel>>) {
+        self.charged = 0;
         self.replace_front(&mut f);
         for parcel in &mut self.rest {
             swap(parcel, &mut self.bytes, &mut f);
@@ -74,11 +78,22 @@ impl Outbox {
 
     /// The same for the front parcel alone.
     pub(crate) fn replace_front(&mut self, f: impl FnOnce(&Arc<Parcel>) -> Option<Arc<Parcel>>) {
+        self.charged = 0;
         if self.written == 0
             && let Some(parcel) = &mut self.front
         {
             swap(parcel, &mut self.bytes, f);
         }
+    }
+
+    /// Has the ledger count all parcels that wait and that it does not know yet.
+    #[cold]
+    pub(crate) fn charge(&mut self, ledger: &Ledger) {
+        let all = self.front.iter().chain(&self.rest);
+        for parcel in all.skip(self.charged) {
+            ledger.charge(parcel);
+        }
+        self.charged = self.len();
     }
 
     pub(crate) fn front(&self) -> Option<&Arc<Parcel>> {
@@ -96,6 +111,7 @@ impl Outbox {
         let front = self.front.take()?;
         self.bytes -= front.wire().len() - self.written;
         self.written = 0;
+        self.charged = self.charged.saturating_sub(1);
         self.front = self.rest.pop_front();
         if self.front.is_none() {
             self.rest_at_last();
@@ -169,6 +185,7 @@ impl Outbox {
             false
         });
         self.bytes = bytes;
+        self.charged = 0;
         dropped
     }
 

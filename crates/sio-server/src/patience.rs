@@ -24,6 +24,8 @@ struct Alarm {
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
     /// The task that `sleep` wakes.
     task: Option<Waker>,
+    /// The timer that counts has come up.
+    is_over: bool,
 }
 
 impl Patience {
@@ -31,7 +33,16 @@ impl Patience {
         Self(Arc::new(Mutex::new(Alarm {
             sleep: None,
             task: None,
+            is_over: false,
         })))
+    }
+
+    /// Whether it has come to an end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_over
     }
 }
 
@@ -82,6 +93,7 @@ impl Alarm {
         }
         while sleep.as_mut().poll(cx).is_ready() {
             if due <= tokio::time::Instant::now() {
+                self.is_over = true;
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(due);

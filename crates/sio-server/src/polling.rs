@@ -2,9 +2,10 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -19,8 +20,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     clock,
+    config::Config,
     conn::{Command, Conn},
     counters::Limit,
+    ledger::Hold,
 };
 
 /// What a POST came to.
@@ -129,15 +132,19 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
         (Kind::Payload(form), _) => form,
     };
     let config = &conn.hub.config;
-    let mut body = pin!(collect(body, config.engine.max_payload));
-    // A body that came with its head, as nearly all do, needs no timer, nor room for one in what hyper
-    // keeps of every request.
-    let read = match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
-        Poll::Ready(read) => Ok(read),
-        Poll::Pending => Box::pin(tokio::time::timeout(config.body_timeout, body)).await,
+    // Until the body has been handled.
+    let mut hold = conn.hub.ledger.hold();
+    let read = {
+        let mut body = pin!(body);
+        let mut reading = Reading::new(config.engine.max_payload, &mut hold);
+        // A body that came with its head, as nearly all do, needs no timer.
+        match poll_fn(|cx| Poll::Ready(pin!(reading.read(body.as_mut())).poll(cx))).await {
+            Poll::Ready(read) => read,
+            Poll::Pending => Box::pin(reading.read_in_time(body, config)).await,
+        }
     };
     match read {
-        Ok(Ok(body)) => {
+        Ok(body) => {
             guard.reading = false;
             let limit = config.engine.max_packets_per_payload;
             let body = Packets::new(body.into(), form, conn.revision, limit);
@@ -147,14 +154,14 @@ pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Poste
             let _ = read.await;
             Posted::Ok
         }
-        Ok(Err(Unread::TooLarge)) => {
+        Err(Unread::TooLarge) => {
             guard.reading = false;
             conn.drive(|session| session.handle_post_end(clock::now()));
             conn.shard().tally.hit(Limit::BodyBytes);
             Posted::TooLarge
         }
-        Ok(Err(Unread::Broken)) => Posted::Lost,
-        Err(_) => {
+        Err(Unread::Broken) => Posted::Lost,
+        Err(Unread::TooSlow) => {
             conn.shard().tally.hit(Limit::BodyTime);
             Posted::Lost
         }
@@ -176,51 +183,113 @@ impl Drop for Posting {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Unread {
     Broken,
     TooLarge,
+    TooSlow,
 }
 
 /// Bytes of a body that is copied out of the buffer it was read into.
 const SMALL: usize = 4 << 10;
 
-/// Reads a body of at most `limit` bytes. One that is announced as longer is not read at all.
-async fn collect<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Unread::TooLarge);
+/// A body that is being read.
+struct Reading<'r, 'l> {
+    limit: usize,
+    /// All of it so far, while it is in one piece.
+    first: Option<Bytes>,
+    all: BytesMut,
+    hold: &'r mut Hold<'l>,
+}
+
+impl<'r, 'l> Reading<'r, 'l> {
+    fn new(limit: usize, hold: &'r mut Hold<'l>) -> Self {
+        Self {
+            limit,
+            first: None,
+            all: BytesMut::new(),
+            hold,
+        }
     }
-    let mut body = std::pin::pin!(body);
-    let mut first = None::<Bytes>;
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+
+    fn len(&self) -> usize {
+        self.first.as_ref().map_or(self.all.len(), Bytes::len)
+    }
+
+    /// Reads a body to its end, of at most `limit` bytes. One that is announced as longer is not read at
+    /// all. If it is dropped it can be called again to go on.
+    async fn read<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<Bytes, Unread> {
+        while self.read_some(body.as_mut()).await? {}
+        let all = std::mem::take(&mut self.all);
+        Ok(self.first.take().unwrap_or_else(|| all.freeze()))
+    }
+
+    /// The same, as long as there is time for it.
+    async fn read_in_time<B: Body>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        config: &Config,
+    ) -> Result<Bytes, Unread> {
+        let start = tokio::time::Instant::now();
+        loop {
+            let deadline = start + patience(self.len(), config);
+            let some = self.read_some(body.as_mut());
+            match tokio::time::timeout_at(deadline, some).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return self.read(body).await,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(Unread::TooSlow),
+            }
+        }
+    }
+
+    /// Reads what comes next; false at the end.
+    async fn read_some<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<bool, Unread> {
+        if body.size_hint().lower() > (self.limit - self.len()) as u64 {
+            return Err(Unread::TooLarge);
+        }
+        let Some(frame) = body.frame().await else {
+            return Ok(false);
+        };
         let Ok(frame) = frame else {
             return Err(Unread::Broken);
         };
         let Ok(mut data) = frame.into_data() else {
-            continue;
+            return Ok(true);
         };
         let data = data.copy_to_bytes(data.remaining());
-        let len = first.as_ref().map_or(all.len(), Bytes::len);
-        if len + data.len() > limit {
+        let len = self.len() + data.len();
+        if len > self.limit {
             return Err(Unread::TooLarge);
         }
-        match first.take() {
+        match self.first.take() {
             // A body in one piece, as nearly all are, is not copied unless it is small: a small one
             // would keep a whole buffer of hyper's from being used again.
-            None if all.is_empty() => {
-                first = Some(match data.len() {
+            None if self.all.is_empty() => {
+                self.first = Some(match data.len() {
                     ..=SMALL => Bytes::copy_from_slice(&data),
                     _ => data,
                 });
             }
-            None => all.extend_from_slice(&data),
+            None => self.all.extend_from_slice(&data),
             Some(first) => {
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&data);
+                self.all.extend_from_slice(&first);
+                self.all.extend_from_slice(&data);
             }
         }
+        if len > SMALL {
+            self.hold.set(len);
+        }
+        Ok(true)
     }
-    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+/// How long a body may take of which so many bytes have come.
+fn patience(len: usize, config: &Config) -> Duration {
+    let millis = len.saturating_mul(1000) / config.min_body_rate.max(1);
+    let earned = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+    let patience = config.body_grace.saturating_add(earned);
+    patience.min(config.body_timeout)
 }
 
 impl Posted {
@@ -232,6 +301,30 @@ impl Posted {
             Self::Lost => StatusCode::REQUEST_TIMEOUT,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unacceptable | Self::Refused(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_earns_its_time_and_no_more_than_there_is() {
+        let config = Config::default();
+        for (len, millis) in [
+            (0, 5000),
+            (1, 5000),
+            (1023, 5999),
+            (1024, 6000),
+            (1025, 6000),
+            (10 * 1024 - 2, 14_998),
+            (10 * 1024, 15_000),
+            (10 * 1024 + 2, 15_000),
+            (usize::MAX, 15_000),
+        ] {
+            let patience = patience(len, &config);
+            assert_eq!(patience, Duration::from_millis(millis), "{len}");
         }
     }
 }

@@ -386,17 +386,19 @@ impl Service {
         if let Err(refusal) = opening.check_revision(&self.hub.engine) {
             return self.refuse(&parts, refusal, form);
         }
-        let Some(admission) = Admission::ask(&self.hub) else {
-            self.tally().hit(Limit::Connections);
-            let refused = full();
-            self.tell(
-                &parts,
-                &refused,
-                None,
-                "Too many connections",
-                "max_connections",
-            );
-            return refused;
+        let client = match self.hub.gate.addresses {
+            Some(_) => self.hub.gate.client(&parts.headers, self.peer(&parts)),
+            None => None, // Nobody will look at it.
+        };
+        let admission = match Admission::ask(&self.hub, client).await {
+            Ok(admission) => admission,
+            Err(limit) => {
+                self.tally().hit(limit);
+                let (status, message, context) = no_room(limit);
+                let refused = come_later(status, message);
+                self.tell(&parts, &refused, None, message, context);
+                return refused;
+            }
         };
         let Some(sid) = self.hub.new_sid(view.as_ref()) else {
             let code = ErrorCode::BadRequest;
@@ -690,6 +692,7 @@ pub(crate) fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
         Ok(parts) => {
             // What hyper has read comes before what it was never given.
             let (stream, rest) = parts.io.into_inner().into_parts();
+            let stream = stream.expect("because nobody else takes it");
             let unread = [&*parts.read_buf, &rest].concat();
             return (WireIo::Tcp(Arc::new(stream)), unread);
         }
@@ -788,12 +791,26 @@ fn refuse_with(refusal: &Refuse, form: Form) -> Answer {
     answer
 }
 
-/// There is no room for another connection.
-fn full() -> Answer {
-    let body = r#"{"code":3,"message":"Too many connections"}"#;
-    let mut answer = text_answer(HeaderMap::new(), JSON, Bytes::from_static(body.as_bytes()));
-    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    // Not all at once.
+/// What is said for want of room: the status, the message, and the setting that it is about.
+fn no_room(limit: Limit) -> (StatusCode, &'static str, &'static str) {
+    let (yours, ours) = (
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    );
+    match limit {
+        Limit::AddressConnections => (yours, "Too many connections", "per_ip.max_connections"),
+        Limit::AddressRate => (yours, "Too many requests", "per_ip.max_handshake_rate"),
+        Limit::Memory => (ours, "Out of memory", "memory_budget"),
+        Limit::OpeningRate => (ours, "Too many requests", "max_opening_rate"),
+        _ => (ours, "Too many connections", "max_connections"),
+    }
+}
+
+/// A client that there is no room for now, and that should not come back at the same moment as all others.
+fn come_later(status: StatusCode, message: &str) -> Answer {
+    let body = format!(r#"{{"code":3,"message":"{message}"}}"#);
+    let mut answer = text_answer(HeaderMap::new(), JSON, body.into());
+    *answer.status_mut() = status;
     let [dice] = entropy::bytes();
     let later = HeaderValue::from(1 + u16::from(dice % 10));
     answer.headers_mut().insert(header::RETRY_AFTER, later);

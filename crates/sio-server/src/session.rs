@@ -72,7 +72,7 @@ fn open(
     facts: Facts,
     writer: Writer,
 ) -> Arc<Conn> {
-    let hub = admission.pass_on();
+    let hub = admission.pass_on(&sid);
     let engine = Arc::clone(&hub.engine);
     let session = Session::open(opening.revision, opening.transport, engine, clock::now());
     let dialect = opening.dialect();

@@ -28,6 +28,7 @@ use crate::{
     hub::Hub,
     lobby::{Lobby, Seat},
     memory,
+    pending::Pending,
     wheel::{Wheel, tick_of},
 };
 
@@ -45,7 +46,9 @@ const NOBODY: usize = 0;
 const ANYBODY: usize = 1;
 
 pub(crate) struct Shard {
-    pub(crate) tally: Tally,
+    pub(crate) tally: Arc<Tally>,
+    /// TCP connections that are no session.
+    pub(crate) pending: Arc<Pending>,
     dirty: Mutex<Dirty>,
     /// Whether broadcasts wait that are in no outbox yet: 0 if none do, the address of a connection if
     /// it is the one that they are not for, else [`ANYBODY`].
@@ -101,9 +104,12 @@ impl Dirty {
 }
 
 impl Shard {
-    pub(crate) fn new(now: Instant) -> Self {
+    /// `pending` is how many connections may be idle that are no session.
+    pub(crate) fn new(now: Instant, pending: usize) -> Self {
+        let tally = Arc::<Tally>::default();
         Self {
-            tally: Tally::default(),
+            pending: Arc::new(Pending::new(pending, Arc::clone(&tally))),
+            tally,
             dirty: Mutex::default(),
             fanning: AtomicUsize::new(NOBODY),
             epoch: now,
@@ -267,11 +273,22 @@ impl Future for Flusher {
 
 /// What a shard has to do now and then.
 async fn tick_and_sweep(hub: Arc<Hub>, index: usize) {
-    if index == 0 && hub.config.recovery.is_some() {
-        tokio::join!(tick(Arc::clone(&hub), index), memory::sweep(hub));
-    } else {
-        tick(hub, index).await;
+    if index > 0 {
+        return tick(hub, index).await;
     }
+    let (forgetting, relieving) = (Arc::clone(&hub), Arc::clone(&hub));
+    let forget = async move {
+        if forgetting.config.recovery.is_some() {
+            memory::sweep(forgetting).await;
+        }
+    };
+    let relieve = async move {
+        loop {
+            relieving.ledger.full.notified().await;
+            relieving.relieve();
+        }
+    };
+    tokio::join!(tick(hub, index), forget, relieve);
 }
 
 /// Fires deadlines.

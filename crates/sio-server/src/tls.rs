@@ -11,7 +11,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::hub::Hub;
 #[cfg(feature = "tls")]
-use crate::{counters::Limit, front::serve_http, service::Service};
+use crate::{counters::Limit, front::serve_http, patience::Patience, pending, service::Service};
 
 /// How connections are encrypted.
 #[cfg(feature = "tls")]
@@ -46,7 +46,8 @@ impl Tls {
         shard: u16,
     ) -> impl Future<Output = ()> + Send + use<> {
         let handshake = self.0.accept(stream);
-        async move {
+        let pending = Arc::clone(&hub.shards[usize::from(shard)].pending);
+        pending::serve(pending, move |errands| async move {
             let patience = hub.config.header_timeout;
             let stream = match tokio::time::timeout(patience, handshake).await {
                 Ok(Ok(stream)) => stream,
@@ -58,7 +59,7 @@ impl Tls {
             };
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let service = Service::secure(hub, shard, peer);
-            serve_http(service, stream, is_http2).await;
-        }
+            serve_http(service, stream, is_http2, errands, Patience::new()).await;
+        })
     }
 }

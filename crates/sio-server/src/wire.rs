@@ -106,7 +106,9 @@ impl Wire {
                 Poll::Ready(Ok(n)) => conn.lock().advance(n, &conn.hub.config),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
-                    conn.lock().stand_still();
+                    let mut link = conn.lock();
+                    link.stand_still();
+                    link.charge(conn);
                     return Ok(());
                 }
             }

@@ -93,11 +93,23 @@ on_every_road! {
         config.body_timeout = Duration::from_millis(50);
         let mut house = House::with(road, config, |server| server).await;
         if road == Road::Own {
-            for begun in ["", "GET /socket.io/?EI"] {
+            // Who has said nothing is told nothing: a browser may have opened it for later.
+            let too_slow = "HTTP/1.1 408 Request Timeout\r\n";
+            for (asks_before, begun, expected) in [
+                (false, "", ""),
+                (false, "GET /socket.io/?EI", too_slow),
+                (true, "", ""),
+                (true, "G", too_slow),
+            ] {
                 let before = house.io.counters().limit(Limit::HeadTime);
                 let mut peer = Peer::connect(house.address).await;
+                if asks_before {
+                    peer.send(format!("{}\r\n", get("EIO=4"))).await;
+                    assert_eq!(peer.answer().await.status, 400);
+                }
                 peer.send(begun).await;
-                peer.ended().await;
+                let last = String::from_utf8(peer.ended().await).unwrap();
+                assert!(last.starts_with(expected) && last.is_empty() == expected.is_empty(), "{last}");
                 let counted = || house.io.counters().limit(Limit::HeadTime) == before + 1;
                 until("the count", counted).await;
             }
@@ -199,6 +211,19 @@ on_every_road! {
         expect("400 Some(3) Bad request TRANSPORT_HANDSHAKE_ERROR /socket.io/").await;
         let mut polling = Polling::open(house.address).await;
         expect("open polling").await;
+        let sid = polling.sid.clone();
+        for (query, expected) in [
+            (format!("EIO=3&transport=polling&sid={sid}"), "Some(3) Bad request PROTOCOL_MISMATCH"),
+            (format!("{WEBSOCKET}&sid={sid}"), "Some(3) Bad request TRANSPORT_MISMATCH"),
+            (format!("{POLLING}&sid=x"), "Some(1) Session ID unknown Session ID unknown"),
+            (
+                "EIO=5&transport=polling".into(),
+                "Some(5) Unsupported protocol version Unsupported protocol version",
+            ),
+        ] {
+            let _ = ask(&house, format!("{}\r\n", get(&query))).await;
+            expect(&format!("400 {expected} /socket.io/")).await;
+        }
         polling.post("40").await;
         expect("message false 1").await;
         let query = format!("{WEBSOCKET}&sid={}", polling.sid);

@@ -94,6 +94,10 @@ impl Application for Desk {
         self.stage == Stage::Closed
     }
 
+    fn held(&self) -> usize {
+        self.pending
+    }
+
     fn is_idle(&self) -> bool {
         self.stage != Stage::New && self.lane.is_idle() && self.last.is_idle()
     }
