@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc, task::Context};
 
 use eio_transport::Reason;
 
-use crate::{conn::Conn, socket::AnySocket};
+use crate::{conn::Conn, outbox::Left, socket::AnySocket};
 
 /// The side of a connection that hears its messages. It is called by the connection's task alone,
 /// within a turn: what it says to its own client leaves at the turn's end.
@@ -59,6 +59,9 @@ pub(crate) trait Application: Send + Unpin {
 
     /// The client has answered a ping.
     fn heartbeat(&self) {}
+
+    /// Messages have left, and perhaps all that waited. Only told to who is watched.
+    fn left(&self, _messages: &[Left], _drained: bool) {}
 
     /// The connection has moved to WebSocket.
     fn upgraded(&self) {}

@@ -42,7 +42,7 @@ use crate::{
     facts::Facts,
     hub::Hub,
     kernel, ledger,
-    outbox::{MAX_SLICES, Outbox},
+    outbox::{Left, MAX_SLICES, Outbox},
     parsers::{Speech, translate},
     shard::{Dirty, Shard},
     socket::AnySocket,
@@ -208,6 +208,8 @@ pub(crate) enum Command {
     /// The client has come back on another connection: this one is over. The sender is dropped when
     /// it has ended.
     Fence(oneshot::Sender<()>),
+    /// Messages have left, and perhaps all that waited.
+    Left(Vec<Left>, bool),
     /// The client reads too slowly, in this way; what waited has been thrown away.
     Overflow(Reason),
     /// A WebSocket with this session's id.
@@ -230,6 +232,10 @@ impl Conn {
         dialect: Dialect,
         writer: Writer,
     ) -> Arc<Self> {
+        let mut outbox = Outbox::default();
+        if hub.observer.is_some() {
+            outbox.watch();
+        }
         Arc::new(Self {
             sid,
             shard,
@@ -240,7 +246,7 @@ impl Conn {
             revision: session.revision(),
             link: Mutex::new(Link {
                 session,
-                outbox: Outbox::default(),
+                outbox,
                 dialect,
                 writer,
                 codec: None,
@@ -655,6 +661,9 @@ impl Conn {
                 other => link.command(Command::Act(other)),
             }
         }
+        if link.outbox.is_watched() {
+            link.tell_what_left(); // In an answer to a poll.
+        }
         if let Some(deadline) = link.session.poll_timeout() {
             self.shard().arm(self, &mut link.armed, deadline);
         }
@@ -672,6 +681,10 @@ impl Conn {
         if link.corked || (head.is_empty() && link.outbox.is_empty()) {
             return;
         }
+        let head = match link.outbox.is_watched() {
+            true => link.watch(head),
+            false => head,
+        };
         let compressed = match &mut link.codec {
             Some(codec) if !head.is_empty() => self.compress(codec, head),
             _ => None,
@@ -691,6 +704,9 @@ impl Conn {
                 link.keep(head, 0);
                 link.wake();
             }
+        }
+        if link.outbox.is_watched() {
+            link.tell_what_left();
         }
         if !link.outbox.is_empty() {
             if link.outbox.bytes() > ledger::SMALL && !matches!(link.writer, Writer::Task) {
@@ -841,6 +857,25 @@ impl Link {
         self.outbox.bytes() + self.held
     }
 
+    /// What was said in a turn goes through the outbox, which sees it leave.
+    #[cold]
+    fn watch(&mut self, head: &[u8]) -> &'static [u8] {
+        if !head.is_empty() {
+            self.outbox
+                .push_front(Arc::new(Parcel::from_frames(head)), 0);
+        }
+        &[]
+    }
+
+    #[cold]
+    fn tell_what_left(&mut self) {
+        let left = self.outbox.take_left();
+        if !left.is_empty() {
+            let drained = self.outbox.is_empty();
+            self.command(Command::Left(left, drained));
+        }
+    }
+
     /// The socket, which only the task can write to, takes no more: what waits is counted.
     pub(crate) fn charge(&mut self, conn: &Conn) {
         if self.outbox.bytes() > ledger::SMALL {
@@ -863,6 +898,9 @@ impl Link {
     pub(crate) fn advance(&mut self, n: usize, config: &Config) {
         self.outbox.advance(n);
         self.ease(config);
+        if self.outbox.is_watched() {
+            self.tell_what_left();
+        }
     }
 
     /// The task, which writes itself, finds that the stream takes nothing.

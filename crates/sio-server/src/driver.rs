@@ -193,6 +193,7 @@ impl<A: Application> Driver<A> {
                     self.conn().command(Command::Fence(ended));
                 }
             }
+            Command::Left(messages, drained) => self.desk.left(&messages, drained),
             Command::Overflow(reason) => {
                 self.conn()
                     .drive(|session| session.abort(reason, clock::now()));

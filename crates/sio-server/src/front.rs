@@ -230,7 +230,7 @@ impl Head {
             upgrade
                 .agree(&policy)
                 .write_response(&mut encoder.frames, []);
-            session::write_open_frame(&mut encoder.frames, &self.hub, &sid);
+            session::write_open_frame(&mut encoder.frames, &self.hub, &sid, opening.dialect());
             conn.greet(&encoder.frames);
         });
         Front::driver(conn, Some(wire))
@@ -313,7 +313,7 @@ impl Upgrade {
             self.codec.take(),
         );
         turn::with_encoder(|encoder| {
-            session::write_open_frame(&mut encoder.frames, &conn.hub, &sid);
+            session::write_open_frame(&mut encoder.frames, &conn.hub, &sid, opening.dialect());
             match wire.io {
                 WireIo::Tcp(_) => conn.greet(&encoder.frames),
                 WireIo::Stream(_) => conn.say_raw(&encoder.frames),
@@ -336,7 +336,7 @@ fn opening(request: &httparse::Request<'_, '_>, hub: &Hub) -> Option<Opening> {
     if request.method != Some("GET") || request.version != Some(1) {
         return None;
     }
-    if !hub.gate.hooks.is_empty() {
+    if !hub.gate.hooks.is_empty() || hub.stack.is_some() {
         return None; // They want the request in another form.
     }
     let target = request.path?;

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use eio_transport::{Revision, Sid};
+use eio_transport::{Parcel, Revision, Sid};
 use foldhash::fast::RandomState;
 use http::Request;
 
@@ -25,6 +25,7 @@ use crate::{
     gate::Gate,
     ledger::Ledger,
     memory::Memory,
+    middleware::Stack,
     observe::Observer,
     panic::contain,
     parsers::Parsers,
@@ -81,6 +82,8 @@ pub(crate) struct Furniture {
     pub(crate) beside: Option<Service>,
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) debug: DebugMode,
+    pub(crate) stack: Option<Stack>,
+    pub(crate) initial: Option<Arc<Parcel>>,
 }
 
 pub(crate) struct Hub {
@@ -111,6 +114,10 @@ pub(crate) struct Hub {
     /// The other nodes, if there are to be any.
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) debug: DebugMode,
+    /// The layers around all answers, if there are any.
+    pub(crate) stack: Option<Stack>,
+    /// What every client is told behind the open packet.
+    pub(crate) initial: Option<Arc<Parcel>>,
     realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
     /// Connections whose task has not ended, the last handlers included.
     pub(crate) drivers: AtomicUsize,
@@ -135,6 +142,8 @@ impl Hub {
             beside,
             cluster,
             debug,
+            stack,
+            initial,
         } = furniture;
         let now = clock::now();
         let pending = config.max_pending.div_ceil(shards.max(1));
@@ -160,6 +169,8 @@ impl Hub {
             beside,
             cluster,
             debug,
+            stack,
+            initial,
             realms: RwLock::default(),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),

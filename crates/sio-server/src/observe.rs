@@ -14,6 +14,7 @@ use crate::{
     conn::Conn,
     desk::Desk,
     engine::{self, Socket},
+    outbox::Left,
     panic::contain,
     server::Server,
     socket::AnySocket,
@@ -34,6 +35,11 @@ pub enum EngineEvent<'a> {
     },
     /// A request was refused: Node's `connection_error`.
     ConnectionError(ConnectionError<'a>),
+    /// All that was said to the client has left: given to the operating system, or to the answer of a poll.
+    Drain {
+        /// The connection.
+        socket: &'a Socket,
+    },
     /// The client has answered a ping, or one of revision 3 has sent one.
     Heartbeat {
         /// The connection.
@@ -52,6 +58,17 @@ pub enum EngineEvent<'a> {
     Open {
         /// The connection.
         socket: &'a Socket,
+    },
+    /// A message has left for the client: with Socket.IO, a packet of it. Told by the connection's task, a
+    /// moment later; not at all of what leaves as the connection ends.
+    Sent {
+        /// The connection.
+        socket: &'a Socket,
+        /// Whether it is binary.
+        binary: bool,
+        /// Its length in bytes, as it is sent: where messages are compressed, or bytes go as base64, that
+        /// of these.
+        len: usize,
     },
     /// The connection has moved from polling to WebSocket.
     Upgrade {
@@ -210,6 +227,20 @@ impl Application for Observed {
     fn heartbeat(&self) {
         let socket = &self.socket;
         self.tell(EngineEvent::Heartbeat { socket });
+    }
+
+    fn left(&self, messages: &[Left], drained: bool) {
+        let socket = &self.socket;
+        for &Left { binary, len } in messages {
+            self.tell(EngineEvent::Sent {
+                socket,
+                binary,
+                len,
+            });
+        }
+        if drained {
+            self.tell(EngineEvent::Drain { socket });
+        }
     }
 
     fn upgraded(&self) {

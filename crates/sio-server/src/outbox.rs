@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, io::IoSlice, sync::Arc};
 
 use eio_transport::Parcel;
+use ws_frame::{Header, OpCode};
 
 use crate::{jam::Jam, ledger::Ledger};
 
@@ -23,6 +24,16 @@ pub(crate) struct Outbox {
     charged: usize,
     /// In a box: an outbox has room for a pointer to what it nearly never has.
     jam: Option<Box<Jam>>,
+    /// What has left since somebody asked, if anybody does.
+    left: Option<Box<Vec<Left>>>,
+}
+
+/// A message that has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) binary: bool,
+    /// Bytes, as they were sent.
+    pub(crate) len: usize,
 }
 
 impl Outbox {
@@ -109,6 +120,9 @@ impl Outbox {
 
     pub(crate) fn pop(&mut self) -> Option<Arc<Parcel>> {
         let front = self.front.take()?;
+        if let Some(left) = &mut self.left {
+            left.extend(messages(front.wire()));
+        }
         self.bytes -= front.wire().len() - self.written;
         self.written = 0;
         self.charged = self.charged.saturating_sub(1);
@@ -153,7 +167,25 @@ impl Outbox {
     }
 
     pub(crate) fn clear(&mut self) {
+        let left = self.left.take();
         *self = Self::default();
+        self.left = left;
+    }
+
+    /// From now on what has left is kept until it is [asked](Self::take_left) for.
+    pub(crate) fn watch(&mut self) {
+        self.left = Some(Box::default());
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// What has left.
+    pub(crate) fn take_left(&mut self) -> Vec<Left> {
+        self.left
+            .as_deref_mut()
+            .map_or_else(Vec::new, std::mem::take)
     }
 
     /// Parcels that wait behind the first.
@@ -167,6 +199,8 @@ impl Outbox {
     #[cold]
     pub(crate) fn evict(&mut self, enough: impl Fn(usize, usize) -> bool) -> u64 {
         let mut dropped = 0;
+        // What is dropped has not left.
+        let left = self.left.take();
         while self.written == 0
             && self.front().is_some_and(|front| front.is_droppable())
             && !enough(self.bytes, self.len())
@@ -186,6 +220,7 @@ impl Outbox {
         });
         self.bytes = bytes;
         self.charged = 0;
+        self.left = left;
         dropped
     }
 
@@ -215,6 +250,31 @@ impl Outbox {
     }
 }
 
+/// The messages among frames.
+fn messages(mut frames: &[u8]) -> impl Iterator<Item = Left> {
+    let mut next = move || {
+        let (header, size) = Header::parse(frames).ok()??;
+        let end = size.checked_add(usize::try_from(header.len).ok()?)?;
+        let (frame, rest) = frames.split_at_checked(end)?;
+        frames = rest;
+        Some((header, &frame[size..]))
+    };
+    std::iter::from_fn(move || {
+        loop {
+            let (header, payload) = next()?;
+            let (binary, len) = match (header.opcode, payload.first()) {
+                (OpCode::Binary, _) => (true, payload.len()),
+                // Compressed text does not show its type.
+                (OpCode::Text, _) if header.rsv != 0 => (false, payload.len()),
+                (OpCode::Text, Some(b'4')) => (false, payload.len() - 1),
+                (OpCode::Text, Some(b'b')) => (true, payload.len() - 1),
+                _ => continue,
+            };
+            return Some(Left { binary, len });
+        }
+    })
+}
+
 fn swap(
     parcel: &mut Arc<Parcel>,
     bytes: &mut usize,
@@ -223,5 +283,35 @@ fn swap(
     if let Some(other) = f(parcel) {
         *bytes = *bytes - parcel.wire().len() + other.wire().len();
         *parcel = other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_is_kept_for_who_asks_messages_alone() {
+        let mut outbox = Outbox::default();
+        outbox.push(Arc::new(Parcel::text("2[\"a\"]")));
+        outbox.pop();
+        assert_eq!(outbox.take_left(), []);
+        outbox.watch();
+        let attached = Parcel::builder(0, |out| out.extend_from_slice(b"51-")).attach(b"xyz");
+        outbox.push(Arc::new(attached.build()));
+        outbox.push(Arc::new(Parcel::control(eio_transport::Control::Ping)));
+        outbox.push(Arc::new(Parcel::text("")));
+        let half = outbox.front_bytes().len() - 1;
+        outbox.advance(half);
+        assert_eq!(outbox.take_left(), []);
+        outbox.advance(1 + 3 + 3);
+        let left = |binary, len| Left { binary, len };
+        assert_eq!(
+            outbox.take_left(),
+            [left(false, 3), left(true, 3), left(false, 0)]
+        );
+        outbox.push(Arc::new(Parcel::text("thrown away")));
+        outbox.clear();
+        assert!(outbox.is_watched() && outbox.take_left().is_empty());
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use eio_transport::Parcel;
 use http::{Request, Response};
 use serde::Deserialize;
 use sio_cluster::Broker;
@@ -32,6 +33,7 @@ use crate::{
     incoming::Incoming,
     io::Io,
     listen::{Bound, Threads},
+    middleware::Stack,
     namespace::Namespace,
     observe::Observer,
     pages::Pages,
@@ -80,6 +82,8 @@ pub struct Server {
     /// Who hears the messages, if that is not Socket.IO.
     pub(crate) bare: Option<Arc<engine::Handlers>>,
     pub(crate) observer: Option<Observer>,
+    pub(crate) stack: Option<Stack>,
+    pub(crate) initial: Option<Arc<Parcel>>,
     beside: Option<Box<engine::Server>>,
     broker: Option<Box<dyn Broker>>,
     watch: Option<Watch>,
@@ -126,6 +130,8 @@ impl Server {
             on_error: None,
             bare: None,
             observer: None,
+            stack: None,
+            initial: None,
             beside: None,
             broker: None,
             watch: None,
@@ -591,6 +597,8 @@ impl Server {
             observer: self.observer,
             cluster,
             debug: self.debug,
+            stack: self.stack,
+            initial: self.initial,
         };
         let hub = Hub::new(self.config, gate, shards, furniture);
         if let (Some(begin), Some(cluster)) = (begin, &hub.cluster) {

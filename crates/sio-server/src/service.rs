@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     pin::Pin,
     sync::Arc,
@@ -17,8 +17,8 @@ use eio_transport::{
 };
 use futures_util::FutureExt as _;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
-    request::Parts, uri::Authority,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header, request::Parts, uri::Authority,
 };
 use http_body::Body;
 use http_body_util::Full;
@@ -157,7 +157,8 @@ impl Service {
         self.hub.drivers_left()
     }
 
-    /// Answers one request. It is looked at in this call; the future only waits.
+    /// Answers one request, through the layers around the server if there are any. It is looked at in this
+    /// call; the future only waits.
     pub(crate) fn answer<B>(
         &self,
         request: Request<B>,
@@ -167,37 +168,36 @@ impl Service {
         B::Data: Send,
     {
         let mut page = None;
-        let begun = if self.is_ours(request.uri().path()) {
-            self.begin(request, &mut page)
+        let begun = match &self.hub.stack {
+            None => self.look_at(request, &mut page),
+            Some(stack) => Begun::Other(stack.call(self, request)),
+        };
+        finish(begun, page)
+    }
+
+    /// The same, inside of all layers.
+    pub(crate) fn answer_inside<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Answer> + Send + use<B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        let mut page = None;
+        let begun = self.look_at(request, &mut page);
+        finish(begun, page)
+    }
+
+    fn look_at<B>(&self, request: Request<B>, page: &mut Option<Page>) -> Begun<B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        if self.is_ours(request.uri().path()) {
+            self.begin(request, page)
         } else {
             self.fall_back(request)
-        };
-        async move {
-            let mut answer = match begun {
-                Begun::Answered(answer) => answer,
-                Begun::Get(conn, callback, fields, coding) => match polling::get(conn).await {
-                    Ok(payload) => {
-                        let (kind, payload) = polling::dress(payload, callback);
-                        payload_answer(fields, kind, payload, coding).await
-                    }
-                    Err(code) => refuse(code, Form::Plain),
-                },
-                Begun::Post(conn, fields, kind, body) => {
-                    match polling::post(conn, kind, body).await {
-                        Posted::Ok => text_answer(fields, HTML, Bytes::from_static(b"ok")),
-                        Posted::Refused(code) => refuse(code, Form::Plain),
-                        posted => status(posted.status()),
-                    }
-                }
-                Begun::Other(answer) => answer.await,
-            };
-            if let Some(Page { hub, origin, view }) = page {
-                let pages = &hub.gate.pages;
-                pages.apply(origin.as_ref(), answer.headers_mut());
-                let hook = hub.gate.hooks.headers.as_ref();
-                add_headers(hook, answer.headers_mut(), view.as_deref());
-            }
-            answer
         }
     }
 
@@ -292,8 +292,19 @@ impl Service {
 
     /// Whose request this is.
     fn peer(&self, parts: &Parts) -> Option<SocketAddr> {
-        let told = || parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+        self.peer_of(&parts.extensions)
+    }
+
+    /// The same, of a request with these extensions.
+    pub(crate) fn peer_of(&self, extensions: &Extensions) -> Option<SocketAddr> {
+        let told = || extensions.get::<PeerAddr>().map(|peer| peer.0);
         self.peer.or_else(told)
+    }
+
+    /// The address of the client itself.
+    pub(crate) fn client_of<B>(&self, request: &Request<B>) -> Option<IpAddr> {
+        let peer = self.peer_of(request.extensions());
+        self.hub.gate.client(request.headers(), peer)
     }
 
     /// Spawns the shard's tasks on the runtime of the first request. On our own listener they run
@@ -482,6 +493,9 @@ impl Service {
         let upgrades = self.hub.engine.upgrades(Transport::Polling);
         let mut payload = Payload::new(opening.revision, 0);
         payload.push_open(&conn.sid, upgrades, &self.hub.engine);
+        if let Some(initial) = &self.hub.initial {
+            payload.push(&initial.translated(opening.dialect()));
+        }
         let (kind, payload) = polling::dress(payload.into_bytes().into(), callback);
         let mut answer = text_answer(HeaderMap::new(), kind, payload);
         if let Some(cookie) = &self.hub.gate.cookie {
@@ -585,6 +599,37 @@ impl Service {
             .map(|(name, value)| (name.as_str(), value.as_bytes()));
         Facts::new(self.peer(parts), secure, target, headers)
     }
+}
+
+/// Waits for what a request has come to, and dresses the answer for the page that it came from.
+async fn finish<B>(begun: Begun<B>, page: Option<Page>) -> Answer
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    let mut answer = match begun {
+        Begun::Answered(answer) => answer,
+        Begun::Get(conn, callback, fields, coding) => match polling::get(conn).await {
+            Ok(payload) => {
+                let (kind, payload) = polling::dress(payload, callback);
+                payload_answer(fields, kind, payload, coding).await
+            }
+            Err(code) => refuse(code, Form::Plain),
+        },
+        Begun::Post(conn, fields, kind, body) => match polling::post(conn, kind, body).await {
+            Posted::Ok => text_answer(fields, HTML, Bytes::from_static(b"ok")),
+            Posted::Refused(code) => refuse(code, Form::Plain),
+            posted => status(posted.status()),
+        },
+        Begun::Other(answer) => answer.await,
+    };
+    if let Some(Page { hub, origin, view }) = page {
+        let pages = &hub.gate.pages;
+        pages.apply(origin.as_ref(), answer.headers_mut());
+        let hook = hub.gate.hooks.headers.as_ref();
+        add_headers(hook, answer.headers_mut(), view.as_deref());
+    }
+    answer
 }
 
 /// The longest target of a request, in bytes.

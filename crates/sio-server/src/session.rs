@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eio_transport::{Opening, Revision, Session, Sid, Transport, write_open};
+use eio_transport::{Dialect, Opening, Revision, Session, Sid, Transport, write_open};
 use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
 
 use crate::{
@@ -87,8 +87,8 @@ fn open(
     conn
 }
 
-/// Appends the open packet as a WebSocket frame.
-pub(crate) fn write_open_frame(out: &mut Vec<u8>, hub: &Hub, sid: &Sid) {
+/// Appends the open packet as a WebSocket frame, and what every client is told at once.
+pub(crate) fn write_open_frame(out: &mut Vec<u8>, hub: &Hub, sid: &Sid, dialect: Dialect) {
     write_frame(out, OpCode::Text, 125, |text| {
         write_open(
             text,
@@ -97,4 +97,7 @@ pub(crate) fn write_open_frame(out: &mut Vec<u8>, hub: &Hub, sid: &Sid) {
             &hub.engine,
         );
     });
+    if let Some(initial) = &hub.initial {
+        out.extend_from_slice(initial.translated(dialect).wire());
+    }
 }

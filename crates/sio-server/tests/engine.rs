@@ -8,7 +8,7 @@ use sio_server::{
     Config, Reason,
     engine::{Handle, Message, Server, Socket},
 };
-use support::{End, Got, Polling, Road, Start, Ws, on_every_road, serve, until, within};
+use support::{End, Got, Peer, Polling, Road, Start, Ws, get, on_every_road, serve, until, within};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// What the handlers saw.
@@ -94,6 +94,44 @@ fn text(ws: &Ws, text: &str) -> Seen {
 }
 
 on_every_road! {
+    async fn every_client_is_told_the_initial_packet_right_behind_the_open_packet(road: Road) {
+        for binary in [false, true] {
+            let mut config = config();
+            config.engine.allow_eio3 = true;
+            let server = Server::new().config(config);
+            let server = match binary {
+                true => server.initial_packet(&[1, 2][..]),
+                false => server.initial_packet("h\u{e9}"),
+            };
+            let start = match road {
+                Road::Own => Start::Bound(server.bind("127.0.0.1:0").await.unwrap()),
+                Road::Hyper | Road::Foreign => Start::Service(server.into_service().unwrap()),
+            };
+            let never = std::future::pending();
+            let (address, _) = serve(road, start, Duration::from_secs(10), never).await;
+            for (query, text, bytes) in [
+                ("EIO=4&transport=polling", "\u{1e}4h\u{e9}", "\u{1e}bAQI="),
+                ("EIO=3&b64=1&transport=polling", "3:4h\u{e9}", "6:b4AQI="),
+            ] {
+                let mut peer = Peer::connect(address).await;
+                peer.send(format!("{}\r\n", get(query))).await;
+                let body = peer.answer().await.body;
+                assert!(body.ends_with(if binary { bytes } else { text }), "{body}");
+            }
+            let mut ws = Ws::open(address).await;
+            match binary {
+                true => assert_eq!(ws.next().await, Got::Binary(vec![1, 2])),
+                false => ws.expect_text("4h\u{e9}").await,
+            }
+            let mut old = Ws::upgrade(address, "EIO=3&transport=websocket").await;
+            old.opened().await;
+            match binary {
+                true => assert_eq!(old.next().await, Got::Binary(vec![4, 1, 2])),
+                false => old.expect_text("4h\u{e9}").await,
+            }
+        }
+    }
+
     async fn messages_of_any_kind_come_back_over_a_websocket(road: Road) {
         let mut echo = Echo::start(road).await;
         let mut ws = echo.websocket().await;

@@ -4,6 +4,7 @@
 mod support;
 
 use std::{
+    convert::Infallible,
     io::Read,
     sync::{
         Arc,
@@ -13,8 +14,10 @@ use std::{
 };
 
 use http::{HeaderValue, header};
-use sio_server::{ClientAddr, Cookie, Refuse, Server, Sid};
+use sio_server::{ClientAddr, Cookie, Inner, Refuse, RequestBody, Server, Sid};
 use support::{Answer, House, Peer, Polling, Road, Ws, config, get, on_every_road, request, until};
+use tower::{ServiceExt, service_fn};
+use tower_layer::layer_fn;
 
 const POLLING: &str = "EIO=4&transport=polling";
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
@@ -247,6 +250,79 @@ async fn hooks_see_the_client_that_a_proxy_names() {
         open(&house, "").await.body,
         r#"{"code":4,"message":"127.0.0.1"}"#
     );
+}
+
+on_every_road! {
+    async fn layers_around_the_server_see_every_request_and_every_upgrade(road: Road) {
+        type Incoming = http::Request<RequestBody>;
+
+        let (tell, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let house = House::with(road, config(), |server| {
+            let inner = layer_fn(|inner: Inner| {
+                service_fn(move |mut request: Incoming| {
+                    request.headers_mut().insert("x-inner", 1.into());
+                    let answer = inner.clone().oneshot(request);
+                    async move {
+                        let mut answer = answer.await?;
+                        answer.headers_mut().insert("x-wrapped", 1.into());
+                        Ok::<_, Infallible>(answer)
+                    }
+                })
+            });
+            let outer = layer_fn(move |inner: Inner| {
+                let tell = tell.clone();
+                service_fn(move |request: Incoming| {
+                    let (tell, inner) = (tell.clone(), inner.clone());
+                    async move {
+                        assert!(!request.headers().contains_key("x-inner"));
+                        let upgrade = request.headers().contains_key("upgrade");
+                        let known = request.extensions().get::<ClientAddr>().is_some();
+                        let _ = tell.send((request.method().to_string(), upgrade, known));
+                        let answer = match request.uri().query() {
+                            Some("stop") => {
+                                let mut answer = http::Response::default();
+                                *answer.status_mut() = http::StatusCode::IM_A_TEAPOT;
+                                return Ok(answer);
+                            }
+                            Some("fail") => return Err("as the test wants it"),
+                            Some("bare") => inner.oneshot(http::Request::new(String::new())).await,
+                            _ => inner.oneshot(request).await,
+                        };
+                        answer.map_err(|never| match never {})
+                    }
+                })
+            });
+            server
+                .allow_request(async |request| match request.headers().contains_key("x-inner") {
+                    true => Ok(()),
+                    false => Err(Refuse::new("not by the inner layer")),
+                })
+                .wrap(inner)
+                .wrap(outer)
+        })
+        .await;
+        let mut polling = Polling::join(house.address).await;
+        let mut probe = Ws::upgrade(house.address, &format!("{WEBSOCKET}&sid={}", polling.sid)).await;
+        probe.text("2probe").await;
+        probe.expect_text("3probe").await;
+        let mut ws = house.client().await;
+        ws.text(r#"421["echo",1]"#).await;
+        ws.expect_text("431[1]").await;
+        assert_eq!(polling.post_answer("1").await.header("x-wrapped"), "1");
+        let mut all = Vec::new();
+        while let Ok((method, upgrade, known)) = seen.try_recv() {
+            assert_eq!(known, road == Road::Own);
+            all.push(format!("{method}{}", if upgrade { " upgrade" } else { "" }));
+        }
+        let expected = ["GET", "POST", "GET", "GET upgrade", "GET upgrade", "POST"];
+        assert_eq!(all, expected);
+        // A layer answers itself, also what is not ours; or loses what has to be passed on.
+        for (target, status) in [("/socket.io/?stop", 418), ("/?stop", 418), ("/", 404), ("/?bare", 500), ("/?fail", 500)] {
+            let mut peer = Peer::connect(house.address).await;
+            peer.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            assert_eq!(peer.answer().await.status, status, "{target}");
+        }
+    }
 }
 
 /// A layer of tower around the service sees each request, upgrades included, and may answer itself.

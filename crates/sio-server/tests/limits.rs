@@ -174,6 +174,48 @@ on_every_road! {
         assert_eq!(counters.closed(Reason::TransportClose), 1);
     }
 
+    async fn who_watches_sees_what_leaves_and_when_nothing_waits(road: Road) {
+        let (tell, mut seen) = unbounded_channel();
+        let house = House::with(road, config(), |server| {
+            server.observe(move |event| {
+                let told = match event {
+                    EngineEvent::Sent { binary, len, .. } => format!("{len} {binary}"),
+                    EngineEvent::Drain { .. } => "drain".to_owned(),
+                    _ => return,
+                };
+                let _ = tell.send(told);
+            })
+        })
+        .await;
+        let mut expect = async |expected: &[&str]| {
+            for expected in expected {
+                assert_eq!(within("an event", seen.recv()).await.unwrap(), *expected);
+            }
+        };
+        // The answer to CONNECT: `0{"sid":"…"}`.
+        let connected = ["31 false", "drain"];
+        let said = r#"51-["said",{"_placeholder":true,"num":0}]"#;
+        let with_bytes = [&*format!("{} false", said.len()), "3 true", "drain"];
+        let mut polling = Polling::join(house.address).await;
+        expect(&connected).await;
+        polling.post(r#"42["say",1]"#).await;
+        polling.get().await;
+        expect(&["11 false", "drain"]).await;
+        polling.post("451-[\"say\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAQID").await;
+        polling.get().await;
+        expect(&with_bytes).await;
+        let mut ws = house.client().await;
+        expect(&connected).await;
+        ws.text(r#"421["echo",1]"#).await;
+        ws.expect_text("431[1]").await;
+        expect(&["5 false", "drain"]).await;
+        ws.text(r#"451-["say",{"_placeholder":true,"num":0}]"#).await;
+        ws.binary(b"abc").await;
+        expect(&with_bytes).await;
+        house.io.emit("all", &());
+        expect(&["8 false", "drain"]).await;
+    }
+
     async fn who_watches_sees_connections_from_the_request_to_the_reason(road: Road) {
         let (tell, mut seen) = unbounded_channel();
         let mut config = config();

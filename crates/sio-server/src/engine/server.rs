@@ -7,14 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::{Reason, Sid};
+use eio_transport::{Parcel, Reason, Sid};
 use http::{HeaderMap, Request, Response};
 use tokio::net::ToSocketAddrs;
 
 use crate::{
     config::Config,
     counters::Counters,
-    engine::{Message, Socket},
+    engine::{Content, Message, Socket},
     error::{Refuse, StartError},
     hub::Hub,
     lane::Task,
@@ -153,6 +153,21 @@ impl Server {
         self.with(|inner| inner.generate_id(generate))
     }
 
+    /// Says this to every client, right behind the open packet and in the same write or answer: Node's
+    /// `initialPacket`.
+    ///
+    /// ```
+    /// let server = sio_server::engine::Server::new().initial_packet("welcome");
+    /// ```
+    pub fn initial_packet<'a>(mut self, packet: impl Into<Content<'a>>) -> Self {
+        let parcel = match packet.into() {
+            Content::Binary(data) => Parcel::binary(data),
+            Content::Text(text) => Parcel::text(text),
+        };
+        self.inner.initial = Some(Arc::new(parcel));
+        self
+    }
+
     /// See [`crate::Server::observe`].
     pub fn observe(self, observer: impl Fn(EngineEvent<'_>) + Send + Sync + 'static) -> Self {
         self.with(|inner| inner.observe(observer))
@@ -211,7 +226,7 @@ impl Server {
         self.ready().layer()
     }
 
-    fn with(mut self, change: impl FnOnce(Inner) -> Inner) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(Inner) -> Inner) -> Self {
         self.inner = change(self.inner);
         self
     }
