@@ -2,7 +2,9 @@
 
 use std::{env, sync::Mutex, time::Duration};
 
-use sio_server::{Config, Cookie, Cors, Handshake, PerMessageDeflate, Recovery, Refuse, Value};
+use sio_server::{
+    Config, Cookie, Cors, Handshake, Http2, PerMessageDeflate, Recovery, Refuse, Value,
+};
 
 /// The environment variables of the contract.
 ///
@@ -17,6 +19,7 @@ use sio_server::{Config, Cookie, Cors, Handshake, PerMessageDeflate, Recovery, R
 /// | `EIO3` | 0 | clients of Engine.IO 3 are let in, and those that poll by JSONP |
 /// | `CSR` | 0 ms | connection state recovery, for how long; 0 is off |
 /// | `PARSER` | json | `msgpack`: also clients that speak it |
+/// | `HTTP2` | 0 | 1: HTTP/2 without TLS on the road `listen` |
 /// | `ROAD` | listen | `listen`, `service` or `axum` |
 /// | `EIO_ECHO` | 0 | also a bare Engine.IO server under `/engine.io/` that sends back what it is sent |
 /// | `WS_ECHO` | 0 | also a plain WebSocket echo under `/ws-echo`; `ROAD` is `axum` then, and the feature `ws-echo` is needed |
@@ -35,6 +38,7 @@ pub(crate) struct Settings {
     upgrade_timeout: Duration,
     max_payload: usize,
     cookie: bool,
+    http2: bool,
     eio3: bool,
     recovery: Option<Duration>,
     pub(crate) msgpack: bool,
@@ -95,6 +99,7 @@ impl Settings {
             upgrade_timeout: millis("UPGRADE_TIMEOUT"),
             max_payload: usize::try_from(number("MAX_PAYLOAD", 100_000)).expect("it fits"),
             cookie: number("COOKIE", 1) != 0,
+            http2: number("HTTP2", 0) != 0,
             recovery: match number("CSR", 0) {
                 0 => None,
                 millis => Some(Duration::from_millis(millis)),
@@ -119,6 +124,7 @@ impl Settings {
         config.engine.allow_jsonp = self.eio3;
         config.cors = Cors::Any;
         config.cookie = self.cookie.then(|| Cookie::new("io"));
+        config.http2 = self.http2.then(Http2::default);
         config.per_message_deflate = self.per_message_deflate.clone();
         config.recovery = self.recovery.map(|window| {
             let mut recovery = Recovery::default();

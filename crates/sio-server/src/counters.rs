@@ -83,7 +83,7 @@ pub enum Limit {
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 28] = [
         Self::Acks,
         Self::AddressConnections,
         Self::AddressRate,

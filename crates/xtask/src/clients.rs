@@ -138,6 +138,9 @@ fn serve(road: &str, client: &str) -> Result<Server, Failure> {
     for timeout in ["PING_TIMEOUT", "CONNECT_TIMEOUT", "UPGRADE_TIMEOUT"] {
         command.env(timeout, "3000");
     }
+    if road == "listen" {
+        command.env("HTTP2", "1");
+    }
     match client {
         "msgpack" => command.env("PARSER", "msgpack"),
         "old" => command.env("EIO3", "1"),
@@ -167,6 +170,7 @@ fn one(client: &str, road: &str, selection: &Selection) -> Result<(), Failure> {
     let mut command = command(client, selection);
     command
         .env("SIO_URL", server.url())
+        .env("HTTP2", if road == "listen" { "1" } else { "0" })
         .env("PMD", deflate(road));
     let result = succeed_within(&mut command, LIMIT, &log);
     report(client, &log, result)?;
@@ -190,6 +194,7 @@ fn command(client: &str, selection: &Selection) -> Command {
                 "deflate",
                 "engine",
                 "events",
+                "http2",
                 "lifecycle",
                 "namespaces",
                 "rooms",

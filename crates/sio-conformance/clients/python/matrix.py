@@ -1,4 +1,5 @@
-"""The python-socketio client, blocking and asyncio, against the server at SIO_URL.
+"""The python-socketio client, blocking and asyncio, against the server at SIO_URL; and python-engineio
+(engine.py).
 
     python matrix.py [-v] [Class[.test]]
 """
@@ -9,6 +10,7 @@ import unittest
 
 import socketio
 
+import engine
 from support import MISSING, REFERENCE, Client, Proxy, unique, until
 
 #: What a server sees of a connection that is cut: its end, or nothing more of it.
@@ -308,6 +310,8 @@ if not REFERENCE:
             (Scenarios, unittest.IsolatedAsyncioTestCase),
             {"kind": kind, "transports": ["websocket"], "serializer": "msgpack"},
         )
+
+globals().update(engine.classes())
 
 if __name__ == "__main__":
     sys.exit(unittest.main(argv=sys.argv))
