@@ -2,11 +2,15 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use support::{
-    Got, House, Peer, Polling, Road, Ws, config, get, on_every_road, post, request, until,
+    Got, House, Peer, Polling, Road, Ws, config, get, on_every_road, post, request, until, within,
 };
+use tokio::sync::Semaphore;
 
 const POLLING: &str = "EIO=4&transport=polling";
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
@@ -114,6 +118,56 @@ on_every_road! {
         assert_eq!(peer.answer().await.body, "ok");
         // Parsed from the start each time it would be 70 million bytes, in a debug build.
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        house.is_unharmed().await;
+    }
+
+    async fn sec_e2_a_thousand_fields_hide_nothing(road: Road) {
+        let house = House::start(road).await;
+        let handshake = String::from_utf8(request(WEBSOCKET)).unwrap();
+        let (start, fields) = handshake.split_once("\r\n").unwrap();
+        let fields = fields.strip_suffix("\r\n").unwrap();
+        let own = fields.lines().count();
+        for total in [48, 49, 64, 65, 100, 101, 1000] {
+            let padding: String = (own..total).map(|n| format!("X-{n}: y\r\n")).collect();
+            for fields in [format!("{fields}{padding}"), format!("{padding}{fields}")] {
+                let mut peer = Peer::connect(house.address).await;
+                peer.send(format!("{start}\r\n{fields}\r\n")).await;
+                let expected = if total <= 64 { 101 } else { 431 };
+                assert_eq!(peer.answer().await.status, expected, "{total}");
+            }
+        }
+        house.io.close();
+        house.is_unharmed().await;
+    }
+
+    async fn a_post_is_answered_when_the_handlers_have_caught_up(road: Road) {
+        let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (at_gate, begins) = (Arc::clone(&gate), Arc::clone(&begun));
+        let mut config = config();
+        config.max_pending_bytes = 1000;
+        let house = House::with(road, config, |server| {
+            server.on("hold", async move |socket, text: String| {
+                begins.add_permits(1);
+                at_gate.acquire().await.unwrap().forget();
+                socket.emit("held", &text.len());
+            })
+        })
+        .await;
+        let mut polling = Polling::join(house.address).await;
+        let event = format!(r#"42["hold","{}"]"#, "x".repeat(500));
+        let body = vec![event; 10].join("\u{1e}");
+        polling.posts.send(post(&polling.query(), &body)).await;
+        within("a handler to begin", begun.acquire()).await.unwrap().forget();
+        let early = tokio::time::timeout(Duration::from_millis(50), polling.posts.read()).await;
+        assert!(early.is_err(), "the POST was answered");
+        assert_eq!(begun.available_permits(), 0);
+        gate.add_permits(10);
+        assert_eq!(polling.posts.answer().await.body, "ok");
+        let mut held = 0;
+        while held < 10 {
+            held += polling.get().await.matches(r#"42["held",500]"#).count();
+        }
+        polling.post("1").await;
         house.is_unharmed().await;
     }
 

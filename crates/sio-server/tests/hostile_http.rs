@@ -9,6 +9,7 @@ use support::{
     Answer, End, Got, House, Peer, Polling, Road, Ws, config, get, on_every_road, post, until,
 };
 
+const POLLING: &str = "EIO=4&transport=polling";
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
 
 /// The fields of a good handshake.
@@ -210,6 +211,15 @@ on_every_road! {
             let answer = ask(&house, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
             assert!(matches!(answer.status, 404 | 400), "{path}: {answer:?}");
         }
+        // Neither is it to an Upgrade request, which is answered at once.
+        let foreign = handshake(&format!("GET /other.io/?{WEBSOCKET} HTTP/1.1"), &[]);
+        assert_eq!(ask(&house, foreign).await.status, 404);
+        // What lies below our path is ours, and parameters that mean nothing do nothing.
+        let below = format!("/socket.io/a/b?t=abc&x&{POLLING}");
+        let answer = ask(&house, format!("GET {below} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!((answer.status, &answer.body[..1]), (200, "0"));
+        let sid = support::sid_of(&answer.body[1..]);
+        assert_eq!(ask(&house, post(&format!("{POLLING}&sid={sid}"), "1")).await.body, "ok");
         house.is_unharmed().await;
     }
 
