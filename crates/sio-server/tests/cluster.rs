@@ -165,7 +165,8 @@ async fn nodes<const N: usize>(
         TestServer::new(server(number).cluster(fabric.clone())).expect("it goes together")
     });
     for node in &nodes {
-        until(|| node.io().cluster().unwrap().peers.len() == N - 1).await;
+        let status = || node.io().cluster().unwrap();
+        until(|| status().up && status().peers.len() == N - 1).await;
     }
     nodes
 }
