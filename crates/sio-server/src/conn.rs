@@ -349,6 +349,7 @@ impl Conn {
         let sent = kernel::send(stream, wire);
         if !sent.as_ref().is_ok_and(|sent| *sent == wire.len()) {
             link.resume(parcels, sent, &self.hub.config);
+            link.charge(self);
         }
     }
 
@@ -1027,6 +1028,7 @@ impl Link {
                     && !self.corked
                     && !self.blocked
                     && self.outbox.is_empty()
+                    && !self.outbox.is_watched()
                     && self.codec.is_none()
                     && self.dialect == Dialect::V4 =>
             {

@@ -25,7 +25,10 @@ pub(crate) struct Outbox {
     /// In a box: an outbox has room for a pointer to what it nearly never has.
     jam: Option<Box<Jam>>,
     /// What has left since somebody asked, if anybody does.
-    #[expect(clippy::box_collection, reason = "three words less for all that have nobody")]
+    #[expect(
+        clippy::box_collection,
+        reason = "three words less for all that have nobody"
+    )]
     left: Option<Box<Vec<Left>>>,
 }
 

@@ -6,12 +6,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use sio_server::{Ack, Io};
+use sio_server::{Ack, EngineEvent, Io};
 use support::{End, Got, House, Polling, Road, Ws, config, frame, on_every_road, until, within};
 
 /// Clients of each test: on two shards, enough on each for an entry.
@@ -53,6 +53,28 @@ impl Dice {
 }
 
 on_every_road! {
+    async fn who_watches_what_leaves_sees_it_for_each_of_the_audience(road: Road) {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&sent);
+        let house = House::with(road, config(), |server| {
+            server.observe(move |event| {
+                if let EngineEvent::Sent { len, .. } = event && len == r#"2["all"]"#.len() {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .await;
+        let mut clients = crowd(&house, CLIENTS).await;
+        // The list of the audience is made for the second, and used again by the third.
+        for round in 1..=3 {
+            house.io.emit("all", &());
+            for (_, ws) in &mut clients {
+                ws.expect_text(r#"42["all"]"#).await;
+            }
+            until("all were seen", || sent.load(Ordering::Relaxed) == round * CLIENTS).await;
+        }
+    }
+
     async fn what_one_task_says_arrives_in_order_and_at_those_who_were_there(road: Road) {
         let house = House::with(road, config(), |server| server).await;
         let mut clients = crowd(&house, CLIENTS).await;

@@ -317,7 +317,9 @@ impl Client {
                     session.got
                 );
                 session.got += 1;
-                let expected = number.is_multiple_of(3).then(|| number.to_string().into_bytes());
+                let expected = number
+                    .is_multiple_of(3)
+                    .then(|| number.to_string().into_bytes());
                 assert_eq!(bytes.take(), expected);
             }
             other => panic!("{other} in {text}"),
