@@ -94,7 +94,7 @@ for (const adapter of ["sharded", "streams"]) {
     }
 
     test("a server-side emit of Node's is answered by all", async () => {
-      const { answers, error } = await nodes.node.do("server-side-emit", { event: "hello", args: [1] });
+      const { answers, error } = await nodes.node.do("server-side-call", { event: "hello", args: [1] });
       assert.equal(error, undefined);
       assert.equal(answers.length, 2);
     });
