@@ -35,6 +35,8 @@ class Balancer {
       }
     });
     balancer.listener.listen(0, "127.0.0.1");
+    // What only listens keeps nobody from ending.
+    balancer.listener.unref();
     await once(balancer.listener, "listening");
     balancer.url = `http://127.0.0.1:${balancer.listener.address().port}`;
     return balancer;
