@@ -150,7 +150,9 @@ describe("examples", () => {
     const document = JSON.parse(await say("asyncapi"));
     assert.equal(asyncApiErrors(document), null);
     const { action, reply } = document.operations["root-receive-join"];
-    assert.deepEqual([action, reply.messages[0].$ref], ["receive", "#/channels/root/messages/receive-join-ack"]);
+    const channel = "root";
+    const answered = `#/channels/${channel}/messages/receive-join-ack`;
+    assert.deepEqual([action, reply.messages[0].$ref], ["receive", answered]);
 
     // The page is sound, and in wrong.ts each line is refused that says so, with its code.
     const wrong = (await readFile(path.join(page, "wrong.ts"), "utf8")).split("\n");
