@@ -41,6 +41,14 @@ struct Case {
     words: String,
 }
 
+impl Case {
+    /// The name of a curve's point is where it stands on the axis.
+    fn of(name: impl ToString, words: String) -> Self {
+        let name = name.to_string();
+        Self { name, words }
+    }
+}
+
 /// What a part has found.
 struct Report {
     text: String,

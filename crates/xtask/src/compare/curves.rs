@@ -155,16 +155,6 @@ pub(super) const LOAD: Part = Part {
     },
 };
 
-impl Case {
-    /// A point of a curve: its name is where it stands on the axis.
-    fn of(at: u32, words: String) -> Self {
-        Self {
-            name: at.to_string(),
-            words,
-        }
-    }
-}
-
 /// A value of every case, for everybody.
 struct Curve {
     field: &'static str,

@@ -102,9 +102,6 @@ pub(super) const SCENARIOS: [Scenario; 12] = [
 ];
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |scenario: &Scenario| Case {
-        name: scenario.name.to_owned(),
-        words: scenario.words.to_owned(),
-    };
+    let case = |scenario: &Scenario| Case::of(scenario.name, scenario.words.to_owned());
     SCENARIOS.iter().map(case).collect()
 }

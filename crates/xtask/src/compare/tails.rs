@@ -20,10 +20,7 @@ pub(super) const DELIVERY: Part = Part {
         Server::Node,
     ],
     cases: || {
-        let case = |name: &str, words: &str| Case {
-            name: name.to_owned(),
-            words: words.to_owned(),
-        };
+        let case = |name, words: &str| Case::of(name, words.to_owned());
         vec![
             case(
                 "bcast1000",
@@ -132,10 +129,7 @@ pub(super) const SHARDS: Part = Part {
     reps: 3,
     servers: &[Server::Listen, Server::TwoShards],
     cases: || {
-        let case = |name: &str, words: &str| Case {
-            name: name.to_owned(),
-            words: words.to_owned(),
-        };
+        let case = |name, words: &str| Case::of(name, words.to_owned());
         vec![
             case("echo32", "echo --conns 200 --depth 1 --size 32 --secs 1.5"),
             case(
@@ -195,10 +189,7 @@ pub(super) const TLS: Part = Part {
     reps: 3,
     servers: &[Server::Listen, Server::Tls],
     cases: || {
-        let case = |name: &str, words: &str| Case {
-            name: name.to_owned(),
-            words: words.to_owned(),
-        };
+        let case = |name, words: &str| Case::of(name, words.to_owned());
         vec![
             case("echo32", "echo --conns 50 --depth 1 --size 32 --secs 1"),
             case("echo32d16", "echo --conns 50 --depth 16 --size 32 --secs 1"),
