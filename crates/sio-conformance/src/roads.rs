@@ -16,7 +16,8 @@ pub(crate) async fn serve(server: Server, settings: &Settings) -> io::Result<()>
         Road::Listen => {
             let bound = server.bind(address).await?;
             println!("listening on {}", bound.local_addr());
-            bound.serve_until(terminated()).await
+            bound.serve_until(terminated()).await?;
+            Ok(())
         }
         Road::Service => {
             let service = server.into_service()?;

@@ -9,16 +9,16 @@ mod chat;
 #[path = "../../sio-server/examples/chat/lobby.rs"]
 mod lobby;
 
-use std::{collections::BTreeSet, env, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, env, sync::Arc, time::Duration};
 
 use sio_redis::Redis;
-use sio_server::{ClusterEvent, Io};
+use sio_server::{ClusterEvent, Io, StartError};
 use tokio::sync::mpsc;
 
 use crate::{chat::STATE, lobby::Lobby};
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
+async fn main() -> Result<(), StartError> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".into());
     let lobby = Arc::new(Lobby::default());
     let (missed, catch_up) = mpsc::unbounded_channel();

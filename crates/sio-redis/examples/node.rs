@@ -98,7 +98,8 @@ async fn main() -> io::Result<()> {
             }
         })
         .run()
-        .await
+        .await?;
+    Ok(())
 }
 
 async fn obey(io: Io, order: Order) -> Value {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sio_server::{Ack, Answers, Server};
+use sio_server::{Ack, Answers, Server, StartError};
 
 #[derive(serde::Serialize)]
 struct Outcome {
@@ -11,7 +11,7 @@ struct Outcome {
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     Server::new()
         // `await socket.emitWithAck("add", 1, 2)` is 3.
         .on("add", async |_, (a, b): (i64, i64)| Ack(a + b))

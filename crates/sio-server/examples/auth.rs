@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use sio_server::{Ack, Handshake, Incoming, Namespace, Refuse, Server, Socket};
+use sio_server::{Ack, Handshake, Incoming, Namespace, Refuse, Server, Socket, StartError};
 
 #[derive(Deserialize)]
 struct Login {
@@ -44,7 +44,7 @@ async fn admins_only(socket: Socket<User>, incoming: Incoming) -> Result<(), Ref
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     let members = Namespace::new("/", admit)
         .filter(admins_only)
         .on("whoami", async |socket, ()| Ack(socket.data().to_string()))

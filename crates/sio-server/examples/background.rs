@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sio_server::Server;
+use sio_server::{Server, StartError};
 use tokio::time::{interval, sleep};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     let server = Server::new().on("count down", async |socket, from: u32| {
         // A task of its own: other events of this client are handled meanwhile. A socket may be kept;
         // once its client has gone, emitting reaches nobody.

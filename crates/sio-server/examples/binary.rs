@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sio_server::{Ack, Arguments, Server};
+use sio_server::{Ack, Arguments, Server, StartError};
 
 #[derive(Deserialize, Serialize)]
 struct File {
@@ -11,7 +11,7 @@ struct File {
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     let mut config = sio_server::Config::default();
     config.engine.max_payload = 10 << 20; // the largest message, 1 MB unless told otherwise
     Server::new()

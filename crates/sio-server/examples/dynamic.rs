@@ -1,9 +1,9 @@
 //! Namespaces on demand: `/game-{id}` for every number, `/user/{name}` for everybody who is invited.
 
-use sio_server::{Ack, Handshake, Namespace, Refuse, Server};
+use sio_server::{Ack, Handshake, Namespace, Refuse, Server, StartError};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     // `/game-7` is open while somebody is in it; `/game-x` is no such namespace.
     let games = Namespace::pattern("/game-{id}", async |_: Handshake, id: u64| Ok(id))
         .on_connect(async |socket| {

@@ -4,10 +4,10 @@
 //! cargo run --example engine   # then, with engine.io-client: new Socket("ws://127.0.0.1:5000")
 //! ```
 
-use sio_server::engine::Server;
+use sio_server::{StartError, engine::Server};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     Server::new()
         .on_open(async |socket| {
             println!("{socket:?} came over {}", socket.transport().as_str());

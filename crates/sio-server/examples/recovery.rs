@@ -15,10 +15,10 @@
 
 use std::time::Duration;
 
-use sio_server::{Config, Recovery, Server};
+use sio_server::{Config, Recovery, Server, StartError};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     let mut config = Config::default();
     config.recovery = Some(Recovery::default()); // two minutes, 64 MiB
     let server = Server::new()

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sio_server::{Ack, Server};
+use sio_server::{Ack, Server, StartError};
 use tokio::{sync::Notify, time::sleep};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);
     let server = Server::new()

@@ -1,7 +1,7 @@
 //! Events as constants: handlers, emits and calls are checked against them when this is compiled.
 
 use serde::{Deserialize, Serialize};
-use sio_server::{Ack, Event, Server};
+use sio_server::{Ack, Event, Server, StartError};
 
 #[derive(Deserialize, Serialize)]
 struct Message {
@@ -15,7 +15,7 @@ const MESSAGE: Event<Message> = Event::new("message");
 const ASK: Event<String, bool> = Event::new("ask");
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     Server::new()
         .on(JOIN, async |socket, room| {
             socket.join(&room);

@@ -1,6 +1,6 @@
 //! What can go wrong, as a caller sees it.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use eio_transport::Reason;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
@@ -151,10 +151,22 @@ impl fmt::Display for DisconnectReason {
 
 /// Why a server cannot be started.
 ///
-/// `Debug` says the same sentence as `Display`: it is what a `main` that returns this prints.
+/// `Debug` says the same sentence as `Display`: it is what a `main` that returns this prints. A `main` that
+/// returns an [`io::Error`] gets its kind right with `?`, and prints it less well.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// {address} cannot be listened on: {error}
+    #[error("{address} cannot be listened on: {error}")]
+    Address {
+        /// The last one that was tried.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// the address cannot be looked up: {0}
+    #[error("the address cannot be looked up: {0}")]
+    AddressUnknown(io::Error),
     /// the cluster's broker cannot be used: {0}
     #[error("the cluster's broker cannot be used: {0}")]
     Cluster(String),
@@ -182,6 +194,9 @@ pub enum StartError {
         "an event cannot be called {0:?}, the protocol reserves it: use on_connect, on_disconnecting or on_disconnect"
     )]
     EventName(String),
+    /// there is no address to listen on
+    #[error("there is no address to listen on")]
+    NoAddress,
     /// the path {0:?} does not begin and end with a slash
     #[error("the path {0:?} does not begin and end with a slash")]
     Path(String),
@@ -193,6 +208,19 @@ pub enum StartError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// a thread to serve on cannot be had: {0}
+    #[error("a thread to serve on cannot be had: {0}")]
+    Thread(io::Error),
+    /// {name} is {value:?}, which {problem}
+    #[error("{name} is {value:?}, which {problem}")]
+    Variable {
+        /// The variable of the environment.
+        name: &'static str,
+        /// What it says.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 impl fmt::Debug for StartError {
@@ -201,8 +229,14 @@ impl fmt::Debug for StartError {
     }
 }
 
-impl From<StartError> for std::io::Error {
+impl From<StartError> for io::Error {
     fn from(error: StartError) -> Self {
-        Self::new(std::io::ErrorKind::InvalidInput, error)
+        let kind = match &error {
+            StartError::Address { error, .. }
+            | StartError::AddressUnknown(error)
+            | StartError::Thread(error) => error.kind(),
+            _ => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// Cheap to clone. Before the server has been started, and after it has gone, it reaches nobody.
 ///
 /// ```no_run
-/// # async fn f() -> std::io::Result<()> {
+/// # async fn f() -> Result<(), sio_server::StartError> {
 /// let server = sio_server::Server::new();
 /// let io = server.io();
 /// tokio::spawn(async move {

@@ -14,7 +14,7 @@
 //! The whole of `src/main.rs`, page included:
 //!
 //! ```no_run
-//! use sio_server::Server;
+//! use sio_server::{Server, StartError};
 //!
 //! const PAGE: &str = r#"<!doctype html>
 //! <form id="form"><input id="text" placeholder="say something" autofocus></form>
@@ -34,7 +34,7 @@
 //! </script>"#;
 //!
 //! #[tokio::main]
-//! async fn main() -> std::io::Result<()> {
+//! async fn main() -> Result<(), StartError> {
 //!     Server::new()
 //!         .page("/", PAGE)
 //!         .on("say", async |socket, text: String| {
@@ -54,10 +54,10 @@
 //! give one:
 //!
 //! ```no_run
-//! use sio_server::{Ack, Server};
+//! use sio_server::{Ack, Server, StartError};
 //!
 //! #[tokio::main]
-//! async fn main() -> std::io::Result<()> {
+//! async fn main() -> Result<(), StartError> {
 //!     Server::new()
 //!         .on("hello", async |socket, name: String| {
 //!             socket.broadcast().emit("joined", &name);
@@ -180,6 +180,7 @@
 //! | `does not live long enough` | `async move`, and a clone of what other handlers use, too |
 //! | `Mutex<…>: Clone is not satisfied` | an `Arc` around it: a handler is cloned for each event |
 //! | `cannot infer type of the type parameter E` | the error's type: `Ok::<_, CallError>(Ack(x))`, or an `async fn` with a return type |
+//! | `found Result<(), StartError>` | a `main` that returns `Result<(), StartError>`, or `.await?` and `Ok(())` |
 //! | `future cannot be sent between threads safely` | no lock and no `Rc` held over an `.await` |
 //!
 //! # At work

@@ -19,7 +19,9 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{front::Front, hub::Hub, io::Io, patience::Patience, shard::Shard, tls::Tls};
+use crate::{
+    error::StartError, front::Front, hub::Hub, io::Io, patience::Patience, shard::Shard, tls::Tls,
+};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: i32 = 4096;
@@ -50,9 +52,9 @@ impl Bound {
         addresses: &[SocketAddr],
         threads: Threads,
         tls: Option<Tls>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartError> {
         let count = hub.shards.len();
-        let mut error = io::Error::new(io::ErrorKind::InvalidInput, "there is no address");
+        let mut fault = StartError::NoAddress;
         for address in addresses {
             match bind_all(*address, count) {
                 Ok((address, listeners)) => {
@@ -65,14 +67,13 @@ impl Bound {
                         tls,
                     });
                 }
-                // Which one, since a message of the system's alone does not say it.
-                Err(failed) => {
-                    let message = format!("{address} cannot be listened on: {failed}");
-                    error = io::Error::new(failed.kind(), message);
+                Err(error) => {
+                    let address = *address;
+                    fault = StartError::Address { address, error };
                 }
             }
         }
-        Err(error)
+        Err(fault)
     }
 
     /// The address, with the port that was chosen if port 0 was asked for.
@@ -89,8 +90,8 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// If a thread or a runtime cannot be had.
-    pub async fn serve(self) -> io::Result<()> {
+    /// [`StartError::Thread`].
+    pub async fn serve(self) -> Result<(), StartError> {
         self.serve_until(std::future::pending()).await
     }
 
@@ -100,8 +101,8 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// If a thread or a runtime cannot be had.
-    pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+    /// [`StartError::Thread`].
+    pub async fn serve_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let Self {
             hub,
             io,
@@ -124,13 +125,15 @@ impl Bound {
                         .enable_all()
                         // One look at the sockets per turn of some handlers, not after each.
                         .event_interval(61)
-                        .build()?;
+                        .build()
+                        .map_err(StartError::Thread)?;
                     let handle = thread::Builder::new()
                         .name(format!("sio-shard-{shard}"))
                         .spawn(move || {
                             runtime.block_on(serve_shard(hub, shard, listener, tls, stopped));
                             runtime.shutdown_timeout(Duration::from_millis(100));
-                        })?;
+                        })
+                        .map_err(StartError::Thread)?;
                     handles.push(handle);
                 }
             }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::{
     future::Future,
-    io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
 };
@@ -51,10 +50,10 @@ use crate::{
 /// other namespaces, and a `/` that asks who is there, are [mounted](Self::mount).
 ///
 /// ```no_run
-/// use sio_server::{Ack, Server};
+/// use sio_server::{Ack, Server, StartError};
 ///
 /// #[tokio::main]
-/// async fn main() -> std::io::Result<()> {
+/// async fn main() -> Result<(), StartError> {
 ///     Server::new()
 ///         .on("echo", async |_socket, text: String| Ack(text))
 ///         .on("join", async |socket, room: String| {
@@ -453,32 +452,29 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the address cannot be used, a variable cannot be read, or the namespaces do not go together
-    /// ([`StartError`]).
-    pub async fn run(mut self) -> io::Result<()> {
+    /// If the address cannot be used, a variable cannot be read, or the namespaces do not go together.
+    pub async fn run(mut self) -> Result<(), StartError> {
+        let wrong = |name, value: &str, problem: String| StartError::Variable {
+            name,
+            value: value.into(),
+            problem,
+        };
         let host = std::env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
         let port = match std::env::var("PORT") {
-            Ok(port) => port.parse().map_err(|_| {
-                let message = format!("PORT is {port:?}, which is not a port");
-                io::Error::new(io::ErrorKind::InvalidInput, message)
-            })?,
+            Ok(port) => port
+                .parse()
+                .map_err(|_| wrong("PORT", &port, "is not a port".into()))?,
             Err(_) => 5000,
         };
         match std::env::var("SIO_DEBUG").as_deref() {
             Ok("1") if !self.debug.is_on() => self.debug = DebugMode::Local,
             Ok("0") => self.debug = DebugMode::Off,
             Ok("1" | "") | Err(_) => {}
-            Ok(other) => {
-                let message = format!("SIO_DEBUG is {other:?}, which is neither 0 nor 1");
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
+            Ok(other) => return Err(wrong("SIO_DEBUG", other, "is neither 0 nor 1".into())),
         }
         let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
         let addresses: Vec<SocketAddr> = addresses
-            .map_err(|error| {
-                let message = format!("HOST is {host:?}, which cannot be looked up: {error}");
-                io::Error::new(error.kind(), message)
-            })?
+            .map_err(|error| wrong("HOST", &host, format!("cannot be looked up: {error}")))?
             .collect();
         let bound = self.bind(&addresses[..]).await?;
         println!("listening on {}://{}", bound.scheme(), bound.local_addr());
@@ -489,15 +485,15 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the address cannot be used, or the namespaces do not go together ([`StartError`]).
-    pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<()> {
+    /// If the address cannot be used, or the namespaces do not go together.
+    pub async fn listen(self, address: impl ToSocketAddrs) -> Result<(), StartError> {
         self.bind(address).await?.serve().await
     }
 
     /// Binds an address, to be served by [`Bound::serve`] or [`Bound::serve_until`].
     ///
     /// ```
-    /// # async fn f() -> std::io::Result<()> {
+    /// # async fn f() -> Result<(), sio_server::StartError> {
     /// let bound = sio_server::Server::new().bind("127.0.0.1:0").await?;
     /// println!("listening on http://{}", bound.local_addr());
     /// bound.serve_until(async { tokio::signal::ctrl_c().await.unwrap() }).await
@@ -506,15 +502,16 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the address cannot be used, or the namespaces do not go together ([`StartError`]).
-    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Bound> {
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+    /// If the address cannot be used, or the namespaces do not go together.
+    pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Bound, StartError> {
+        let addresses = tokio::net::lookup_host(address).await;
+        let addresses: Vec<SocketAddr> = addresses.map_err(StartError::AddressUnknown)?.collect();
         if self.debug == DebugMode::Local
             && let Some(public) = addresses
                 .iter()
                 .find(|address| !address.ip().to_canonical().is_loopback())
         {
-            return Err(StartError::DebugReachesOthers(*public).into());
+            return Err(StartError::DebugReachesOthers(*public));
         }
         let (shards, threads) = match self.runtime {
             Runtime::Auto | Runtime::Sharded => {

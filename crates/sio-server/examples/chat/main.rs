@@ -9,9 +9,11 @@ mod lobby;
 
 use std::sync::Arc;
 
+use sio_server::StartError;
+
 use crate::lobby::Lobby;
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), StartError> {
     chat::server(Arc::new(Lobby::default())).run().await
 }

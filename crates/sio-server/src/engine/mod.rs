@@ -4,10 +4,10 @@
 //! upgrade between them, heartbeats and limits, but no events, rooms or acks.
 //!
 //! ```no_run
-//! use sio_server::engine::Server;
+//! use sio_server::{StartError, engine::Server};
 //!
 //! #[tokio::main]
-//! async fn main() -> std::io::Result<()> {
+//! async fn main() -> Result<(), StartError> {
 //!     Server::new()
 //!         .on_open(async |socket| {
 //!             socket.send("welcome");

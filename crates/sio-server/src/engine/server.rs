@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    io,
     sync::{Arc, OnceLock},
 };
 
@@ -185,7 +184,7 @@ impl Server {
     /// # Errors
     ///
     /// If the address cannot be used, or the settings do not go together.
-    pub async fn run(self) -> io::Result<()> {
+    pub async fn run(self) -> Result<(), StartError> {
         self.ready().run().await
     }
 
@@ -194,7 +193,7 @@ impl Server {
     /// # Errors
     ///
     /// If the address cannot be used, or the settings do not go together.
-    pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<()> {
+    pub async fn listen(self, address: impl ToSocketAddrs) -> Result<(), StartError> {
         self.ready().listen(address).await
     }
 
@@ -203,7 +202,7 @@ impl Server {
     /// # Errors
     ///
     /// If the address cannot be used, or the settings do not go together.
-    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Bound> {
+    pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Bound, StartError> {
         self.ready().bind(address).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use sio_server::{Ack, CallError, Event, Handshake, Namespace, Refuse, Server, Socket};
+use sio_server::{Ack, CallError, Event, Handshake, Namespace, Refuse, Server, Socket, StartError};
 
 const JOIN: Event<String, usize> = Event::new("join");
 const SAID: Event<String> = Event::new("said");
@@ -15,7 +15,7 @@ async fn whoami(socket: Socket<String>, (): ()) -> Ack<String> {
     Ack(socket.data().clone())
 }
 
-async fn serve() -> std::io::Result<()> {
+async fn serve() -> Result<(), StartError> {
     let names = Arc::new(Mutex::new(Vec::new()));
     let known = Arc::clone(&names);
     Server::new()

@@ -1,8 +1,8 @@
 //! The server is made, but not awaited.
 
-use sio_server::Server;
+use sio_server::{Server, StartError};
 
-async fn serve() -> std::io::Result<()> {
+async fn serve() -> Result<(), StartError> {
     Server::new().run()
 }
 
