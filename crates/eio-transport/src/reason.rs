@@ -19,6 +19,8 @@ pub enum Reason {
     HandlersStalled,
     /// A client of revision 4 sent a ping, or one of revision 3 a pong.
     HeartbeatDirection,
+    /// The client sent more messages in a second than it may.
+    PacketRate,
     /// The client sent a packet or a payload that cannot be read.
     ParseError,
     /// More was buffered for all connections together than the server may, and this one had the most.
@@ -57,7 +59,7 @@ impl Reason {
     /// The reason as applications know it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::ForcedClose => "forced close",
+            Self::ForcedClose | Self::PacketRate => "forced close",
             Self::ConnectTimeout | Self::ForcedServerClose | Self::HandlersStalled => {
                 "forced server close"
             }
@@ -89,6 +91,7 @@ impl Reason {
             Self::ForcedServerClose => "closed by the server",
             Self::HandlersStalled => "the handlers did not catch up with what the client sent",
             Self::HeartbeatDirection => "invalid heartbeat direction",
+            Self::PacketRate => "the client sent more messages than it may in so short a time",
             Self::ParseError => "a packet could not be read",
             Self::Overload => "the server buffered too much, and the most for this client",
             Self::PingTimeout => "nothing was heard from the client in time",

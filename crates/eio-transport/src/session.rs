@@ -167,6 +167,12 @@ impl Session {
         matches!(self.state, State::Ended)
     }
 
+    /// Why the session is over, or about to be.
+    #[inline]
+    pub const fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout): the earliest of all deadlines.
     /// `None` only if the session is over.
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -12,7 +12,10 @@ use std::{
 use eio_transport::Sid;
 use foldhash::fast::RandomState;
 
-use crate::counters::Limit;
+use crate::{
+    counters::Limit,
+    pace::{Pace, nanos},
+};
 
 /// What one address may do, in [`Config::per_ip`](crate::Config::per_ip). Beyond it a handshake gets 429
 /// with `Retry-After`.
@@ -94,19 +97,14 @@ impl Addresses {
     /// Counts a handshake, and a connection until [`leave`](Self::leave).
     pub(crate) fn enter(&self, ip: IpAddr, now: Instant) -> Result<Address, Limit> {
         let address = Address::of(ip);
-        let now = now.saturating_duration_since(self.epoch).as_nanos();
-        let now = u64::try_from(now).unwrap_or(u64::MAX / 2);
+        let now = nanos(self.epoch, now);
         let mut known = self.lock();
         known.sweep(now);
         let entry = known.entries.entry(address).or_default();
         if let Some(rate) = self.settings.max_handshake_rate {
-            let step = NANOS / u64::from(rate.max(1));
-            let burst = step * u64::from(self.settings.handshake_burst.max(1));
-            let worn_off = entry.worn_off.max(now) + step;
-            if worn_off > now + burst {
-                return Err(Limit::AddressRate);
-            }
-            entry.worn_off = worn_off;
+            let pace = Pace::new(rate, self.settings.handshake_burst);
+            let worn_off = pace.next(entry.worn_off, now);
+            entry.worn_off = worn_off.ok_or(Limit::AddressRate)?;
         }
         let limit = self.settings.max_connections;
         if limit.is_some_and(|limit| entry.connections >= limit) {
@@ -164,8 +162,6 @@ impl Address {
         })
     }
 }
-
-const NANOS: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {

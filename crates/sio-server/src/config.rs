@@ -6,7 +6,7 @@ use sio_packet::WriteError;
 
 use crate::{
     addresses::PerIp, conn::Mode, cookie::Cookie, cors::Cors, deflate::PerMessageDeflate,
-    http2::Http2, proxies::Proxies,
+    http2::Http2, pace::Pace, proxies::Proxies,
 };
 
 /// Settings of a [`Server`](crate::Server). Immutable once the server has been started.
@@ -96,6 +96,13 @@ pub struct Config {
     pub ack_timeout: Duration,
     /// Namespaces that one connection may join. Default 32.
     pub max_namespaces: usize,
+    /// Messages of Engine.IO that one connection may send in a second in the long run: packets of Socket.IO,
+    /// of those with attachments each part. Beyond it the connection is closed, a WebSocket with 1008. Default
+    /// none: a client is read no faster than its handlers come ([`max_pending_bytes`](Self::max_pending_bytes)).
+    pub max_packet_rate: Option<u32>,
+    /// Messages that may come at once, after a time without any; counts where there is a rate. Default 1000:
+    /// a client that was away sends what it had to say meanwhile.
+    pub packet_burst: u32,
     /// CONNECT packets that one connection may send. Default 128: a client that is refused may
     /// try again, but not for ever.
     pub max_connect_attempts: u32,
@@ -170,6 +177,13 @@ impl Config {
         }
     }
 
+    /// How fast a client may send, if that is bounded.
+    #[inline]
+    pub(crate) fn packet_pace(&self) -> Option<Pace> {
+        let rate = self.max_packet_rate?;
+        Some(Pace::new(rate, self.packet_burst))
+    }
+
     /// Above so many bytes a queue is looked at more closely.
     #[inline]
     pub(crate) fn soft_limit(&self) -> usize {
@@ -203,6 +217,8 @@ impl Default for Config {
             max_answer_bytes: 64 << 20,
             ack_timeout: Duration::from_secs(60),
             max_namespaces: 32,
+            max_packet_rate: None,
+            packet_burst: 1000,
             max_connect_attempts: 128,
             max_connections: None,
             max_opening_rate: Some(5000),

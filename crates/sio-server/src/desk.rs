@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 
 use crate::{
     application::Application,
+    clock,
     config::Config,
     conn::{Conn, Mode},
     counters::Limit,
@@ -26,6 +27,7 @@ use crate::{
     lane::Lane,
     memory::{self, Claim},
     notice::Quoted,
+    pace::Meter,
     panic::contain,
     parsers::{self, Speech},
     place::{Outlet, Place, Visit},
@@ -59,6 +61,8 @@ struct Rare {
     attachment: Option<Pin<Box<Sleep>>>,
     /// Until when the handlers have to catch up.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// How fast messages come, where that is bounded.
+    meter: Option<Meter>,
 }
 
 /// A socket and its handlers.
@@ -92,11 +96,20 @@ enum Fault {
     Direction(Kind),
     #[error("too many CONNECT packets")]
     TooManyAttempts,
+    #[error("more messages in so short a time than may come")]
+    TooFast,
     #[error("an attachment did not come in time")]
     AttachmentTime,
 }
 
 impl Fault {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::TooFast => Reason::PacketRate,
+            _ => Reason::ForcedClose,
+        }
+    }
+
     /// The limit that was exceeded, if it is for one.
     fn limit(&self) -> Option<Limit> {
         Some(match self {
@@ -116,6 +129,11 @@ impl Fault {
 
 impl Desk {
     pub(crate) fn new(conn: Arc<Conn>) -> Self {
+        let bounded = conn.hub.config.max_packet_rate.is_some();
+        let meter = bounded.then(|| Rare {
+            meter: Some(Meter::new(clock::now())),
+            ..Rare::default()
+        });
         Self {
             // The server speaks first to old clients, so there is nothing to see it from.
             speech: (conn.hub.parsers.is_empty() || conn.revision == Revision::V3)
@@ -124,7 +142,7 @@ impl Desk {
             seats: SmallVec::new(),
             joining: Vec::new(),
             parting: Vec::new(),
-            rare: None,
+            rare: meter.map(Box::new),
             reassembler: Reassembler::new(),
             pending: 0,
             attempts: 0,
@@ -191,7 +209,7 @@ impl Desk {
             if rare.stalled.take().is_some() {
                 self.conn.lock().deaf = false;
             }
-            if rare.left.is_empty() {
+            if rare.left.is_empty() && rare.meter.is_none() {
                 self.rare = None;
             }
         }
@@ -204,7 +222,9 @@ impl Desk {
         if self.closed {
             return;
         }
-        let result = if self.speech == Some(Speech::OWN) {
+        let result = if self.rare.is_some() && self.is_too_fast() {
+            Err(Fault::TooFast)
+        } else if self.speech == Some(Speech::OWN) {
             self.try_text(text, cx)
         } else {
             self.try_message(Message::Text(text), cx)
@@ -219,7 +239,9 @@ impl Desk {
         if self.closed {
             return;
         }
-        let result = if self.speech == Some(Speech::OWN) {
+        let result = if self.rare.is_some() && self.is_too_fast() {
+            Err(Fault::TooFast)
+        } else if self.speech == Some(Speech::OWN) {
             self.try_binary(data, cx)
         } else {
             self.try_message(Message::Binary(&data), cx)
@@ -227,6 +249,15 @@ impl Desk {
         if let Err(fault) = result {
             self.fail(&fault);
         }
+    }
+
+    /// Counts a message that has come.
+    #[cold]
+    fn is_too_fast(&mut self) -> bool {
+        let meter = self.rare.as_mut().and_then(|rare| rare.meter.as_mut());
+        let pace = self.conn.hub.config.packet_pace();
+        let counted = meter.zip(pace);
+        counted.is_some_and(|(meter, pace)| !meter.pass(pace, clock::now()))
     }
 
     fn try_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>) -> Result<(), Fault> {
@@ -379,7 +410,7 @@ impl Desk {
         }
         self.closed = true;
         self.reassembler.clear();
-        self.conn.close(Reason::ForcedClose);
+        self.conn.close(fault.reason());
     }
 
     // ---- joining ------------------------------------------------------------------------------

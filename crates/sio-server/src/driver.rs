@@ -254,7 +254,10 @@ impl<A: Application> Driver<A> {
             }
             Action::Hang => {
                 if let Some(wire) = &mut self.wire {
-                    wire.frames.close(None);
+                    let flooded =
+                        self.desk.conn().lock().session.reason() == Some(Reason::PacketRate);
+                    let code = flooded.then_some(CloseCode::POLICY);
+                    wire.frames.close(code.map(Into::into));
                     transmit(self.desk.conn(), wire);
                 }
             }

@@ -16,6 +16,7 @@ use crate::{
     hub::{Address, Hub},
     memory::RecoveryStatus,
     nodes::NodeCalls,
+    queues::Queues,
     target::{RoomNames, Sent, Target},
 };
 
@@ -134,6 +135,21 @@ impl Io {
     /// connection the first 4 KiB are not counted.
     pub fn buffered_bytes(&self) -> usize {
         self.address.hub().map_or(0, |hub| hub.ledger.total())
+    }
+
+    /// What waits for each connection, and how much of it came and is not done with. Looks at each
+    /// connection; nothing is counted in between.
+    pub fn queues(&self) -> Queues {
+        let mut queues = Queues::default();
+        if let Some(hub) = self.address.hub() {
+            hub.for_each_session(|conn| {
+                conn.settle_fans();
+                let link = conn.lock();
+                let queued = link.queued_bytes();
+                queues.add(queued, link.buffered_bytes() - queued);
+            });
+        }
+        queues
     }
 
     /// How it stands with the other nodes; `None` without a [`cluster`](crate::Server::cluster).

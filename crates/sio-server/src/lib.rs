@@ -243,6 +243,7 @@ mod observe;
 mod onlookers;
 mod order;
 mod outbox;
+mod pace;
 mod pages;
 mod panic;
 mod parsers;
@@ -252,6 +253,7 @@ mod pending;
 mod place;
 mod polling;
 mod proxies;
+mod queues;
 mod realm;
 mod root;
 #[cfg(feature = "schema")]
@@ -305,6 +307,7 @@ pub use observe::{ConnectionError, EngineEvent};
 pub use onlookers::{Outgoing, RoomEvent};
 pub use order::Ordered;
 pub use proxies::{Network, NetworkError, Proxies};
+pub use queues::Queues;
 pub use server::{Runtime, Server};
 pub use service::{Layer, Layered, PeerAddr, Service};
 /// For brokers that a server's [`cluster`](Server::cluster) can be given.

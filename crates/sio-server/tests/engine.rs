@@ -132,6 +132,34 @@ on_every_road! {
         }
     }
 
+    async fn messages_come_no_faster_than_they_may(road: Road) {
+        let mut config = config();
+        config.max_packet_rate = Some(1);
+        config.packet_burst = 3;
+        let mut echo = Echo::with(road, config).await;
+        let mut ws = echo.websocket().await;
+        for _ in 0..3 {
+            ws.text("4again").await;
+            ws.expect_text("4again").await;
+            assert_eq!(echo.next().await, text(&ws, "again"));
+        }
+        for _ in 0..3 {
+            ws.text("4too fast").await;
+        }
+        let end = loop {
+            if let Got::End(end) = ws.next().await {
+                break end;
+            }
+        };
+        assert_eq!(end, End::Code(1008));
+        let closed = loop {
+            if let Seen::Close(_, reason) = echo.next().await {
+                break reason;
+            }
+        };
+        assert_eq!(closed, Reason::PacketRate);
+    }
+
     async fn messages_of_any_kind_come_back_over_a_websocket(road: Road) {
         let mut echo = Echo::start(road).await;
         let mut ws = echo.websocket().await;

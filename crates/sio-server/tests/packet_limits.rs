@@ -253,6 +253,34 @@ on_every_road! {
         drop(ws);
     }
 
+    async fn more_packets_at_once_than_may_come_end_the_connection(road: Road) {
+        let mut config = config();
+        config.max_packet_rate = Some(1);
+        config.packet_burst = 5;
+        let mut house = House::with(road, config, |server| server).await;
+        // The CONNECT was the first. How many may come exactly: `testing.rs`, where the clock stands still.
+        let (few, many) = ([r#"42["none"]"#; 3], [r#"42["none"]"#; 6]);
+        let mut ws = house.client().await;
+        for packet in few {
+            ws.text(packet).await;
+        }
+        ws.text(r#"421["echo","alive"]"#).await;
+        assert_eq!(ws.next().await, Got::Text(r#"431["alive"]"#.into()));
+        for packet in many {
+            ws.text(packet).await;
+        }
+        assert_eq!(ws.next().await, Got::End(End::Code(1008)));
+        let farewell = house.farewell().await;
+        assert_eq!(farewell.reason.as_str(), "forced close");
+        assert_eq!(farewell.reason.detail(), "the client sent more messages than it may in so short a time");
+
+        let mut polling = Polling::join(house.address).await;
+        polling.post(&many.join("\x1e")).await;
+        assert_eq!(polling.get().await, "6\x1e1");
+        house.farewell().await;
+        assert_eq!(house.io.counters().closed(Reason::PacketRate), 2);
+    }
+
     async fn a_packet_to_a_client_may_be_so_long(road: Road) {
         let mut config = config();
         config.max_message_bytes = 1000;

@@ -49,6 +49,62 @@ async fn acks_go_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn packets_may_come_at_their_rate_and_no_faster() {
+    let mut config = Config::default();
+    config.max_packet_rate = Some(10);
+    config.packet_burst = 5;
+    let (server, mut farewells) = with_farewells();
+    let server = server
+        .config(config)
+        .on("count", async |_socket, bytes: Vec<Bytes>| Ack(bytes.len()));
+    let server = TestServer::new(server).unwrap();
+    // With a rest of a second before: all that may come at once. Each attachment is one.
+    for (attachments, passes) in [(3, true), (4, true), (5, false)] {
+        let client = server.connect("/").await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let bytes = vec![Bytes::from_static(b"x"); attachments];
+        client.emit("count", &bytes);
+        let ended = tokio::time::timeout(Duration::from_millis(10), client.ended()).await;
+        assert_eq!(ended.is_err(), passes, "{attachments}");
+        if !passes {
+            assert_eq!(ended.unwrap().unwrap(), End::Closed(Some(1008)));
+            let farewell = DisconnectReason::Connection(Reason::PacketRate);
+            assert_eq!(farewells.recv().await, Some(farewell));
+        }
+    }
+    let client = server.connect("/").await.unwrap();
+    for _ in 0..100 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let count: usize = client.call("count", &Vec::<Bytes>::new()).await.unwrap();
+        assert_eq!(count, 0);
+    }
+    assert_eq!(server.io().counters().closed(Reason::PacketRate), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_all_connections_can_be_looked_at() {
+    let (server, slow) = pair(Server::new()).await;
+    let quick = server.connect("/").await.unwrap();
+    slow.stall();
+    let pad = "x".repeat(100_000);
+    assert_eq!(server.io().emit("news", &pad).reached, 2);
+    let _: String = quick.expect("news").await.unwrap();
+    let queues = server.io().queues();
+    assert_eq!(queues.connections, 2);
+    assert!(
+        queues.longest > 30_000 && queues.longest < 100_100,
+        "{queues:?}"
+    );
+    assert_eq!(queues.bytes, queues.longest, "nothing waits for the other");
+    let counts: Vec<_> = queues.histogram().collect();
+    assert_eq!(counts[0], (0, 1));
+    assert_eq!(counts[4], (256 << 10, 2));
+    slow.resume();
+    let _: String = slow.expect("news").await.unwrap();
+    assert_eq!(server.io().queues().bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_speaks_msgpack_beside_one_that_speaks_json() {
     let namespace = Namespace::new("/", async |hello: Handshake| {
         let who: serde_json::Value = hello.auth()?;

@@ -11,9 +11,11 @@ use eio_transport::Reason;
 
 use crate::{
     application::Application,
+    clock,
     conn::Conn,
     engine::{Handlers, Message, Socket},
     lane::{Job, Lane},
+    pace::Meter,
     socket::AnySocket,
 };
 
@@ -27,6 +29,8 @@ pub(crate) struct Desk {
     /// Bytes that wait for handlers.
     pending: usize,
     stage: Stage,
+    /// How fast messages come, where that is bounded.
+    meter: Option<Box<Meter>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,12 @@ impl Desk {
         if self.conn.parted.load(Ordering::Relaxed) {
             return;
         }
+        if let (Some(meter), Some(pace)) = (&mut self.meter, self.conn.hub.config.packet_pace())
+            && !meter.pass(pace, clock::now())
+        {
+            self.stage = Stage::Closed;
+            return self.conn.close(Reason::PacketRate);
+        }
         if let Some(hear) = &self.handlers.message {
             let message = message();
             let bytes = message.len();
@@ -72,6 +82,7 @@ impl Application for Desk {
     fn new(conn: Arc<Conn>) -> Self {
         conn.drive(|session| session.claim());
         let handlers = conn.hub.bare.as_ref().map(Arc::clone);
+        let bounded = conn.hub.config.max_packet_rate.is_some();
         Self {
             handlers: handlers.unwrap_or_default(),
             conn,
@@ -79,6 +90,7 @@ impl Application for Desk {
             last: Lane::default(),
             pending: 0,
             stage: Stage::New,
+            meter: bounded.then(|| Box::new(Meter::new(clock::now()))),
         }
     }
 
