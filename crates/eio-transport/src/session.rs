@@ -47,7 +47,13 @@ pub enum Source {
 ///
 /// A session that has ended takes no notice of anything and refuses all requests.
 #[derive(Debug)]
+// In this order: a broadcast asks each connection for its state, and finds it out of the caches.
+#[repr(C)]
 pub struct Session {
+    state: State,
+    post: Post,
+    revision: Revision,
+    reason: Option<Reason>,
     config: Arc<Config>,
     heartbeat: Heartbeat,
     /// The last moment for an application to claim the session; `None` once it did.
@@ -59,10 +65,6 @@ pub struct Session {
     /// The GET that waits, or the last that did.
     poll: PollId,
     effects: Effects,
-    state: State,
-    post: Post,
-    reason: Option<Reason>,
-    revision: Revision,
 }
 
 /// Whether a POST is being read.

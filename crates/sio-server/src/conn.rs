@@ -57,29 +57,48 @@ const SOME_SLICES: usize = 12;
 const COPY: usize = 16 << 10;
 
 /// One Engine.IO session and all that belongs to it except its task.
+///
+/// A broadcast to many finds each connection out of the caches, since the kernel was busy with a
+/// thousand others in between. So what [`hear`](Self::hear) looks at lies together at the front.
+#[repr(C)]
 pub(crate) struct Conn {
+    link: Mutex<Link>,
     pub(crate) sid: Sid,
     shard: u16,
     /// The application has closed it and wants to hear nothing more.
     pub(crate) parted: AtomicBool,
-    pub(crate) hub: Arc<Hub>,
-    /// What the handshake request said.
-    pub(crate) facts: Facts,
     /// How the client speaks ([`Speech`]); settled before it is in any namespace.
     speech: AtomicU8,
     pub(crate) revision: Revision,
-    link: Mutex<Link>,
+    pub(crate) hub: Arc<Hub>,
+    /// What the handshake request said.
+    pub(crate) facts: Facts,
 }
 
-/// What the mutex guards.
+/// What the mutex guards. In this order: see [`Conn`].
+#[repr(C)]
 pub(crate) struct Link {
-    pub(crate) session: Session,
-    outbox: Outbox,
     /// How the client wants the bytes of what is queued.
     dialect: Dialect,
+    /// The thread's reply buffer holds bytes of the turn that is going on: nobody else may write.
+    corked: bool,
+    /// The socket takes no more bytes; the task waits until it does.
+    blocked: bool,
+    /// On the shard's list of outboxes to flush.
+    dirty: bool,
+    /// The client is not listened to, until handlers have caught up with it: it is not held to be dead.
+    pub(crate) deaf: bool,
+    /// Something has happened to the session of which the consequences are left to the task.
+    unsettled: bool,
+    /// The task has gone.
+    retired: bool,
+    /// The session is to be closed once what waits has been fetched.
+    closing: Option<Reason>,
     writer: Writer,
     /// Of a WebSocket on which messages are compressed.
     pub(crate) codec: Option<Box<Codec>>,
+    outbox: Outbox,
+    pub(crate) session: Session,
     /// The GET that waits.
     poll: Option<(PollId, oneshot::Sender<Bytes>)>,
     /// What the task has to do.
@@ -89,20 +108,6 @@ pub(crate) struct Link {
     held: usize,
     /// The tick at which the shard's wheel will look at this connection; `u64::MAX` for never.
     armed: u64,
-    /// On the shard's list of outboxes to flush.
-    dirty: bool,
-    /// The thread's reply buffer holds bytes of the turn that is going on: nobody else may write.
-    corked: bool,
-    /// The socket takes no more bytes; the task waits until it does.
-    blocked: bool,
-    /// The client is not listened to, until handlers have caught up with it: it is not held to be dead.
-    pub(crate) deaf: bool,
-    /// Something has happened to the session of which the consequences are left to the task.
-    unsettled: bool,
-    /// The session is to be closed once what waits has been fetched.
-    closing: Option<Reason>,
-    /// The task has gone.
-    retired: bool,
 }
 
 /// What the task has to know at the beginning of its turn.

@@ -13,8 +13,16 @@ pub(crate) const MAX_SLICES: usize = 64;
 /// The order in which parcels leave. One that waits alone lies in the queue itself, so a broadcast
 /// to an idle connection allocates nothing.
 #[derive(Default)]
+// In this order: a broadcast looks at the first two.
+#[repr(C)]
 pub(crate) struct Outbox {
     front: Option<Arc<Parcel>>,
+    /// What has left since somebody asked, if anybody does.
+    #[expect(
+        clippy::box_collection,
+        reason = "three words less for all that have nobody"
+    )]
+    left: Option<Box<Vec<Left>>>,
     rest: VecDeque<Arc<Parcel>>,
     /// Bytes of `front` that have been written to a WebSocket already.
     written: usize,
@@ -24,12 +32,6 @@ pub(crate) struct Outbox {
     charged: usize,
     /// In a box: an outbox has room for a pointer to what it nearly never has.
     jam: Option<Box<Jam>>,
-    /// What has left since somebody asked, if anybody does.
-    #[expect(
-        clippy::box_collection,
-        reason = "three words less for all that have nobody"
-    )]
-    left: Option<Box<Vec<Left>>>,
 }
 
 /// A message that has left.
