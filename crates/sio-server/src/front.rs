@@ -15,7 +15,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -30,7 +29,6 @@ use tokio::net::TcpStream;
 use ws_handshake::Headers;
 
 use crate::{
-    clock,
     conn::Conn,
     counters::Limit,
     deflate::{self, Codec},
@@ -41,16 +39,12 @@ use crate::{
     gate::Admission,
     http2,
     hub::Hub,
-    listen::Replay,
-    lobby::Seat,
     observe::Observed,
-    patience::Patience,
     pending::{Errands, Idler},
+    replay::{Below, Replay},
     service::{MAX_TARGET, Service, take_apart},
-    session,
-    shard::Shard,
-    turn,
-    wire::{Stream, Wire, WireIo, poll_recv},
+    session, turn,
+    wire::{Wire, WireIo, poll_recv},
 };
 
 /// Header fields of a head that is read here; one with more goes to hyper.
@@ -62,8 +56,8 @@ const MAX_HEAD: usize = 24 << 10;
 pub(crate) enum Front {
     /// Nothing has come yet.
     Head(Head),
-    /// hyper serves it.
-    Http(Option<Idler>, Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// hyper serves it. The idler is dropped last: it knows why the connection goes.
+    Http(Pin<Box<dyn Future<Output = ()> + Send>>, Option<Idler>),
     /// hyper is about to hand it over.
     Upgrade(Upgrade),
     /// It is a WebSocket, and somebody watches.
@@ -79,8 +73,7 @@ pub(crate) struct Head {
     peer: SocketAddr,
     hub: Arc<Hub>,
     shard: u16,
-    /// Until when it may say nothing, and where it waits: since the first read found nothing.
-    wait: Option<(Instant, Seat)>,
+    /// Since the first read found nothing.
     idler: Option<Idler>,
 }
 
@@ -102,7 +95,6 @@ impl Front {
             peer,
             hub,
             shard,
-            wait: None,
             idler: None,
         })
     }
@@ -130,8 +122,8 @@ impl Future for Front {
                     Some(next) => *this = next,
                     None => return Poll::Ready(()),
                 },
-                Self::Http(idler, http) => {
-                    return match idler.as_ref().is_some_and(Idler::is_ousted) {
+                Self::Http(http, idler) => {
+                    return match idler.as_ref().is_some_and(Idler::has_to_go) {
                         true => Poll::Ready(()),
                         false => http.as_mut().poll(cx),
                     };
@@ -156,21 +148,8 @@ impl Head {
         };
         turn::with_scratch(|scratch, _| match poll_recv(&stream, cx, scratch) {
             Poll::Pending => {
-                let now = clock::now();
-                match &self.wait {
-                    None => {
-                        let deadline = now + self.hub.config.header_timeout;
-                        let seat = self.shard().seat(deadline, cx.waker().clone());
-                        self.wait = Some((deadline, seat));
-                    }
-                    Some((deadline, _)) if *deadline <= now => {
-                        self.shard().tally.hit(Limit::HeadTime);
-                        return Poll::Ready(None);
-                    }
-                    Some(_) => {}
-                }
                 self.stream = Some(stream);
-                match self.idle(cx).is_ousted() {
+                match self.idle(cx).has_to_go() {
                     true => Poll::Ready(None),
                     false => Poll::Pending,
                 }
@@ -185,10 +164,6 @@ impl Head {
         let pending = &self.hub.shards[usize::from(self.shard)].pending;
         self.idler
             .get_or_insert_with(|| pending.enter(cx.waker().clone()))
-    }
-
-    fn shard(&self) -> &Shard {
-        &self.hub.shards[usize::from(self.shard)]
     }
 
     fn decide(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Front {
@@ -242,26 +217,24 @@ impl Head {
         let idler = self.idler.take();
         let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));
         let is_http2 = http2::is_preface(bytes);
-        let patience = Patience::new();
-        let heard = (!is_http2).then(|| patience.clone());
-        let stream = Replay::new(Bytes::copy_from_slice(bytes), stream, heard);
-        let http = serve_http(service, stream, is_http2, errands, patience);
-        Front::Http(idler, Box::pin(http))
+        let stream = Replay::new(Bytes::copy_from_slice(bytes), stream, errands.clone());
+        let http = serve_http(service, stream, is_http2, errands);
+        Front::Http(Box::pin(http), idler)
     }
 }
 
 /// Lets hyper serve a connection to its end; by HTTP/2 only if that is on.
-pub(crate) async fn serve_http<S: Stream + 'static>(
+pub(crate) async fn serve_http<S: Below + 'static>(
     service: Service,
-    stream: S,
+    stream: Replay<S>,
     is_http2: bool,
     errands: Errands,
-    patience: Patience,
 ) {
     let (hub, shard) = (Arc::clone(&service.hub), usize::from(service.shard));
     if let Some(settings) = &hub.config.http2
         && is_http2
     {
+        errands.take_time();
         if let Err(error) = http2::serve(settings, &hub, stream, service, errands).await {
             tracing::debug!(%error, "a connection of HTTP/2 ended early");
         }
@@ -276,18 +249,16 @@ pub(crate) async fn serve_http<S: Stream + 'static>(
         })
     });
     let http = hyper::server::conn::http1::Builder::new()
-        .timer(patience)
-        .header_read_timeout(hub.config.header_timeout)
+        // The shard's list of idle connections says when one is late, and `Replay` when one has gone.
+        .header_read_timeout(None)
+        .half_close(S::TELLS)
         .max_buf_size(MAX_HEAD)
         .writev(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = http.await {
-        let tally = &hub.shards[shard].tally;
-        if error.is_timeout() {
-            tally.hit(Limit::HeadTime);
-        } else if error.is_parse_too_large() {
-            tally.hit(Limit::Head);
+        if error.is_parse_too_large() {
+            hub.shards[shard].tally.hit(Limit::Head);
         }
         tracing::debug!(%error, "an HTTP connection ended early");
     }
@@ -320,14 +291,6 @@ impl Upgrade {
             }
         });
         Poll::Ready(Some(Front::driver(conn, Some(wire))))
-    }
-}
-
-impl Drop for Head {
-    fn drop(&mut self) {
-        if let Some((_, seat)) = self.wait.take() {
-            self.shard().unseat(seat);
-        }
     }
 }
 

@@ -147,6 +147,8 @@ impl Hub {
         } = furniture;
         let now = clock::now();
         let pending = config.max_pending.div_ceil(shards.max(1));
+        let patience = config.header_timeout;
+        let shard = || Shard::new(now, pending, patience);
         let ledger = Ledger::new(config.memory_budget);
         let hub = Arc::new(Self {
             engine: Arc::new(config.engine.clone()),
@@ -157,7 +159,7 @@ impl Hub {
             old_limits: sio_packet::v4::limits(&config.packet),
             config,
             gate,
-            shards: (0..shards).map(|_| Shard::new(now, pending)).collect(),
+            shards: (0..shards).map(|_| shard()).collect(),
             ledger,
             sessions: std::array::from_fn(|_| Mutex::default()),
             mounted: mounted.into(),

@@ -4,24 +4,15 @@ use std::{
     future::Future,
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     thread,
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
+use tokio::{net::TcpListener, sync::watch};
 
-use crate::{
-    error::StartError, front::Front, hub::Hub, io::Io, patience::Patience, shard::Shard, tls::Tls,
-};
+use crate::{error::StartError, front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: i32 = 4096;
@@ -268,107 +259,6 @@ fn is_about_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
     )
-}
-
-/// A socket of which some bytes have been read already.
-pub(crate) struct Replay {
-    bytes: Bytes,
-    /// There until it is taken.
-    stream: Option<TcpStream>,
-    /// Whether something has come since the last answer began: the head of a request, or a part of it.
-    is_asked: bool,
-    /// How long a head is waited for, where that is for us to say.
-    patience: Option<Patience>,
-}
-
-impl Replay {
-    pub(crate) fn new(bytes: Bytes, stream: TcpStream, patience: Option<Patience>) -> Self {
-        Self {
-            is_asked: !bytes.is_empty(),
-            bytes,
-            stream: Some(stream),
-            patience,
-        }
-    }
-
-    pub(crate) fn into_parts(mut self) -> (Option<TcpStream>, Vec<u8>) {
-        (self.stream.take(), std::mem::take(&mut self.bytes).into())
-    }
-
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        let stream = self.stream.as_mut().map(Pin::new);
-        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-}
-
-/// The answer to a head that did not come in time.
-pub(crate) const TOO_SLOW: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-impl Drop for Replay {
-    /// hyper lets go of a connection whose head does not come in time without a word; whoever has begun
-    /// one is told.
-    fn drop(&mut self) {
-        if let (Some(stream), Some(patience)) = (&self.stream, &self.patience)
-            && self.is_asked
-            && patience.is_over()
-        {
-            let _ = stream.try_write(TOO_SLOW);
-        }
-    }
-}
-
-impl AsyncRead for Replay {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.bytes.is_empty() {
-            let before = buf.filled().len();
-            let read = self.stream()?.poll_read(cx, buf);
-            self.is_asked |= buf.filled().len() > before;
-            return read;
-        }
-        let n = self.bytes.len().min(buf.remaining());
-        buf.put_slice(&self.bytes[..n]);
-        self.bytes.advance(n);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Replay {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.is_asked = false;
-        self.stream()?.poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.is_asked = false;
-        self.stream()?.poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream
-            .as_ref()
-            .is_some_and(TcpStream::is_write_vectored)
-    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -1,34 +1,54 @@
 //! TCP connections of our own listener on which nothing is asked, in the order in which that began: fresh
 //! ones, ones between two requests, ones whose request does not come to an end.
 //!
-//! They cost a descriptor and no session, so they have a limit of their own: who comes above it takes
-//! the place of the one that has been idle for longest.
+//! They cost a descriptor and no session, so they have limits of their own: who comes above their number
+//! takes the place of the one that has been idle for longest, and nobody may be idle for longer than
+//! [`Config::header_timeout`](crate::Config::header_timeout), in which a head has to come.
+//!
+//! All may be idle for equally long, so whoever begins to be is due after all others: one list serves both
+//! limits, and no connection has a timer. The shard's ticker looks at the list when the first of it is
+//! due.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Waker,
-};
-
-use parking_lot::{Mutex, MutexGuard};
 #[cfg(feature = "tls")]
 use std::{
     future::{Future, poll_fn},
     pin::pin,
     task::Poll,
 };
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::{Duration, Instant},
+};
 
-use crate::counters::{Limit, Tally};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use crate::{
+    clock,
+    counters::{Limit, Tally},
+};
+
+/// The time between two looks at least. A deadline comes up so much late at most, and never early.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Entries above which they are given back once all of them are free.
+const KEEP: usize = 1024;
 
 /// The idle connections of one shard.
 pub(crate) struct Pending {
     limit: usize,
+    /// How long a connection may be idle.
+    patience: Duration,
     tally: Arc<Tally>,
     list: Mutex<List>,
     /// Connections that have to go and have not noticed it yet.
-    ousted: AtomicUsize,
+    leaving: AtomicUsize,
+    /// The ticker has something to wait for.
+    earlier: Arc<Notify>,
 }
 
 /// All connections that are no session, the idle ones among them linked from the oldest to the newest.
@@ -38,15 +58,26 @@ struct List {
     free: Vec<u32>,
     /// How many there have been.
     stamps: u32,
+    /// Those that are idle, and those of them that may be so for ever.
+    chains: [Chain; 2],
+    idle: usize,
+    /// When somebody may be due; None if nobody will be.
+    next: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Chain {
     oldest: Option<u32>,
     newest: Option<u32>,
-    idle: usize,
 }
 
 struct Entry {
     /// Whose entry it is, among all that were ever at its place.
     stamp: u32,
     state: State,
+    tempo: Tempo,
+    /// Since when it is idle.
+    since: Instant,
     older: Option<u32>,
     newer: Option<u32>,
     task: Option<Waker>,
@@ -57,9 +88,20 @@ enum State {
     Idle,
     /// So many requests are being answered.
     Busy(u32),
-    /// It has to go.
+    /// It has to go, since others came.
     Ousted,
+    /// It has to go, since no head came in time.
+    Late,
     Free,
+}
+
+/// Which chain an entry is in.
+#[derive(Clone, Copy)]
+enum Tempo {
+    /// It has to ask something in time.
+    Timed,
+    /// It may be idle for as long as there is room.
+    Patient,
 }
 
 /// Which entry.
@@ -70,13 +112,21 @@ struct Key {
 }
 
 impl Pending {
-    /// Room for so many that are idle.
-    pub(crate) fn new(limit: usize, tally: Arc<Tally>) -> Self {
+    /// Room for so many that are idle, each for `patience` at most. `earlier` is told when
+    /// [`next`](Self::next) has become something.
+    pub(crate) fn new(
+        limit: usize,
+        patience: Duration,
+        tally: Arc<Tally>,
+        earlier: Arc<Notify>,
+    ) -> Self {
         Self {
             limit: limit.max(1),
+            patience,
             tally,
             list: Mutex::default(),
-            ousted: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
+            earlier,
         }
     }
 
@@ -84,14 +134,40 @@ impl Pending {
         self.list.lock()
     }
 
+    /// When to call [`expire`](Self::expire).
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.list().next
+    }
+
+    /// Tells those whose time is over.
+    pub(crate) fn expire(&self, now: Instant) {
+        let mut due = Vec::new();
+        {
+            let mut list = self.list();
+            if list.next.is_none_or(|next| now < next) {
+                return;
+            }
+            list.next = None;
+            while let Some(oldest) = list.oldest(Tempo::Timed) {
+                let deadline = list.entries[oldest as usize].since + self.patience;
+                if now < deadline {
+                    list.next = Some(deadline.max(now + TICK));
+                    break;
+                }
+                due.extend(self.dismiss(&mut list, oldest, State::Late));
+                self.tally.hit(Limit::HeadTime);
+            }
+        }
+        due.into_iter().for_each(Waker::wake);
+    }
+
     /// Enters a connection, idle as it is, for whose place another may have to go. `task` is woken when
     /// this one has to.
     pub(crate) fn enter(self: &Arc<Self>, task: Waker) -> Idler {
         let mut list = self.list();
-        let key = list.add(task);
-        let ousted = self.oust(&mut list);
-        drop(list);
-        wake(ousted);
+        let now = clock::now();
+        let key = list.add(task, now);
+        self.rest(list, key.index, now);
         Idler {
             pending: Arc::clone(self),
             key,
@@ -108,25 +184,38 @@ impl Pending {
                 list.set(key, State::Busy(1));
             }
             State::Busy(requests) => list.set(key, State::Busy(requests + 1)),
-            State::Ousted | State::Free => {}
+            State::Ousted | State::Late | State::Free => {}
         }
     }
 
     /// A request was answered, or given up.
     fn finish(&self, key: Key) {
         let mut list = self.list();
-        let mut ousted = None;
         match list.state(key) {
-            Some(State::Busy(1)) => {
-                list.set(key, State::Idle);
-                list.link(key.index);
-                ousted = self.oust(&mut list);
-            }
+            Some(State::Busy(1)) => self.rest(list, key.index, clock::now()),
             Some(State::Busy(requests)) => list.set(key, State::Busy(requests - 1)),
             _ => {}
         }
+    }
+
+    /// A connection is idle from now on.
+    fn rest(&self, mut list: MutexGuard<'_, List>, index: u32, now: Instant) {
+        list.link(index, now);
+        let ousted = match list.idle > self.limit {
+            true => self.oust(&mut list),
+            false => None,
+        };
+        let first = list.next.is_none();
+        if first {
+            list.next = Some(now + self.patience);
+        }
         drop(list);
-        wake(ousted)
+        if first {
+            self.earlier.notify_one();
+        }
+        if let Some(ousted) = ousted {
+            ousted.wake();
+        }
     }
 
     fn leave(&self, key: Key) {
@@ -134,8 +223,8 @@ impl Pending {
         let Some(state) = list.state(key) else { return };
         match state {
             State::Idle => list.unlink(key.index),
-            State::Ousted => {
-                self.ousted.fetch_sub(1, Ordering::Relaxed);
+            State::Ousted | State::Late => {
+                self.leaving.fetch_sub(1, Ordering::Relaxed);
             }
             State::Busy(_) | State::Free => {}
         }
@@ -144,25 +233,31 @@ impl Pending {
         drop(task);
     }
 
-    fn is_ousted(&self, key: Key) -> bool {
-        self.ousted.load(Ordering::Relaxed) > 0 && self.list().state(key) == Some(State::Ousted)
+    /// Whether it has to go, and why.
+    fn verdict(&self, key: Key) -> Option<State> {
+        if self.leaving.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let state = self.list().state(key);
+        state.filter(|state| matches!(state, State::Late | State::Ousted))
     }
 
-    /// Takes out the oldest, if there are too many, and returns the task to tell of it.
+    /// Takes out the one that has been idle for longest, and returns the task to tell of it.
+    #[cold]
     fn oust(&self, list: &mut List) -> Option<Waker> {
-        let oldest = list.oldest.filter(|_| list.idle > self.limit)?;
-        list.unlink(oldest);
-        let entry = &mut list.entries[oldest as usize];
-        entry.state = State::Ousted;
+        let oldest = [Tempo::Timed, Tempo::Patient].map(|tempo| list.oldest(tempo));
+        let oldest = oldest.into_iter().flatten();
+        let oldest = oldest.min_by_key(|oldest| list.entries[*oldest as usize].since)?;
         self.tally.hit(Limit::Pending);
-        self.ousted.fetch_add(1, Ordering::Relaxed);
-        entry.task.take()
+        self.dismiss(list, oldest, State::Ousted)
     }
-}
 
-fn wake(task: Option<Waker>) {
-    if let Some(task) = task {
-        task.wake();
+    fn dismiss(&self, list: &mut List, index: u32, why: State) -> Option<Waker> {
+        list.unlink(index);
+        let entry = &mut list.entries[index as usize];
+        entry.state = why;
+        self.leaving.fetch_add(1, Ordering::Relaxed);
+        entry.task.take()
     }
 }
 
@@ -175,7 +270,7 @@ pub(crate) async fn serve<F: Future<Output = ()>>(
     let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let idler = pending.enter(task);
     let mut work = pin!(work(idler.errands()));
-    poll_fn(|cx| match idler.is_ousted() {
+    poll_fn(|cx| match idler.has_to_go() {
         true => Poll::Ready(()),
         false => work.as_mut().poll(cx),
     })
@@ -190,8 +285,8 @@ pub(crate) struct Idler {
 
 impl Idler {
     /// Whether the connection has to go.
-    pub(crate) fn is_ousted(&self) -> bool {
-        self.pending.is_ousted(self.key)
+    pub(crate) fn has_to_go(&self) -> bool {
+        self.pending.verdict(self.key).is_some()
     }
 
     /// What its requests tell when they begin.
@@ -210,6 +305,7 @@ impl Drop for Idler {
 }
 
 /// The requests of a connection.
+#[derive(Clone)]
 pub(crate) struct Errands {
     pending: Arc<Pending>,
     key: Key,
@@ -220,17 +316,38 @@ impl Errands {
     pub(crate) fn begin(&self) -> Errand {
         self.pending.begin(self.key);
         Errand {
-            pending: Arc::clone(&self.pending),
-            key: self.key,
+            errands: self.clone(),
             is_endless: false,
         }
+    }
+
+    /// The connection may be idle for as long as there is room: something else finds out whether the client
+    /// is there.
+    pub(crate) fn take_time(&self) {
+        let mut list = self.pending.list();
+        let Some(state) = list.state(self.key) else {
+            return;
+        };
+        let index = self.key.index;
+        let since = list.entries[index as usize].since;
+        if state == State::Idle {
+            list.unlink(index);
+        }
+        list.entries[index as usize].tempo = Tempo::Patient;
+        if state == State::Idle {
+            list.link(index, since);
+        }
+    }
+
+    /// Whether the connection has to go because no head came in time.
+    pub(crate) fn is_late(&self) -> bool {
+        self.pending.verdict(self.key) == Some(State::Late)
     }
 }
 
 /// A request that is being answered.
 pub(crate) struct Errand {
-    pending: Arc<Pending>,
-    key: Key,
+    errands: Errands,
     is_endless: bool,
 }
 
@@ -244,30 +361,36 @@ impl Errand {
 impl Drop for Errand {
     fn drop(&mut self) {
         if !self.is_endless {
-            self.pending.finish(self.key);
+            self.errands.pending.finish(self.errands.key);
         }
     }
 }
 
 impl List {
-    fn add(&mut self, task: Waker) -> Key {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry {
-                stamp: 0,
-                state: State::Free,
-                older: None,
-                newer: None,
-                task: None,
-            });
-            u32::try_from(self.entries.len() - 1).expect("because there are not that many sockets")
-        });
+    /// An entry that is in no chain yet.
+    fn add(&mut self, task: Waker, since: Instant) -> Key {
         self.stamps = self.stamps.wrapping_add(1);
         let stamp = self.stamps;
-        let entry = &mut self.entries[index as usize];
-        entry.stamp = stamp;
-        entry.state = State::Idle;
-        entry.task = Some(task);
-        self.link(index);
+        let entry = Entry {
+            stamp,
+            state: State::Busy(1),
+            tempo: Tempo::Timed,
+            since,
+            older: None,
+            newer: None,
+            task: Some(task),
+        };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.entries[index as usize] = entry;
+                index
+            }
+            None => {
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1)
+                    .expect("because there are not that many sockets")
+            }
+        };
         Key { index, stamp }
     }
 
@@ -276,7 +399,7 @@ impl List {
         entry.state = State::Free;
         let task = entry.task.take();
         self.free.push(index);
-        if self.free.len() == self.entries.len() && self.entries.len() > 1024 {
+        if self.free.len() == self.entries.len() && self.entries.len() > KEEP {
             // After a storm nothing is kept of it.
             self.entries = Vec::new();
             self.free = Vec::new();
@@ -295,28 +418,35 @@ impl List {
         self.entries[key.index as usize].state = state;
     }
 
-    /// Makes it the newest.
-    fn link(&mut self, index: u32) {
-        let older = self.newest.replace(index);
+    fn oldest(&self, tempo: Tempo) -> Option<u32> {
+        self.chains[tempo as usize].oldest
+    }
+
+    /// Makes it the newest of its chain.
+    fn link(&mut self, index: u32, since: Instant) {
+        let entry = &mut self.entries[index as usize];
+        (entry.state, entry.since) = (State::Idle, since);
+        let chain = &mut self.chains[entry.tempo as usize];
+        let older = chain.newest.replace(index);
+        (entry.older, entry.newer) = (older, None);
         match older {
             Some(older) => self.entries[older as usize].newer = Some(index),
-            None => self.oldest = Some(index),
+            None => chain.oldest = Some(index),
         }
-        let entry = &mut self.entries[index as usize];
-        (entry.older, entry.newer) = (older, None);
         self.idle += 1;
     }
 
     fn unlink(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         let (older, newer) = (entry.older.take(), entry.newer.take());
+        let chain = &mut self.chains[entry.tempo as usize];
         match older {
             Some(older) => self.entries[older as usize].newer = newer,
-            None => self.oldest = newer,
+            None => chain.oldest = newer,
         }
         match newer {
             Some(newer) => self.entries[newer as usize].older = older,
-            None => self.newest = older,
+            None => chain.newest = older,
         }
         self.idle -= 1;
     }
@@ -324,14 +454,17 @@ impl List {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, task::Wake};
 
     use proptest::prelude::*;
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(10);
+
     fn pending(limit: usize) -> Arc<Pending> {
-        Arc::new(Pending::new(limit, Arc::default()))
+        let (tally, earlier) = (Arc::default(), Arc::default());
+        Arc::new(Pending::new(limit, PATIENCE, tally, earlier))
     }
 
     fn enter(pending: &Arc<Pending>) -> Idler {
@@ -343,18 +476,18 @@ mod tests {
         let pending = pending(2);
         let first = enter(&pending);
         let second = enter(&pending);
-        assert!(!first.is_ousted() && !second.is_ousted());
+        assert!(!first.has_to_go() && !second.has_to_go());
         // Whoever asks something is idle anew behind the others.
         drop(first.errands().begin());
         let third = enter(&pending);
-        assert!(second.is_ousted() && !first.is_ousted() && !third.is_ousted());
+        assert!(second.has_to_go() && !first.has_to_go() && !third.has_to_go());
         drop(second);
         let working = first.errands().begin();
         let fourth = enter(&pending);
-        assert!(!third.is_ousted() && !fourth.is_ousted());
+        assert!(!third.has_to_go() && !fourth.has_to_go());
         // There are three idle ones again.
         drop(working);
-        assert!(third.is_ousted() && !first.is_ousted() && !fourth.is_ousted());
+        assert!(third.has_to_go() && !first.has_to_go() && !fourth.has_to_go());
     }
 
     #[test]
@@ -365,15 +498,15 @@ mod tests {
         let (one, other) = (errands.begin(), errands.begin());
         drop(one);
         let idle = enter(&pending);
-        assert!(!idle.is_ousted());
+        assert!(!idle.has_to_go());
         drop(other);
-        assert!(idle.is_ousted() && !busy.is_ousted());
+        assert!(idle.has_to_go() && !busy.has_to_go());
         let mut endless = errands.begin();
         endless.never_end();
         drop(endless);
         let _next = enter(&pending);
         let _last = enter(&pending);
-        assert!(!busy.is_ousted());
+        assert!(!busy.has_to_go());
     }
 
     #[test]
@@ -383,61 +516,147 @@ mod tests {
         let late = gone.errands().begin();
         drop(gone);
         let next = enter(&pending);
-        assert_eq!(next.key.index, late.key.index);
+        assert_eq!(next.key.index, late.errands.key.index);
         drop(late);
         let _one_more = enter(&pending);
-        assert!(next.is_ousted());
+        assert!(next.has_to_go());
+    }
+
+    /// The bells of tasks, and time that is moved by hand.
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_idle_for_too_long_is_told_so_and_who_works_or_may_take_its_time_is_not() {
+        let pending = pending(10);
+        let bell = Arc::new(Bell::default());
+        let silent = pending.enter(Arc::clone(&bell).into());
+        let (working, asking, patient) = (enter(&pending), enter(&pending), enter(&pending));
+        let errand = working.errands().begin();
+        patient.errands().take_time();
+        tokio::time::advance(PATIENCE / 2).await;
+        drop(asking.errands().begin());
+        pending.expire(clock::now());
+        assert!(!silent.has_to_go());
+        tokio::time::advance(PATIENCE / 2).await;
+        assert!(pending.next() <= Some(clock::now()));
+        pending.expire(clock::now());
+        assert!(silent.has_to_go() && silent.errands().is_late());
+        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        for fine in [&working, &asking, &patient] {
+            assert!(!fine.has_to_go());
+        }
+        tokio::time::advance(PATIENCE).await;
+        pending.expire(clock::now());
+        assert!(asking.has_to_go() && !working.has_to_go() && !patient.has_to_go());
+        drop(errand);
+        drop(asking);
+        assert!(pending.next().is_some(), "somebody is idle again");
+    }
+
+    #[test]
+    fn those_who_may_take_their_time_go_in_their_turn_when_there_are_too_many() {
+        let pending = pending(2);
+        let patient = enter(&pending);
+        patient.errands().take_time();
+        let (other, _third) = (enter(&pending), enter(&pending));
+        assert!(patient.has_to_go() && !patient.errands().is_late() && !other.has_to_go());
+    }
+
+    #[test]
+    fn a_crowd_that_has_gone_leaves_nothing() {
+        let pending = pending(usize::MAX);
+        let crowd: Vec<_> = (0..KEEP * 2).map(|_| enter(&pending)).collect();
+        drop(crowd);
+        assert_eq!(pending.list().entries.capacity(), 0);
+        pending.expire(clock::now() + PATIENCE * 2);
+        assert_eq!(pending.next(), None);
     }
 
     proptest! {
-        /// Against a list of names, oldest first.
+        /// Against a list of names with the time since when each is idle, oldest first.
         #[test]
-        fn it_agrees_with_a_list(steps in prop::collection::vec((0..4_u8, 0..8_usize), 0..200)) {
+        fn it_agrees_with_a_list(
+            steps in prop::collection::vec((0..6_u8, 0..8_usize, 0..4000_u64), 0..200),
+        ) {
+            let time = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            let _here = time.enter();
             let pending = pending(3);
             let mut all: Vec<(Idler, Vec<Errand>)> = Vec::new();
-            let mut idle: VecDeque<u32> = VecDeque::new();
+            let mut idle: VecDeque<(u32, Instant)> = VecDeque::new();
             let mut ousted: Vec<u32> = Vec::new();
-            for (step, which) in steps {
+            let mut late: Vec<u32> = Vec::new();
+            for (step, which, millis) in steps {
                 let at = which % all.len().max(1);
                 match step {
+                    5 => time.block_on(tokio::time::advance(Duration::from_millis(millis))),
                     _ if all.is_empty() || step == 0 => {
                         let idler = enter(&pending);
-                        idle.push_back(idler.key.stamp);
+                        idle.push_back((idler.key.stamp, clock::now()));
                         all.push((idler, Vec::new()));
                     }
-                    1 => {
+                    1 | 4 => {
                         let (idler, errands) = &mut all[at];
                         errands.push(idler.errands().begin());
-                        idle.retain(|one| *one != idler.key.stamp);
+                        idle.retain(|(one, _)| *one != idler.key.stamp);
                     }
                     2 => {
                         let (idler, errands) = &mut all[at];
                         let stamp = idler.key.stamp;
-                        let is_last = errands.len() == 1 && !ousted.contains(&stamp);
+                        let stays = !ousted.contains(&stamp) && !late.contains(&stamp);
+                        let is_last = errands.len() == 1 && stays;
                         if errands.pop().is_some() && is_last {
-                            idle.push_back(stamp);
+                            idle.push_back((stamp, clock::now()));
                         }
                     }
                     _ => {
                         let (idler, errands) = all.swap_remove(at);
                         let stamp = idler.key.stamp;
-                        idle.retain(|one| *one != stamp);
-                        ousted.retain(|one| *one != stamp);
+                        idle.retain(|(one, _)| *one != stamp);
                         drop(idler);
                         drop(errands);
                     }
                 }
                 while idle.len() > 3 {
-                    ousted.extend(idle.pop_front());
+                    ousted.extend(idle.pop_front().map(|(one, _)| one));
+                }
+                // The ticker, which is never late here.
+                let now = clock::now();
+                if pending.next().is_some_and(|next| next <= now) {
+                    pending.expire(now);
                 }
                 for (idler, _) in &all {
-                    prop_assert_eq!(idler.is_ousted(), ousted.contains(&idler.key.stamp));
+                    let stamp = idler.key.stamp;
+                    if let Some(at) = idle.iter().position(|(one, _)| *one == stamp) {
+                        let deadline = idle[at].1 + PATIENCE;
+                        if idler.errands().is_late() {
+                            prop_assert!(deadline <= now);
+                            idle.remove(at);
+                            late.push(stamp);
+                        } else {
+                            prop_assert!(now < deadline + TICK);
+                            prop_assert!(pending.next().is_some());
+                        }
+                    }
+                    let goes = ousted.contains(&stamp) || late.contains(&stamp);
+                    prop_assert_eq!(idler.has_to_go(), goes);
                 }
             }
             drop(all);
             let list = pending.list();
-            prop_assert_eq!((list.idle, list.oldest, list.newest), (0, None, None));
-            prop_assert_eq!(pending.ousted.load(Ordering::Relaxed), 0);
+            let ends = list.chains.iter().map(|chain| (chain.oldest, chain.newest));
+            prop_assert!(list.idle == 0 && ends.eq([(None, None), (None, None)]));
+            prop_assert_eq!(pending.leaving.load(Ordering::Relaxed), 0);
         }
     }
 }

@@ -57,11 +57,12 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Result<Bytes, ErrorCode> {
 
 /// A payload as it stands in an answer, and its content type. `callback` is the number of the function
 /// to call, if the client polls by JSONP.
-pub(crate) fn dress(payload: Bytes, callback: Option<u64>) -> (&'static str, Bytes) {
-    const TEXT: &str = "text/plain; charset=UTF-8";
+pub(crate) fn dress(payload: Bytes, callback: Option<u64>) -> (HeaderValue, Bytes) {
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
+    const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
     match callback {
         Some(callback) => (TEXT, jsonp::wrap(callback, &payload).into()),
-        None if v3::is_binary(&payload) => ("application/octet-stream", payload),
+        None if v3::is_binary(&payload) => (BYTES, payload),
         None => (TEXT, payload),
     }
 }

@@ -45,9 +45,9 @@ use crate::{
     gate::Admission,
     hooks::{add_headers, decide},
     hub::Hub,
-    listen::Replay,
     observe::{self, ConnectionError, EngineEvent},
     polling::{self, Kind, Posted},
+    replay::Replay,
     session,
     shard::Shard,
     wire::{Incoming, IncomingIo, WireIo},
@@ -733,7 +733,7 @@ fn accept(
 
 /// The raw socket of an upgraded connection, where there is one, and what was read ahead.
 pub(crate) fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
-    let upgraded = match upgraded.downcast::<TokioIo<Replay>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<Replay<TcpStream>>>() {
         Ok(parts) => {
             // What hyper has read comes before what it was never given.
             let (stream, rest) = parts.io.into_inner().into_parts();
@@ -767,8 +767,9 @@ fn status(status: StatusCode) -> Answer {
     answer
 }
 
-const HTML: &str = "text/html";
-const JSON: &str = "application/json";
+const HTML: HeaderValue = HeaderValue::from_static("text/html");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The map of a request's fields, to be used again for the answer's; hyper takes it from there for
 /// the next request's. One that has grown large goes.
@@ -782,10 +783,9 @@ fn emptied(mut fields: HeaderMap) -> HeaderMap {
 }
 
 /// An answer with a body. `fields` is empty.
-fn text_answer(mut fields: HeaderMap, kind: &'static str, body: Bytes) -> Answer {
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    let no_store = HeaderValue::from_static("no-store");
-    fields.insert(header::CACHE_CONTROL, no_store);
+fn text_answer(mut fields: HeaderMap, kind: HeaderValue, body: Bytes) -> Answer {
+    fields.insert(header::CONTENT_TYPE, kind);
+    fields.insert(header::CACHE_CONTROL, NO_STORE);
     let mut answer = Response::new(Full::new(body));
     *answer.headers_mut() = fields;
     answer
@@ -794,7 +794,7 @@ fn text_answer(mut fields: HeaderMap, kind: &'static str, body: Bytes) -> Answer
 /// The answer to a poll, compressed if the client takes that and it is long enough to be worth it.
 async fn payload_answer(
     fields: HeaderMap,
-    kind: &'static str,
+    kind: HeaderValue,
     payload: Bytes,
     coding: Option<(Coding, usize)>,
 ) -> Answer {

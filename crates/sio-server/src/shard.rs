@@ -1,5 +1,5 @@
 //! What connections of one thread share: the list of outboxes to flush, and the deadlines, also of those
-//! that have said nothing yet.
+//! on which nothing is asked.
 //!
 //! Two small tasks serve a shard. The **flusher** writes each outbox of the dirty list once, so
 //! that all that a turn of the shard queued for a socket leaves in one system call. The **ticker**
@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use eio_transport::Parcel;
@@ -26,7 +26,6 @@ use crate::{
     counters::Tally,
     fan::{Fan, Fans, Hearers},
     hub::Hub,
-    lobby::{Lobby, Seat},
     memory,
     pending::Pending,
     wheel::{Wheel, tick_of},
@@ -56,9 +55,8 @@ pub(crate) struct Shard {
     /// When the wheel began to turn.
     epoch: Instant,
     timers: Mutex<Timers>,
-    lobby: Lobby,
     /// An entry came in that is due before the one the ticker sleeps for.
-    earlier: Notify,
+    earlier: Arc<Notify>,
 }
 
 struct Timers {
@@ -104,11 +102,12 @@ impl Dirty {
 }
 
 impl Shard {
-    /// `pending` is how many connections may be idle that are no session.
-    pub(crate) fn new(now: Instant, pending: usize) -> Self {
-        let tally = Arc::<Tally>::default();
+    /// `pending` is how many connections may be idle that are no session, each for `patience`.
+    pub(crate) fn new(now: Instant, pending: usize, patience: Duration) -> Self {
+        let (tally, earlier) = (Arc::<Tally>::default(), Arc::<Notify>::default());
+        let told = (Arc::clone(&tally), Arc::clone(&earlier));
         Self {
-            pending: Arc::new(Pending::new(pending, Arc::clone(&tally))),
+            pending: Arc::new(Pending::new(pending, patience, told.0, told.1)),
             tally,
             dirty: Mutex::default(),
             fanning: AtomicUsize::new(NOBODY),
@@ -117,8 +116,7 @@ impl Shard {
                 wheel: Wheel::new(now),
                 wakes: None,
             }),
-            lobby: Lobby::default(),
-            earlier: Notify::new(),
+            earlier,
         }
     }
 
@@ -186,21 +184,6 @@ impl Shard {
             drop(timers);
             self.earlier.notify_one();
         }
-    }
-
-    /// Seats a connection whose first head has not come: `waker` is woken at `deadline`, which is as far
-    /// away as it was for all before.
-    pub(crate) fn seat(&self, deadline: Instant, waker: Waker) -> Seat {
-        let (seat, first) = self.lobby.enter(deadline, waker);
-        if first {
-            self.earlier.notify_one();
-        }
-        seat
-    }
-
-    /// The first head has come, or never will.
-    pub(crate) fn unseat(&self, seat: Seat) {
-        self.lobby.leave(seat);
     }
 
     /// The two tasks of shard `index`, to be spawned on its runtime.
@@ -298,7 +281,7 @@ async fn tick(hub: Arc<Hub>, index: usize) {
     loop {
         let next = {
             let mut timers = shard.timers();
-            let next = [timers.wheel.next(), shard.lobby.next()];
+            let next = [timers.wheel.next(), shard.pending.next()];
             timers.wakes = next.into_iter().flatten().min();
             timers.wakes
         };
@@ -310,7 +293,7 @@ async fn tick(hub: Arc<Hub>, index: usize) {
             },
         }
         let now = clock::now();
-        shard.lobby.expire(now);
+        shard.pending.expire(now);
         shard.timers().wheel.expire(now, &mut due);
         for (tick, conn) in due.drain(..) {
             if let Some(conn) = conn.upgrade() {

@@ -5,13 +5,15 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+#[cfg(feature = "tls")]
+use bytes::Bytes;
 use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::hub::Hub;
 #[cfg(feature = "tls")]
-use crate::{counters::Limit, front::serve_http, patience::Patience, pending, service::Service};
+use crate::{front::serve_http, pending, replay::Replay, service::Service};
 
 /// How connections are encrypted.
 #[cfg(feature = "tls")]
@@ -48,18 +50,19 @@ impl Tls {
         let handshake = self.0.accept(stream);
         let pending = Arc::clone(&hub.shards[usize::from(shard)].pending);
         pending::serve(pending, move |errands| async move {
-            let patience = hub.config.header_timeout;
-            let stream = match tokio::time::timeout(patience, handshake).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
+            let stream = match handshake.await {
+                Ok(stream) => stream,
+                Err(error) => {
                     tracing::debug!(%error, %peer, "a TLS handshake failed");
                     return;
                 }
-                Err(_) => return hub.shards[usize::from(shard)].tally.hit(Limit::HeadTime),
             };
+            // The first head has as much time as the handshake had.
+            drop(errands.begin());
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let service = Service::secure(hub, shard, peer);
-            serve_http(service, stream, is_http2, errands, Patience::new()).await;
+            let stream = Replay::new(Bytes::new(), stream, errands.clone());
+            serve_http(service, stream, is_http2, errands).await;
         })
     }
 }

@@ -123,6 +123,29 @@ on_every_road! {
         assert_eq!(house.io.counters().closed(Reason::PostLost), 1);
     }
 
+    async fn a_client_that_goes_while_its_get_waits_is_noticed_at_once(road: Road) {
+        let mut house = House::start(road).await;
+        let wrong = format!("{}\r\n", get("EIO=4&transport=none"));
+        for (way, in_front) in ["", &wrong, "", &wrong].into_iter().enumerate() {
+            let mut polling = Polling::join(house.address).await;
+            let waits = format!("{}\r\n", get(&polling.query()));
+            // Alone, or read together with one that is answered at once.
+            polling.gets.send(format!("{in_front}{waits}")).await;
+            if !in_front.is_empty() {
+                assert_eq!(polling.gets.answer().await.status, 400);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let Polling { gets, posts, .. } = polling;
+            match way {
+                ..2 => drop(gets),
+                _ => gets.reset(),
+            }
+            assert_eq!(house.farewell().await.reason.as_str(), "transport error");
+            assert_eq!(house.io.counters().closed(Reason::PollLost), way as u64 + 1);
+            drop(posts);
+        }
+    }
+
     async fn bodies_and_messages_are_counted_when_they_are_too_long_or_compressed(road: Road) {
         let mut config = config();
         config.engine.max_payload = 1000;
@@ -298,4 +321,23 @@ on_every_road! {
         ws.leave().await;
         expect("close: closed by the client").await;
     }
+}
+
+#[tokio::test]
+async fn a_long_answer_that_is_taken_slowly_is_no_head_that_comes_late() {
+    const LONG: usize = 32 << 20;
+    let mut config = config();
+    config.header_timeout = Duration::from_millis(100);
+    let house = House::with(Road::Own, config, |server| {
+        server.fallback(async |_| http::Response::new(bytes::Bytes::from(vec![b'x'; LONG])))
+    })
+    .await;
+    let mut peer = Peer::connect(house.address).await;
+    peer.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = peer.answer().await;
+    assert_eq!((answer.status, answer.body.len()), (200, LONG));
+    // Then it is.
+    assert_eq!(peer.ended().await, b"");
+    assert_eq!(house.io.counters().limit(Limit::HeadTime), 1);
 }
