@@ -47,6 +47,14 @@ impl<R> Call<R> {
 
     /// Waits until this long after the event was sent, instead of
     /// [`Config::ack_timeout`](crate::Config::ack_timeout).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn f(socket: sio_server::Socket) {
+    /// let name = socket.call("your-name", &()).timeout(Duration::from_secs(5));
+    /// let name: String = name.await.unwrap_or_else(|_| "nobody".into());
+    /// # }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

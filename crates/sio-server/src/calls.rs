@@ -48,6 +48,18 @@ pub struct Calls<R> {
 }
 
 /// What came of a call to many.
+///
+/// ```
+/// # use sio_server::{Answers, CallError, Socket};
+/// # async fn f(socket: Socket) -> Result<(), CallError> {
+/// let answers: Answers<bool> = socket.to("jury").call("guilty?", &()).await?;
+/// if !answers.is_complete() {
+///     println!("{} say nothing", answers.missing.len());
+/// }
+/// let guilty = answers.into_values().iter().filter(|guilty| **guilty).count();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answers<R> {
@@ -97,6 +109,14 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
 
     /// Looks at each answer when it comes: `f` gets a socket's id and what it answered, or why it
     /// did not; once for each socket chosen on this node, and once for each answer of another.
+    ///
+    /// ```
+    /// # use sio_server::{CallError, Socket};
+    /// # async fn f(socket: Socket) -> Result<(), CallError> {
+    /// let votes = socket.to("jury").call::<_, _, u32>("vote", &());
+    /// votes.each(|id, vote| println!("{id}: {vote:?}")).await
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

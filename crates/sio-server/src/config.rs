@@ -160,6 +160,15 @@ pub struct Config {
 
 impl Config {
     /// The default settings with the path `/engine.io/`, for [`engine::Server`](crate::engine::Server).
+    ///
+    /// ```
+    /// use sio_server::{Config, engine::Server};
+    ///
+    /// let mut config = Config::engine_io();
+    /// assert_eq!(config.path, "/engine.io/");
+    /// config.shards = Some(1);
+    /// let server = Server::new().config(config);
+    /// ```
     pub fn engine_io() -> Self {
         Self {
             path: "/engine.io/".into(),

@@ -202,6 +202,22 @@ impl Tally {
 }
 
 /// What a server has counted since it was started. From [`Io::counters`](crate::Io::counters).
+///
+/// ```
+/// use sio_server::{Limit, Reason};
+///
+/// # fn f(io: sio_server::Io) {
+/// let counters = io.counters();
+/// println!("opened_total {}\nclosed_total {}", counters.opened, counters.all_closed());
+/// println!("slow_consumers_total {}", counters.closed(Reason::SlowConsumer));
+/// for limit in Limit::ALL {
+///     println!("limit_hits_total{{limit=\"{}\"}} {}", limit.name(), counters.limit(limit));
+/// }
+/// for (result, count) in counters.recoveries() {
+///     println!("recoveries_total{{result=\"{result}\"}} {count}");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {

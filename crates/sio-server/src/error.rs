@@ -112,6 +112,14 @@ impl<E: std::error::Error> From<E> for Refuse {
 }
 
 /// Why a socket has gone.
+///
+/// ```
+/// use sio_server::{DisconnectReason, Reason};
+///
+/// let reason = DisconnectReason::Connection(Reason::SlowConsumer);
+/// assert_eq!(reason.as_str(), "transport close"); // what Node would say, for code that compares
+/// assert_eq!(reason.detail(), "the client did not take what was queued for it");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {

@@ -53,6 +53,11 @@ impl<T: ?Sized, A> Event<T, A> {
     }
 
     /// The name as it goes over the wire.
+    ///
+    /// ```
+    /// const JOIN: sio_server::Event<String, usize> = sio_server::Event::new("join");
+    /// assert_eq!(JOIN.name(), "join");
+    /// ```
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -79,6 +84,18 @@ impl<T: ?Sized, A> fmt::Debug for Event<T, A> {
 )]
 pub trait EventName<T: ?Sized, A>: sealed::Name {
     /// The name as it goes over the wire.
+    ///
+    /// ```
+    /// use sio_server::{Event, EventName};
+    ///
+    /// /// Whatever may be emitted may be passed on.
+    /// fn loud<T: ?Sized, A>(event: impl EventName<T, A>) -> String {
+    ///     event.event_name().to_uppercase()
+    /// }
+    /// const JOIN: Event<String> = Event::new("join");
+    /// assert_eq!(loud(JOIN), "JOIN");
+    /// assert_eq!(loud::<str, _>("leave"), "LEAVE");
+    /// ```
     fn event_name(&self) -> &str;
 }
 

@@ -9,6 +9,27 @@ use crate::{error::Refuse, io::Io, panic::Caught, trace::Trace};
 /// A handler that failed, with the event that it was about.
 ///
 /// See [`Namespace::on_error`](crate::Namespace::on_error).
+///
+/// ```
+/// use sio_server::{Ack, Cause, Failure, Server};
+///
+/// let server = Server::new()
+///     .on("age", async |_socket, text: String| text.parse::<u8>().map(Ack))
+///     .on_error(async |socket, failure: Failure| {
+///         if let Some(error) = failure.error::<std::num::ParseIntError>() {
+///             return Ack(format!("no age: {error}"));
+///         }
+///         if let Cause::Panic(_) = failure.cause() {
+///             failure.io().to("admins").emit("panicked", failure.event());
+///         }
+///         println!("{} of {}: {failure}", failure.event(), socket.id());
+///         Ack("it did not work".to_owned())
+///     })
+///     // Here the socket may be of any namespace, and of any data.
+///     .on_error_default(async |failure: Failure| {
+///         eprintln!("{} in {}: {failure}", failure.socket_id(), failure.namespace());
+///     });
+/// ```
 pub struct Failure {
     pub(crate) event: Box<str>,
     pub(crate) namespace: Box<str>,

@@ -16,6 +16,28 @@ use crate::{conn::Conn, error::Refuse, facts::Request, io::Io, place::Place};
 ///
 /// Where [`Config::keep_request`](crate::Config::keep_request) is off, headers, path and query are known to
 /// admissions until the client has joined its first namespace, and empty afterwards.
+///
+/// ```
+/// use sio_server::{Handshake, Namespace, Refuse};
+///
+/// let shop = Namespace::new("/shop", async |hello: Handshake| {
+///     let language = hello.header("accept-language").unwrap_or("en").to_owned();
+///     let table = hello.query("table").ok_or_else(|| Refuse::new("which table?"))?.into_owned();
+///     if !hello.is_secure() && hello.client_address().is_none_or(|ip| !ip.is_loopback()) {
+///         return Err(Refuse::new("not without TLS"));
+///     }
+///     println!("{} at {:?} by {:?}", hello.url(), hello.time(), hello.address());
+///     println!("there are {} others in {}", hello.io().of(hello.namespace()).len(), hello.namespace());
+///     for (name, value) in hello.queries().chain(hello.headers().map(|(n, v)| (n.into(), v.into()))) {
+///         println!("{name}: {value}");
+///     }
+///     Ok((table, language))
+/// })
+/// .on_connect(async |socket| {
+///     // The same facts, later: unless `Config::keep_request` is off.
+///     println!("{}", socket.handshake().url());
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Handshake {
     conn: Arc<Conn>,

@@ -137,6 +137,14 @@ impl Server {
 
     /// Adds headers to the answer of the handshake: the open packet over polling, the 101 of a
     /// WebSocket.
+    ///
+    /// ```
+    /// use http::{HeaderValue, header};
+    ///
+    /// let server = sio_server::Server::new().initial_headers(|headers, _request| {
+    ///     headers.insert(header::SET_COOKIE, HeaderValue::from_static("seen=1; SameSite=Lax"));
+    /// });
+    /// ```
     pub fn initial_headers(
         mut self,
         add: impl Fn(&mut HeaderMap, &Request<()>) + Send + Sync + 'static,
@@ -168,6 +176,14 @@ impl Server {
     /// **Whoever can guess an id can read and write that client's session.** Keep at least 96 bits of
     /// it random. An id that is taken refuses the request with error 3. The public id of a socket is
     /// another and always random.
+    ///
+    /// ```
+    /// use sio_server::{Server, Sid};
+    ///
+    /// // From 15 random bytes, of a generator that cannot be guessed.
+    /// # fn random() -> [u8; 15] { [7; 15] }
+    /// let server = Server::new().generate_id(|_request| Sid::from_entropy(random()));
+    /// ```
     pub fn generate_id(
         mut self,
         generate: impl Fn(&Request<()>) -> Sid + Send + Sync + 'static,

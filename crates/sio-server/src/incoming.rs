@@ -8,6 +8,20 @@ use sio_packet::{Args, Arguments, ReadError, Value};
 ///
 /// Cheap to clone. That its arguments are read into values costs memory and time; it is done only
 /// where somebody asked for it.
+///
+/// ```
+/// use sio_server::{Incoming, Refuse, Server, Value};
+///
+/// let server = Server::new()
+///     .on_any(async |socket, incoming: Incoming| {
+///         println!("{} says {} {:?}", socket.id(), incoming.event(), incoming.arguments());
+///     })
+///     .filter(async |_socket, incoming: Incoming| match incoming.arguments() {
+///         [Value::String(text), ..] if text.is_empty() => Err(Refuse::new("say something")),
+///         _ if !incoming.wants_ack() => Err(Refuse::new("ask for an ack")),
+///         _ => Ok(()),
+///     });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Incoming(Arc<Inner>);
 

@@ -37,6 +37,23 @@ use crate::{
 /// server.run().await
 /// # }
 /// ```
+///
+/// ```
+/// # use sio_server::Io;
+/// // What is there, for a page of an administrator's.
+/// fn report(io: &Io) -> String {
+///     let chat = io.of("/chat");
+///     let rooms: Vec<_> = chat.rooms().into_iter().map(|(room, len)| format!("{room}: {len}")).collect();
+///     format!(
+///         "{} connections, {} in the chat, {} of them in the lobby\n{}\n{} bytes wait",
+///         io.connections(),
+///         chat.len(),
+///         chat.room_len("lobby"),
+///         rooms.join("\n"),
+///         io.buffered_bytes(),
+///     )
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Io {
     address: Address,
@@ -69,6 +86,14 @@ impl Io {
     }
 
     /// Everybody in the namespace.
+    ///
+    /// ```
+    /// # fn f(io: sio_server::Io) {
+    /// io.everyone().volatile().emit("cursor", &(3, 4)); // `emit`, in more words
+    /// io.emit("news", "sun");
+    /// io.except("muted").emit("news", "rain");
+    /// # }
+    /// ```
     pub fn everyone(&self) -> Target {
         Target::at(self.address.clone(), Selection::everyone())
     }
@@ -162,6 +187,12 @@ impl Io {
     /// the broker is away it waits for it as packets do.
     ///
     /// A payload that cannot be written reaches nobody and is logged.
+    ///
+    /// ```
+    /// # fn f(io: sio_server::Io) {
+    /// io.server_side_emit("reload", "the words"); // Heard by `Server::on_server_side` of the others.
+    /// # }
+    /// ```
     pub fn server_side_emit<T: Serialize + ?Sized, A>(
         &self,
         event: impl EventName<T, A>,
@@ -203,6 +234,17 @@ impl Io {
     }
 
     /// Closes all connections; clients see `transport close` and come back when they can.
+    ///
+    /// ```
+    /// # async fn f(server: sio_server::Server) -> Result<(), sio_server::StartError> {
+    /// let io = server.io();
+    /// tokio::spawn(async move {
+    ///     tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+    ///     io.close(); // `Bound::serve_until` does it, and waits for the end.
+    /// });
+    /// server.run().await
+    /// # }
+    /// ```
     pub fn close(&self) {
         if let Some(hub) = self.address.hub() {
             hub.close();

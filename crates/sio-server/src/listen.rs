@@ -18,6 +18,20 @@ use crate::{error::StartError, front::Front, hub::Hub, io::Io, shard::Shard, tls
 const BACKLOG: i32 = 4096;
 
 /// A server with its sockets bound, from [`Server::bind`](crate::Server::bind).
+///
+/// ```
+/// # async fn f() -> Result<(), sio_server::StartError> {
+/// use sio_server::{Runtime, Server};
+/// use tokio::sync::oneshot;
+///
+/// let bound = Server::new().bind("127.0.0.1:0").await?;
+/// println!("http://{}", bound.local_addr());
+/// let (stop, stopped) = oneshot::channel::<()>();
+/// let served = tokio::spawn(bound.serve_until(async { drop(stopped.await) }));
+/// let _ = stop.send(());
+/// served.await.expect("it does not panic")
+/// # }
+/// ```
 pub struct Bound {
     hub: Arc<Hub>,
     io: Io,

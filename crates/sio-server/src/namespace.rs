@@ -318,6 +318,13 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     }
 
     /// Sees each event before its handler does: Node's `onAny`.
+    ///
+    /// ```
+    /// # use sio_server::{Incoming, Namespace};
+    /// let chat = Namespace::open("/chat").on_any(async |socket, incoming: Incoming| {
+    ///     println!("{} says {}", socket.id(), incoming.event());
+    /// });
+    /// ```
     pub fn on_any<R, Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
@@ -388,6 +395,13 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     /// once for an emit to many. Acks are no events.
     ///
     /// It costs that each event is written once more and read.
+    ///
+    /// ```
+    /// # use sio_server::Namespace;
+    /// let chat = Namespace::open("/chat").on_any_outgoing(|event| {
+    ///     println!("{} {:?} to {}", event.event, event.arguments, event.to.unwrap_or("several"));
+    /// });
+    /// ```
     pub fn on_any_outgoing(mut self, look: impl Fn(&Outgoing<'_>) + Send + Sync + 'static) -> Self {
         self.rules.onlookers.outgoing.push(Arc::new(look));
         self

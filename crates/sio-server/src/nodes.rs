@@ -41,6 +41,21 @@ pub struct NodeCalls<R> {
 ///
 /// A node is called by the name that [`ClusterStatus::peers`](crate::ClusterStatus::peers) has for it. Nodes
 /// of other languages do not say who they are: their name is empty.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sio_server::{CallError, Io, NodeAnswers};
+/// # async fn f(io: Io) -> Result<(), CallError> {
+/// let counts = io.server_side_call("how many", &()).timeout(Duration::from_secs(1));
+/// let counts: NodeAnswers<usize> = counts.await?;
+/// if !counts.is_complete() {
+///     println!("{:?} did not answer", counts.missing.nodes);
+/// }
+/// let elsewhere: usize = counts.into_values().iter().sum();
+/// println!("{} clients", io.len() + elsewhere);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NodeAnswers<R> {

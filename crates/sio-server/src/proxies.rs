@@ -65,6 +65,16 @@ impl Proxies {
 }
 
 /// An address, or a network of them, as in `10.0.0.0/8`.
+///
+/// ```
+/// use sio_server::{Config, Network, Proxies};
+///
+/// let network: Network = "10.0.0.0/8".parse()?;
+/// assert!(network.contains("10.1.2.3".parse()?) && !network.contains("11.0.0.1".parse()?));
+/// let mut config = Config::default();
+/// config.proxies = Proxies::Networks(vec![network, "::1".parse()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,

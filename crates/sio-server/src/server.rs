@@ -146,6 +146,13 @@ impl Server {
     }
 
     /// Chooses what the server's own listener runs on.
+    ///
+    /// ```
+    /// use sio_server::{Runtime, Server};
+    ///
+    /// // One thread and one runtime, beside an application that has the other cores.
+    /// let server = Server::new().runtime(Runtime::CurrentThread);
+    /// ```
     pub fn runtime(mut self, runtime: Runtime) -> Self {
         self.runtime = runtime;
         self
@@ -246,6 +253,13 @@ impl Server {
 
     /// Serves bare Engine.IO, too, at a path of its own: clients that speak another protocol on the same
     /// listener. A second one replaces the first.
+    ///
+    /// ```
+    /// use sio_server::{Server, engine};
+    ///
+    /// let echo = engine::Server::new().on_message(async |socket, message| drop(socket.send(&message)));
+    /// let server = Server::new().beside(echo); // at /engine.io/
+    /// ```
     pub fn beside(mut self, server: engine::Server) -> Self {
         self.beside = Some(Box::new(server));
         self
@@ -382,6 +396,14 @@ impl Server {
     /// `docs/scaling.md` for what is promised.
     ///
     /// Clients of this node never wait for the broker, and never miss anything because of it.
+    ///
+    /// ```
+    /// # use sio_server::{Server, sio_cluster::Broker};
+    /// # fn f(redis: impl Broker) {
+    /// // `Redis::url("redis://127.0.0.1")`, of the crate `sio-redis`.
+    /// let server = Server::new().cluster(redis);
+    /// # }
+    /// ```
     pub fn cluster(mut self, broker: impl Broker) -> Self {
         self.broker = Some(Box::new(broker));
         self
@@ -407,6 +429,16 @@ impl Server {
     }
 
     /// Adds a namespace.
+    ///
+    /// ```
+    /// use sio_server::{Namespace, Server};
+    ///
+    /// let server = Server::new()
+    ///     .mount(Namespace::open("/news"))
+    ///     .mount(Namespace::open("/chat").on("say", async |socket, text: String| {
+    ///         socket.everyone().emit("said", &text);
+    ///     }));
+    /// ```
     pub fn mount<D: Send + Sync + 'static>(mut self, namespace: Namespace<D>) -> Self {
         self.mounted.push(namespace.mount());
         self
@@ -531,6 +563,23 @@ impl Server {
     /// The server as a service for hyper and tower: the friendly road, with the same behaviour as
     /// our own listener.
     ///
+    /// ```
+    /// use hyper_util::rt::{TokioIo, TokioTimer};
+    ///
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let service = sio_server::Server::new().into_service()?;
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
+    /// loop {
+    ///     let (stream, _) = listener.accept().await?;
+    ///     let connection = hyper::server::conn::http1::Builder::new()
+    ///         .timer(TokioTimer::new()) // for hyper's own deadline of a head
+    ///         .serve_connection(TokioIo::new(stream), service.clone())
+    ///         .with_upgrades(); // without which there are no WebSockets
+    ///     tokio::spawn(connection);
+    /// }
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the namespaces or settings do not go together.
@@ -539,6 +588,15 @@ impl Server {
     }
 
     /// The server as a layer around a router of axum, or any other tower service.
+    ///
+    /// ```
+    /// # use sio_server::Server;
+    /// # async fn f() -> Result<(), sio_server::StartError> {
+    /// let page = axum::routing::get(async || "everything below /socket.io/ is the server's");
+    /// let app: axum::Router = axum::Router::new().route("/", page).layer(Server::new().layer()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -46,6 +46,24 @@ use crate::{
 ///
 /// Cheap to clone and harmless to keep: once the client has gone, emitting reaches nobody, calls
 /// fail at once, and neither the connection nor its buffers stay.
+///
+/// ```
+/// use sio_server::{Ack, Handshake, Namespace, Socket};
+///
+/// let members = Namespace::new("/members", async |hello: Handshake| hello.auth::<String>())
+///     .on("whoami", async |socket: Socket<String>, ()| {
+///         println!("{} by {:?}, in {:?}", socket.namespace(), socket.transport(), socket.rooms());
+///         Ack(socket.data().clone())
+///     })
+///     .on("later", async |socket: Socket<String>, text: String| {
+///         tokio::spawn(async move {
+///             tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+///             if socket.is_connected() {
+///                 socket.emit("reminder", &text);
+///             }
+///         });
+///     });
+/// ```
 pub struct Socket<D = ()> {
     inner: Arc<Inner<D>>,
 }
@@ -209,6 +227,17 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     /// Whether the client came back after its connection broke, and is what it was: see
     /// [`Recovery`](crate::Recovery).
+    ///
+    /// ```
+    /// # use sio_server::Server;
+    /// let server = Server::new().on_connect(async |socket| {
+    ///     match (socket.recovered(), socket.recovery_error()) {
+    ///         (true, _) => {} // It is in its rooms, and has been sent what it missed.
+    ///         (false, Some(why)) => println!("{} begins anew: {why}", socket.id()),
+    ///         (false, None) => println!("{} is new", socket.id()),
+    ///     }
+    /// });
+    /// ```
     pub fn recovered(&self) -> bool {
         let tie = self.inner.core.tie.get();
         tie.is_some_and(|tie| tie.recovered == Ok(true))
@@ -220,6 +249,14 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     /// Bytes that wait to be sent to this client.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket, frame: &[u8]) {
+    /// if socket.buffered_bytes() < 64 << 10 {
+    ///     socket.emit("frame", &bytes::Bytes::copy_from_slice(frame));
+    /// }
+    /// # }
+    /// ```
     pub fn buffered_bytes(&self) -> usize {
         let conn = &self.inner.core.conn;
         conn.settle_fans();
@@ -298,6 +335,12 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     /// Like [`emit`](Self::emit), but dropped if the client takes nothing at the moment.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket) {
+    /// socket.emit_volatile("position", &(48.2, 16.4)); // The next one is newer anyway.
+    /// # }
+    /// ```
     pub fn emit_volatile<T: Serialize + ?Sized, A>(
         &self,
         event: impl EventName<T, A>,
@@ -311,6 +354,12 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// Like [`emit`](Self::emit), but not compressed, whatever was agreed to: for a payload that is
     /// compressed already, or holds a secret beside what a stranger has chosen. Node's
     /// `compress(false)`.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket, jpeg: bytes::Bytes) {
+    /// socket.emit_uncompressed("photo", &jpeg);
+    /// # }
+    /// ```
     pub fn emit_uncompressed<T: Serialize + ?Sized, A>(
         &self,
         event: impl EventName<T, A>,
@@ -366,6 +415,13 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     /// Leaves a room, or several.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket) {
+    /// socket.leave("lobby");
+    /// socket.leave(["tea", "coffee"]);
+    /// # }
+    /// ```
     pub fn leave(&self, rooms: impl RoomNames) {
         rooms.each(&mut |room| self.inner.core.leave_room(room));
     }
@@ -402,6 +458,12 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     /// Everybody in the namespace, this socket included.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket) {
+    /// socket.everyone().emit("said", "hello"); // the sender hears it, too
+    /// # }
+    /// ```
     pub fn everyone(&self) -> Target {
         Target::new(Arc::clone(&self.inner.core.place), Selection::everyone())
     }
@@ -445,6 +507,16 @@ impl<D: Send + Sync + 'static> Socket<D> {
     }
 
     /// Like [`on`](Self::on), for the next such event only.
+    ///
+    /// ```
+    /// # use sio_server::{Ack, Server};
+    /// let server = Server::new().on_connect(async |socket| {
+    ///     socket.once("agree", async |socket, ()| {
+    ///         socket.join("agreed");
+    ///         Ack("thank you")
+    ///     });
+    /// });
+    /// ```
     ///
     /// # Panics
     ///
@@ -513,6 +585,14 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     /// Removes this socket's own listeners: all of an event, by its name, or one, by what
     /// [`on`](Self::on) returned.
+    ///
+    /// ```
+    /// # fn f(socket: sio_server::Socket) {
+    /// let answer = socket.on("answer", async |_socket, text: String| println!("{text}"));
+    /// socket.off(answer); // this one
+    /// socket.off("answer"); // all of the event
+    /// # }
+    /// ```
     pub fn off<'a>(&self, which: impl Into<Which<'a>>) {
         if let Some(listeners) = self.inner.listeners.get() {
             listeners.remove(which.into());
@@ -521,6 +601,14 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     /// Values kept for this socket by their type, as Flask-SocketIO keeps a session. Where the type is
     /// known from the beginning, [`data`](Self::data) is the better place.
+    ///
+    /// ```
+    /// # #[derive(Clone, Default)] struct Score(u32);
+    /// # use sio_server::{Ack, Server};
+    /// let server = Server::new().on("hit", async |socket, ()| {
+    ///     Ack(socket.session().with(|score: &mut Score| { score.0 += 1; score.0 }))
+    /// });
+    /// ```
     pub fn session(&self) -> &Session {
         let first = self.inner.first().unwrap_or(&self.inner);
         &first.core.rare().session
@@ -530,6 +618,13 @@ impl<D: Send + Sync + 'static> Socket<D> {
 
     /// Puts this socket out of the namespace; the connection and its other namespaces stay. The
     /// client sees `io server disconnect`.
+    ///
+    /// ```
+    /// # use sio_server::Server;
+    /// let server = Server::new()
+    ///     .on("bye", async |socket, ()| socket.disconnect())
+    ///     .on("log out everywhere", async |socket, ()| socket.disconnect_connection());
+    /// ```
     pub fn disconnect(&self) {
         remove(&(Arc::clone(&self.inner) as Arc<dyn AnySocket>));
     }

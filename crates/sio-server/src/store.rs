@@ -38,6 +38,14 @@ impl Session {
     }
 
     /// Keeps a value instead of the one of its type that is kept.
+    ///
+    /// ```
+    /// # #[derive(Clone)] struct Level(u32);
+    /// # fn f(socket: sio_server::Socket) {
+    /// socket.session().save(Level(2)); // instead of another `Level`
+    /// assert_eq!(socket.session().get::<Level>().map(|level| level.0), Some(2));
+    /// # }
+    /// ```
     pub fn save<T: Send + 'static>(&self, value: T) {
         let value = Box::new(value);
         let mut entries = self.lock();

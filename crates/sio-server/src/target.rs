@@ -106,6 +106,14 @@ impl Target {
     }
 
     /// From now on, what cannot be sent to a client at once is dropped for that client.
+    ///
+    /// ```
+    /// # fn f(io: sio_server::Io, jpeg: bytes::Bytes) {
+    /// io.to("game").volatile().emit("positions", &[(1, 2), (3, 4)]);
+    /// io.to("album").uncompressed().emit("photo", &jpeg);
+    /// io.everyone().local().emit("goodbye", "this node goes down");
+    /// # }
+    /// ```
     pub fn volatile(mut self) -> Self {
         self.mode = Mode::Volatile;
         self
@@ -241,6 +249,18 @@ impl Target {
     ///
     /// Waits for other nodes as long as their broker is told to, 5 s by default. What came in time is
     /// there also if a node did not answer.
+    ///
+    /// ```
+    /// # async fn f(io: sio_server::Io) {
+    /// let staff = io.to("staff").fetch().await;
+    /// for socket in &staff.sockets {
+    ///     println!("{} is in {:?}", socket.id, socket.rooms);
+    /// }
+    /// if !staff.missing.is_nobody() {
+    ///     println!("{:?} did not answer", staff.missing.nodes);
+    /// }
+    /// # }
+    /// ```
     pub async fn fetch(&self) -> Fetched {
         let mut fetched = Fetched {
             sockets: self.any_sockets().iter().map(member::describe).collect(),
@@ -270,6 +290,13 @@ impl Target {
 
     /// How many sockets are chosen. For a room, or for everybody, this does not depend on how many
     /// they are.
+    ///
+    /// ```
+    /// # fn f(io: sio_server::Io) {
+    /// let tea = io.to("tea");
+    /// println!("{} drink tea: {:?}", tea.count(), tea.ids());
+    /// # }
+    /// ```
     pub fn count(&self) -> usize {
         self.with_place(|place| place.count(&self.selection))
             .unwrap_or(0)
@@ -303,6 +330,14 @@ impl Target {
 
     /// Makes the sockets chosen join a room, or several. Those of this node have joined when this returns;
     /// those of others, when what it returns has been awaited.
+    ///
+    /// ```
+    /// # async fn f(io: sio_server::Io) {
+    /// io.to("waiting").join("game").await; // Those of other nodes are in, too.
+    /// io.to("waiting").leave("waiting").await;
+    /// io.to("game").emit("begin", &());
+    /// # }
+    /// ```
     pub fn join(&self, rooms: impl RoomNames) -> Ordered {
         for socket in self.any_sockets() {
             rooms.each(&mut |room| {
@@ -339,6 +374,12 @@ impl Target {
     }
 
     /// Closes the connections of the sockets chosen, with all their namespaces.
+    ///
+    /// ```
+    /// # async fn f(io: sio_server::Io, stolen: &str) {
+    /// io.to(stolen).disconnect_connections().await;
+    /// # }
+    /// ```
     pub fn disconnect_connections(&self) -> Ordered {
         for socket in self.any_sockets() {
             socket.core().conn.command(crate::conn::Command::Disconnect);

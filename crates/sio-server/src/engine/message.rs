@@ -3,6 +3,15 @@
 use bytes::Bytes;
 
 /// A message that a client sent.
+///
+/// ```
+/// use sio_server::engine::Message;
+///
+/// let message = Message::Text("héllo".into());
+/// assert_eq!((message.as_text(), message.len()), (Some("héllo"), 6)); // in bytes
+/// let message = Message::Binary(bytes::Bytes::new());
+/// assert!(message.as_text().is_none() && message.is_empty());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// Bytes.

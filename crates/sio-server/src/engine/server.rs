@@ -26,6 +26,21 @@ use crate::{
 /// An Engine.IO server, below `/engine.io/` unless told otherwise.
 ///
 /// What is said at [`crate::Server`] of settings, hooks and starting holds here, too.
+///
+/// ```
+/// use sio_server::{Config, engine::{Message, Server}};
+///
+/// let mut config = Config::engine_io();
+/// config.engine.max_payload = 64 << 10;
+/// let server = Server::new()
+///     .config(config)
+///     .on_open(async |socket| println!("{} comes by {:?}", socket.id(), socket.transport()))
+///     .on_message(async |socket, message| match message {
+///         Message::Text(text) if text == "bye" => socket.close(),
+///         message => drop(socket.send(&message)),
+///     })
+///     .on_close(async |socket, reason| println!("{}: {}", socket.id(), reason.detail()));
+/// ```
 #[must_use = "a server does nothing until it is run"]
 pub struct Server {
     inner: Inner,
@@ -238,6 +253,26 @@ impl Server {
 
 /// A handle of the server, cheap to clone. Before the server has been started, and after it has gone,
 /// it reaches nobody.
+///
+/// ```
+/// use std::time::Duration;
+/// use sio_server::engine::Server;
+///
+/// # async fn f() -> Result<(), sio_server::StartError> {
+/// let server = Server::new();
+/// let clients = server.handle();
+/// tokio::spawn(async move {
+///     loop {
+///         tokio::time::sleep(Duration::from_secs(60)).await;
+///         for socket in clients.sockets() {
+///             socket.send("tick");
+///         }
+///         println!("{} of {} are here", clients.len(), clients.counters().opened);
+///     }
+/// });
+/// server.listen("127.0.0.1:3000").await
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     hub: Arc<OnceLock<Arc<Hub>>>,
@@ -254,6 +289,15 @@ impl Handle {
     }
 
     /// The client of that id.
+    ///
+    /// ```
+    /// # fn f(clients: sio_server::engine::Handle, id: &str) {
+    /// match clients.socket(id) {
+    ///     Some(socket) => drop(socket.send("you have mail")),
+    ///     None => println!("{id} has gone"),
+    /// }
+    /// # }
+    /// ```
     pub fn socket(&self, id: &str) -> Option<Socket> {
         let conn = self.hub.get()?.session(&Sid::parse(id)?)?;
         Some(Socket::new(conn))

@@ -17,6 +17,23 @@ use crate::{
 };
 
 /// A client. Cheap to clone; harmless when the client has gone.
+///
+/// ```
+/// use sio_server::engine::Socket;
+///
+/// # async fn f() {
+/// async fn greet(socket: Socket) {
+///     let language = socket.header("accept-language").unwrap_or("en");
+///     println!("{:?} asks for {} in {language}", socket.client_address(), socket.url());
+///     socket.send("welcome");
+///     socket.send(&[0xff, 0xd8]); // bytes
+///     if socket.buffered_bytes() > 1 << 20 || !socket.is_open() {
+///         socket.close();
+///     }
+/// }
+/// let server = sio_server::engine::Server::new().on_open(greet);
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Socket {
     conn: Arc<Conn>,

@@ -18,6 +18,33 @@ use crate::event::{Ack, Answer, EventName};
 ///
 /// What the server sends is taken in the background. When the last client of a connection is
 /// dropped, the connection is cut.
+///
+/// ```
+/// use sio_server::{Ack, Server, StartError, testing::{End, Error, TestServer}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let server = Server::new()
+///     .on("ask me", async |socket, ()| {
+///         let answer: String = socket.call("name", &()).await.unwrap_or_default();
+///         socket.emit("hello", &answer);
+///     })
+///     .on("put me out", async |socket, ()| socket.disconnect());
+/// let server = TestServer::new(server)?;
+/// let ann = server.connect("/").await?;
+/// assert_eq!(ann.namespace(), "/");
+///
+/// ann.on("name", |()| Ack("Ann")); // or by hand:
+/// ann.emit("ask me", &());
+/// let name: String = ann.expect("hello").await?;
+/// assert_eq!(name, "Ann");
+///
+/// ann.emit("put me out", &());
+/// assert_eq!(ann.ended().await?, End::PutOut);
+/// assert!(!ann.is_connected());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Client {
     line: Arc<Line>,
     namespace: String,
@@ -54,6 +81,24 @@ impl Client {
     }
 
     /// Joins another namespace on the same connection.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use sio_server::{Namespace, Server, testing::{Error, TestServer}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let server = Server::new().mount(Namespace::open("/news")).mount(Namespace::open("/chat"));
+    /// let server = TestServer::new(server)?;
+    /// let first = server.connect("/news").await?;
+    /// let second = first.join_with("/chat", &json!({ "name": "Ann" })).await?;
+    /// assert_eq!(server.io().connections(), 1);
+    /// second.disconnect().await?; // It leaves the namespace; the connection stays.
+    /// assert!(first.is_connected());
+    /// first.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -167,6 +212,29 @@ impl Client {
 
     /// Answers an event that came before.
     ///
+    /// ```
+    /// use sio_server::{Server, testing::{Error, TestServer}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let server = TestServer::new(Server::new())?;
+    /// let client = server.connect("/").await?;
+    /// let io = server.io().clone();
+    /// let asked = tokio::spawn(async move { io.everyone().call::<_, _, u32>("age", "yours").await });
+    /// let question = loop {
+    ///     tokio::task::yield_now().await;
+    ///     if let Some(received) = client.received().pop() {
+    ///         break received;
+    ///     }
+    /// };
+    /// assert!(question.event() == "age" && question.wants_ack());
+    /// assert_eq!(question.read::<String>().ok().as_deref(), Some("yours"));
+    /// client.ack(&question, &42);
+    /// assert_eq!(asked.await.unwrap().unwrap().into_values(), [42]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If the server does not ask for an answer, or it cannot be written.
@@ -256,11 +324,45 @@ impl Client {
     }
 
     /// Cuts the line without a word, for all namespaces of the connection.
+    ///
+    /// ```
+    /// use sio_server::{Server, testing::{Error, TestServer}};
+    /// use tokio::sync::mpsc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let (tell, mut told) = mpsc::unbounded_channel();
+    /// let server = Server::new().on_disconnect(async move |_socket, reason| {
+    ///     let _ = tell.send(reason.as_str());
+    /// });
+    /// let server = TestServer::new(server)?;
+    /// server.connect("/").await?.drop_connection();
+    /// assert_eq!(told.recv().await, Some("transport close"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn drop_connection(&self) {
         self.line.cut();
     }
 
     /// Reads nothing any more, heartbeats neither, until it is [resumed](Self::resume).
+    ///
+    /// ```
+    /// use sio_server::{Server, testing::{Error, TestServer}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let server = TestServer::new(Server::new())?;
+    /// let slow = server.connect("/").await?;
+    /// slow.stall();
+    /// let long = "x".repeat(200_000);
+    /// server.io().emit("long", &long);
+    /// assert!(server.io().queues().longest > 100_000);
+    /// slow.resume();
+    /// assert_eq!(slow.expect::<String, _>("long").await?, long);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stall(&self) {
         self.line.stall(true);
     }

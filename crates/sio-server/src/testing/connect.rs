@@ -36,6 +36,30 @@ const STREAM: usize = 64 << 10;
 /// A server that is connected to in memory.
 ///
 /// Its connections are tasks of the runtime on which they are opened.
+///
+/// ```
+/// use std::time::Duration;
+/// use sio_server::{Handshake, Server, testing::{Error, TestServer}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let server = Server::new().parser(sio_server::Msgpack).guard(async |hello: Handshake| {
+///     println!("{:?} with {:?}", hello.client_address(), hello.header("user-agent"));
+///     Ok(())
+/// });
+/// let server = TestServer::new(server)?.time_limit(Duration::from_secs(1));
+/// let client = server
+///     .connect("/")
+///     .auth(&serde_json::json!({ "name": "Ann" }))
+///     .query("room=tea")
+///     .header("User-Agent", "a test")
+///     .address("192.0.2.7:4711".parse().unwrap())
+///     .parser(sio_server::Msgpack)
+///     .await?;
+/// assert_eq!(server.io().to(client.id()).count(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct TestServer {
     service: Service,
     io: Io,
