@@ -12,6 +12,15 @@ pub enum Revision {
 }
 
 /// The transports that a session can use.
+///
+/// ```
+/// use eio_transport::{Config, Transport};
+///
+/// let config = Config::default();
+/// assert_eq!(Transport::parse("websocket"), Some(Transport::WebSocket));
+/// assert_eq!(config.upgrades(Transport::Polling), [Transport::WebSocket]);
+/// assert!(config.transports.contains(Transport::Polling));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Transport {
     /// HTTP long-polling: one GET waits for packets, POSTs bring them.

@@ -9,6 +9,15 @@ use crate::sid::Sid;
 ///
 /// Intervals are in milliseconds, `maxPayload` in bytes. `upgrades` is what
 /// [`Config::upgrades`] gives for the transport in use.
+///
+/// ```
+/// use eio_transport::{Config, Sid, Transport, write_open};
+///
+/// let (config, mut out) = (Config::default(), Vec::new());
+/// write_open(&mut out, &Sid::from_entropy([7; 15]), config.upgrades(Transport::Polling), &config);
+/// let open = String::from_utf8(out).unwrap();
+/// assert!(open.starts_with(r#"0{"sid":"BwcHBwcHBwcHBwcHBwcH","upgrades":["websocket"],"pingInterval":25000"#));
+/// ```
 pub fn write_open(out: &mut Vec<u8>, sid: &Sid, upgrades: &[Transport], config: &Config) {
     out.reserve(128);
     out.extend_from_slice(b"0{\"sid\":\"");

@@ -26,6 +26,16 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// One packet, borrowed from what was received.
+///
+/// ```
+/// use eio_transport::{Data, Packet, Revision};
+///
+/// assert_eq!(Packet::parse_text("4hello"), Ok(Packet::Message(Data::Text("hello"))));
+/// assert!(Packet::parse_text("9").is_err());
+/// // As a client of a revision sends it on a WebSocket:
+/// let binary = Revision::V3.read_binary(b"\x04\xff");
+/// assert_eq!(binary, Ok(Packet::Message(Data::Binary(b"\xff"[..].into()))));
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Packet<'a> {
     /// `0`, the handshake of the server, with its JSON. Ignored when a client sends it.

@@ -22,6 +22,23 @@ use crate::payload::{self, v3};
 ///
 /// Shared by all who receive it (`Arc<Parcel>`), and atomic: it is sent whole or not at all, so
 /// attachments are never separated from their text.
+///
+/// ```
+/// use std::sync::Arc;
+/// use eio_transport::{Data, Dialect, Parcel};
+///
+/// let photo = Parcel::builder(8, |text| text.extend_from_slice(b"51-[...]"));
+/// let photo = Arc::new(photo.attach(b"\xff\xd8").build());
+/// assert_eq!(photo.wire(), b"\x81\x09451-[...]\x82\x02\xff\xd8");
+/// let packets: Vec<_> = photo.packets().collect();
+/// assert_eq!(packets, [Data::Text("451-[...]"), Data::Binary(b"\xff\xd8"[..].into())]);
+///
+/// // The same for a client that polls, and for one that takes text only.
+/// let mut payload = Vec::new();
+/// photo.append_payload(&mut payload);
+/// assert_eq!(payload, b"451-[...]\x1eb/9g=");
+/// assert!(photo.translated(Dialect::V4Base64).wire().ends_with(b"b/9g="));
+/// ```
 #[derive(Debug)]
 pub struct Parcel {
     wire: Box<[u8]>,

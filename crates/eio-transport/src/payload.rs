@@ -24,6 +24,19 @@ pub const SEPARATOR: u8 = 0x1e;
 ///
 /// Nothing is split in advance: a megabyte of separators costs one error, not a million items
 /// (Phoenix CVE-2026-32689). An empty body, like an empty packet, is an error.
+///
+/// ```
+/// use eio_transport::{Data, Packet, payload};
+///
+/// let packets: Result<Vec<_>, _> = payload::decode("4a\x1e4b", 10).collect();
+/// let message = |text| Packet::Message(Data::Text(text));
+/// assert_eq!(packets, Ok(vec![message("a"), message("b")]));
+/// assert!(payload::decode("4a\x1e4b", 1).any(|packet| packet.is_err()));
+/// // Not all at once: what is left, and how many it may be.
+/// let mut packets = payload::decode("4a\x1e4b", 10);
+/// packets.next();
+/// assert_eq!(packets.rest(), Some(("4b", 9)));
+/// ```
 #[inline]
 pub fn decode(body: &str, max_packets: usize) -> Decoder<'_> {
     Decoder {
@@ -78,6 +91,16 @@ impl<'a> Iterator for Decoder<'a> {
 
 /// Appends a packet that is already text, kind included, with a separator if it is not the
 /// first.
+///
+/// ```
+/// use eio_transport::payload;
+///
+/// let mut out = Vec::new();
+/// payload::push_text(&mut out, "4hello");
+/// payload::push_binary(&mut out, b"\xff\xd8");
+/// assert_eq!(out, b"4hello\x1eb/9g=");
+/// assert_eq!(payload::binary_len(2), 5);
+/// ```
 #[inline]
 pub fn push_text(out: &mut Vec<u8>, packet: &str) {
     push_raw(out, packet.as_bytes());

@@ -10,6 +10,16 @@ use crate::parcel::Dialect;
 use crate::sid::Sid;
 
 /// The parts of a query string that concern Engine.IO.
+///
+/// ```
+/// use eio_transport::{Query, Revision};
+///
+/// let query = Query::parse(Some("EIO=4&transport=polling&sid=BwcHBwcHBwcHBwcHBwcH&b64=1"));
+/// assert_eq!(query.revision, Revision::V4);
+/// assert_eq!(query.transport.as_deref(), Some("polling"));
+/// assert_eq!(query.sid().map(|sid| sid.as_str().len()), Some(20));
+/// assert!(query.takes_text_only());
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Query<'a> {

@@ -6,6 +6,13 @@ use std::fmt;
 ///
 /// [`as_str`](Self::as_str) is the word that applications know from the reference implementation;
 /// several causes share a word, and [`detail`](Self::detail) tells them apart.
+///
+/// ```
+/// use eio_transport::Reason;
+///
+/// assert_eq!(Reason::WriteStalled.as_str(), "transport close");
+/// assert_eq!(Reason::WriteStalled.detail(), "the transport took nothing for too long");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {

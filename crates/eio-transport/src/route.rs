@@ -171,6 +171,20 @@ impl Context {
 
 /// Decides what a request wants. `known` is what the server holds under [`Query::sid`].
 ///
+/// ```
+/// use eio_transport::{Config, Form, Method, Origin, Query, Request, Route, route};
+///
+/// let config = Config::default();
+/// let get = Request { method: Method::Get, form: Form::Plain, origin: Origin::Legal };
+/// let query = Query::parse(Some("EIO=4&transport=polling"));
+/// let Ok(Route::Open(opening)) = route(get, &query, None, &config) else { panic!() };
+/// assert!(opening.check_revision(&config).is_ok());
+/// // A session that nobody knows:
+/// let query = Query::parse(Some("EIO=4&transport=polling&sid=BwcHBwcHBwcHBwcHBwcH"));
+/// let refusal = route(get, &query, None, &config).unwrap_err();
+/// assert_eq!((refusal.code.code(), refusal.code.status()), (1, 400));
+/// ```
+///
 /// # Errors
 ///
 /// The first check that fails, in the order given in the module's documentation.

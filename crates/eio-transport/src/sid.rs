@@ -12,6 +12,16 @@ use arrayvec::ArrayString;
 ///
 /// It is text in a place of its own, so that nobody has to find out again that it is UTF-8: an id is
 /// looked at several times for each connection and each request.
+///
+/// ```
+/// use eio_transport::Sid;
+///
+/// let sid = Sid::from_entropy([7; 15]); // real entropy: whoever knows the id has the session
+/// assert_eq!(sid.as_str(), "BwcHBwcHBwcHBwcHBwcH");
+/// assert_eq!(Sid::parse(sid.as_str()), Some(sid));
+/// assert_eq!(Sid::parse("short"), None);
+/// assert_eq!(sid.as_bytes().len(), Sid::LEN);
+/// ```
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Sid(ArrayString<{ Self::LEN }>);
 

@@ -15,6 +15,21 @@ use crate::value::ALL_ARGUMENTS;
 /// the type that the handler asks for, and hands out the attachments on the way. What nobody reads
 /// must be checked with [`Args::validate`], since a malformed packet closes the connection also
 /// when nobody wanted it.
+///
+/// ```
+/// use sio_packet::{Args, Value};
+///
+/// // Of the event `["move",1,{"to":2}]`, from behind its name:
+/// let rest = r#",1,{"to":2}]"#;
+/// Args::event(rest, &mut []).validate()?; // for an event that nobody handles
+/// let (from, to): (u32, Value) = Args::event(rest, &mut []).read()?;
+/// assert_eq!(from, 1);
+/// assert_eq!(to.as_object().map(|to| to.len()), Some(1));
+/// // Of the ack `["ok"]`:
+/// let answer: String = Args::ack(r#"["ok"]"#, &mut []).read()?;
+/// assert_eq!(answer, "ok");
+/// # Ok::<(), sio_packet::ReadError>(())
+/// ```
 #[derive(Debug)]
 pub struct Args<'a> {
     text: &'a str,
@@ -92,6 +107,16 @@ impl<'a> Args<'a> {
 ///
 /// Without a payload, an `Option` is `None` and everything else is read from an empty object, which
 /// is what Node shows its middleware.
+///
+/// ```
+/// use sio_packet::{Limits, Packet, Value, read_auth};
+///
+/// let packet = Packet::parse(r#"0/chat,{"token":"abc"}"#, &Limits::default())?;
+/// let auth: Value = read_auth(packet.data)?;
+/// let token = auth.as_object().and_then(|auth| auth.get("token"));
+/// assert_eq!(token.and_then(Value::as_str), Some("abc"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// As [`Args::read`].

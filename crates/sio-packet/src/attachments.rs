@@ -1,6 +1,18 @@
 //! The attachments of a packet that is being written.
 
 /// The attachments of a packet that is being written, one behind the other in one buffer.
+///
+/// ```
+/// use sio_packet::Attachments;
+///
+/// let mut attachments = Attachments::new();
+/// attachments.push(b"first");
+/// attachments.push(b"second");
+/// assert_eq!(attachments.len(), 2);
+/// assert_eq!(attachments.iter().last(), Some(&b"second"[..]));
+/// attachments.clear(); // and keeps its memory, for the next packet
+/// assert!(attachments.is_empty());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Attachments {
     bytes: Vec<u8>,

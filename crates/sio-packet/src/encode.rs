@@ -45,6 +45,15 @@ pub fn write_event<T: Serialize + ?Sized>(
 ///
 /// The arguments are written as by [`write_event`].
 ///
+/// ```
+/// use sio_packet::{Attachments, write_ack};
+///
+/// let (mut out, mut attachments) = (Vec::new(), Attachments::new());
+/// write_ack(&mut out, "/", 7, &("ok", 2), &mut attachments)?;
+/// assert_eq!(out, br#"37["ok",2]"#);
+/// # Ok::<(), sio_packet::WriteError>(())
+/// ```
+///
 /// # Errors
 /// If `args` cannot be serialized.
 #[inline]
@@ -64,6 +73,21 @@ pub fn write_ack<T: Serialize + ?Sized>(
 }
 
 /// Appends the server's CONNECT: `0/nsp,{"sid":"…","pid":"…"}`; the `pid` only with recovery.
+///
+/// ```
+/// use sio_packet::{write_connect, write_connect_error, write_disconnect};
+///
+/// let mut out = Vec::new();
+/// write_connect(&mut out, "/chat", "k3ZqhXXyaAJRGbAEAAAB", None);
+/// assert_eq!(out, br#"0/chat,{"sid":"k3ZqhXXyaAJRGbAEAAAB"}"#);
+/// out.clear();
+/// write_connect_error(&mut out, "/chat", "not you", Some(&403))?;
+/// assert_eq!(out, br#"4/chat,{"message":"not you","data":403}"#);
+/// out.clear();
+/// write_disconnect(&mut out, "/chat");
+/// assert_eq!(out, b"1/chat,");
+/// # Ok::<(), sio_packet::WriteError>(())
+/// ```
 pub fn write_connect(out: &mut Vec<u8>, namespace: &str, sid: &str, pid: Option<&str>) {
     write_head(out, Kind::Connect, namespace, None);
     out.extend_from_slice(b"{\"sid\":");
@@ -76,6 +100,16 @@ pub fn write_connect(out: &mut Vec<u8>, namespace: &str, sid: &str, pid: Option<
 }
 
 /// Appends the client's CONNECT: `0/nsp,{…}`. The payload has to be an object.
+///
+/// ```
+/// use sio_packet::{Packet, read_auth, write_connect_request};
+///
+/// let mut out = Vec::new();
+/// let token = std::collections::BTreeMap::from([("token", "abc")]);
+/// write_connect_request(&mut out, "/chat", Some(&token))?;
+/// assert_eq!(out, br#"0/chat,{"token":"abc"}"#);
+/// # Ok::<(), sio_packet::WriteError>(())
+/// ```
 ///
 /// # Errors
 /// If `auth` cannot be serialized without attachments.

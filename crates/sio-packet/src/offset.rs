@@ -62,6 +62,16 @@ const AROUND: usize = 3;
 /// `event` is the text of a packet that [`write_event`](crate::write_event) wrote. One that asks for an
 /// ack must not get an offset: clients put the answer function behind its arguments, and look for no
 /// offset there.
+///
+/// ```
+/// use sio_packet::{Offset, write_with_offset};
+///
+/// let offset = Offset { log: 1, position: 2 };
+/// let mut out = Vec::new();
+/// write_with_offset(&mut out, br#"2["news","rain"]"#, offset);
+/// assert_eq!(out, br#"2["news","rain","---0-------1"]"#);
+/// assert_eq!(Offset::parse("---0-------1"), Some(offset));
+/// ```
 pub fn write_with_offset(out: &mut Vec<u8>, event: &[u8], offset: Offset) {
     write_with_offset_text(out, event, &offset.to_text());
 }

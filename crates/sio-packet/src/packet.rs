@@ -247,6 +247,11 @@ fn is_well_formed(data: &str) -> bool {
 }
 
 /// Whether Socket.IO reserves this event name for itself.
+///
+/// ```
+/// assert!(sio_packet::is_reserved("disconnect"));
+/// assert!(!sio_packet::is_reserved("message"));
+/// ```
 #[inline]
 pub const fn is_reserved(event: &str) -> bool {
     // As bytes: strings cannot be compared in a constant yet.

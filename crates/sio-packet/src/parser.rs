@@ -42,6 +42,58 @@ pub enum Form {
 ///
 /// Methods run inside the server's loops: they must not wait, and must not call back into a server.
 /// Input comes from the network: it must not make them panic, or allocate much more than it is long.
+///
+/// ```
+/// use bytes::Bytes;
+/// use sio_packet::{
+///     Form, Head, Kind, Limits, Message, Packet, ParseError, Parser, Scratch, WriteError,
+/// };
+///
+/// /// Packets of `/` without acks and attachments: a letter, then the data.
+/// struct Letters;
+///
+/// impl Parser for Letters {
+///     fn recognizes(&self, first: Message<'_>) -> bool {
+///         matches!(first, Message::Text(text) if text.starts_with('C'))
+///     }
+///
+///     fn decode<'a>(
+///         &self,
+///         message: Message<'a>,
+///         limits: &Limits,
+///         scratch: &'a mut Scratch,
+///     ) -> Result<(Packet<'a>, &'a mut [Bytes]), ParseError> {
+///         let Message::Text(text) = message else { return Err(ParseError::Parser("it is binary")) };
+///         let (kind, data) = match text.split_at_checked(1) {
+///             Some(("C", auth)) => (Kind::Connect, auth),
+///             Some(("E", event)) => (Kind::Event, event),
+///             _ => return Err(ParseError::Parser("there is no such letter")),
+///         };
+///         scratch.clear();
+///         scratch.data.extend_from_slice(data.as_bytes());
+///         scratch.packet(Head { kind, namespace: "/", id: None }, limits)
+///     }
+///
+///     fn encode(
+///         &self,
+///         packet: &Packet<'_>,
+///         _attachments: &[&[u8]],
+///         out: &mut Vec<u8>,
+///     ) -> Result<Form, WriteError> {
+///         out.push(if packet.kind == Kind::Event { b'E' } else { b'C' });
+///         out.extend_from_slice(packet.data.as_bytes());
+///         Ok(Form::Text)
+///     }
+/// }
+///
+/// let (limits, mut scratch) = (Limits::default(), Scratch::default());
+/// let (packet, _) = Letters.decode(Message::Text(r#"E["hi"]"#), &limits, &mut scratch)?;
+/// assert_eq!(packet.event(&limits)?.0, "hi");
+/// let mut out = Vec::new();
+/// assert!(Letters.encode(&packet, &[], &mut out).is_ok_and(|form| form == Form::Text));
+/// assert_eq!(out, br#"E["hi"]"#);
+/// # Ok::<(), ParseError>(())
+/// ```
 pub trait Parser: Send + Sync {
     /// Whether a client whose first message this is uses this parser.
     ///

@@ -11,6 +11,24 @@ use crate::{Limits, Packet, ParseError};
 ///
 /// The attachments must follow at once; anything else ends the connection. How long to wait for
 /// them is the caller's business, see [`Reassembler::is_waiting`].
+///
+/// ```
+/// use bytes::Bytes;
+/// use sio_packet::{Args, Limits, Reassembler};
+///
+/// let (mut packets, limits) = (Reassembler::new(), Limits::default());
+/// let text = r#"51-["photo",{"_placeholder":true,"num":0}]"#;
+/// assert!(packets.push_text(text, &limits)?.is_none());
+/// assert!(packets.is_waiting() && packets.held() == text.len());
+///
+/// let photo = Bytes::from_static(b"\xff\xd8");
+/// let mut complete = packets.push_binary(photo.clone(), &limits)?.expect("it was the last");
+/// let (packet, attachments) = complete.parts();
+/// let (event, rest) = packet.event(&limits)?;
+/// let read: Bytes = Args::event(rest, attachments).read()?;
+/// assert_eq!((&*event, read), ("photo", photo));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Reassembler {
     begun: Option<Box<Complete>>,

@@ -29,6 +29,22 @@ pub fn limits(limits: &Limits) -> Limits {
 }
 
 /// The name of a namespace and the query behind it, without the `?`.
+///
+/// ```
+/// use sio_packet::{Limits, Packet, v4};
+///
+/// // `io("/chat?token=abc")` of a Socket.IO 2 client:
+/// let packet = Packet::parse("0/chat?token=abc,", &v4::limits(&Limits::default()))?;
+/// let (namespace, query) = v4::split_query(packet.namespace);
+/// assert_eq!((namespace, &*v4::auth(query)), ("/chat", r#"{"token":"abc"}"#));
+/// let mut out = Vec::new();
+/// v4::write_connect(&mut out, namespace);
+/// assert_eq!(out, b"0/chat,");
+/// out.clear();
+/// v4::write_error(&mut out, namespace, &"not you")?;
+/// assert_eq!(out, br#"4/chat,"not you""#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[inline]
 pub fn split_query(namespace: &str) -> (&str, &str) {
     let namespace = namespace

@@ -13,6 +13,21 @@ use serde_json::Number;
 /// It takes 40 bytes and what it holds on the heap; the worst packet, nothing but `[0,0,0,…`, so
 /// becomes 20 times as large as its text, 40 times while a list grows. A type of one's own costs
 /// less and refuses more.
+///
+/// ```
+/// use sio_packet::{Object, Value};
+///
+/// let mut user = Object::new();
+/// user.push("name", "Ann");
+/// user.push("photo", Value::Binary(bytes::Bytes::from_static(b"\xff\xd8")));
+/// let list = Value::Array(vec![Value::Object(user), 7.into()]);
+/// let user = list.as_array().and_then(|list| list.first()?.as_object()).unwrap();
+/// assert_eq!(user.get("name").and_then(Value::as_str), Some("Ann"));
+/// assert_eq!(user.get("photo").and_then(Value::as_binary).map(|photo| photo.len()), Some(2));
+/// for (name, value) in user.iter() {
+///     println!("{name}: {value:?}");
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// `null`.

@@ -12,6 +12,24 @@ use crate::error::Full;
 /// far below 2⁵³, the end of what the wire can say: a million acks a second would take 285 years.
 ///
 /// Nothing is on the heap while nothing is pending.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use sio_rooms::Acks;
+///
+/// let mut acks = Acks::with_limit(2);
+/// let now = Instant::now();
+/// let first = acks.insert("who waits first", now + Duration::from_secs(5))?;
+/// let second = acks.insert("who waits second", now + Duration::from_secs(60))?;
+/// assert!(acks.insert("one too many", now).is_err());
+///
+/// assert_eq!(acks.take(second), Some("who waits second")); // the answer has come
+/// assert_eq!(acks.poll_timeout(), Some(now + Duration::from_secs(5)));
+/// acks.expire(now + Duration::from_secs(5), |id, _who| assert_eq!(id, first));
+/// assert!(acks.is_empty() && acks.take(first).is_none()); // an answer too late is nobody's
+/// assert_eq!(acks.drain().count(), 0); // at the end of the socket
+/// # Ok::<(), sio_rooms::Full>(())
+/// ```
 #[derive(Debug)]
 pub struct Acks<W> {
     /// Ids rise from front to back; peers answer mostly in that order.

@@ -15,6 +15,29 @@ use crate::slots::Slots;
 /// cache line or two for each member reached. Rooms without a member are removed at once. Arrays and
 /// tables shrink with their contents; what stays of the fullest hour is eight bytes a member, and as
 /// much a room as long as any room is left.
+///
+/// ```
+/// use sio_rooms::{Rooms, Selection};
+///
+/// let mut rooms = Rooms::new().with_max_rooms_per_member(2);
+/// let ann = rooms.enter("ann", 1);
+/// let bob = rooms.enter("bob", 2);
+/// assert!(rooms.join(ann, "tea")?.is_new() && rooms.join(bob, "tea")?.is_new());
+/// rooms.join(ann, "coffee")?;
+/// assert!(rooms.join(ann, "water").is_err());
+/// assert_eq!((rooms.len(), rooms.room_len("tea"), rooms.rooms().len()), (2, 2, 2));
+/// assert_eq!(rooms.rooms_of(ann).collect::<Vec<_>>(), ["tea", "coffee"]);
+///
+/// let tea = Selection::everyone().to("tea");
+/// assert_eq!(rooms.select(&tea).count(), 2);
+/// rooms.leave(bob, "tea");
+/// assert_eq!(rooms.select(&tea).next(), Some((ann, &1)));
+/// assert_eq!((rooms.get(ann), rooms.name(ann)), (Some(&1), Some(&"ann")));
+///
+/// rooms.exit(ann);
+/// assert!(rooms.get(ann).is_none() && rooms.member("ann").is_none()); // Its id is nobody's now.
+/// # Ok::<(), sio_rooms::JoinError>(())
+/// ```
 #[derive(Debug)]
 pub struct Rooms<N, O> {
     pub(crate) listeners: Vec<Listener<O>>,

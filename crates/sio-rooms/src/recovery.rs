@@ -79,6 +79,30 @@ impl Default for RecoveryLimits {
 /// The sessions of a namespace, and the packets that one of them may have missed.
 ///
 /// `P` is a packet, `S` what is kept of a session besides its rooms; neither is looked into.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use sio_rooms::{Recovery, RecoveryLimits, Selection};
+///
+/// let mut log = Recovery::new(RecoveryLimits::default(), 4); // a seed of real entropy
+/// let now = Instant::now();
+/// log.open("secret id", "ann", "what is kept of Ann");
+/// log.join("secret id", "tea");
+/// let tea = Selection::everyone().to("tea");
+/// let seen = log.record(&tea, "first", 5, now);
+///
+/// log.depart("secret id", now); // Her connection broke.
+/// log.record(&tea, "second", 6, now);
+/// log.record(&Selection::everyone().to("coffee"), "not for her", 11, now);
+/// assert_eq!((log.away(), log.packets()), (1, 2)); // Nobody is in that room.
+///
+/// let back = now + Duration::from_secs(60);
+/// let restored = log.restore("secret id", Some(seen), 1_000_000, back)?;
+/// assert_eq!(restored.missed, ["second"]);
+/// log.forget("secret id"); // She left of her own will.
+/// assert_eq!(log.poll_forgotten(), Some("what is kept of Ann"));
+/// # Ok::<(), sio_rooms::RecoveryError>(())
+/// ```
 #[derive(Debug)]
 pub struct Recovery<P, S> {
     limits: RecoveryLimits,

@@ -17,6 +17,15 @@ use smallvec::SmallVec;
 /// assert!(Selection::everyone().is_everyone());
 /// assert_eq!(not_me.rooms().collect::<Vec<_>>(), ["table-1", "table-2"]);
 /// ```
+///
+/// ```
+/// use sio_rooms::Selection;
+///
+/// let who = Selection::everyone().to_all(["tea", "coffee"]).except_all(["muted"]);
+/// assert_eq!(who.rooms().collect::<Vec<_>>(), ["tea", "coffee"]);
+/// assert_eq!(who.exceptions().collect::<Vec<_>>(), ["muted"]);
+/// assert!(!who.is_everyone() && Selection::everyone().is_everyone());
+/// ```
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Selection {
     pub(crate) rooms: SmallVec<[Arc<str>; 1]>,

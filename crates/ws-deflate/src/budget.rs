@@ -6,6 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A cap on the bytes that connections hold between messages, shared by every pool of a server.
 ///
 /// A clone counts on the same account. What was charged is given back when its holder is dropped.
+///
+/// ```
+/// use ws_deflate::{Budget, Inflate, InflateConfig, Pool};
+///
+/// let budget = Budget::new(50_000);
+/// let pool = Pool::new(budget.clone());
+/// let mut config = InflateConfig::default();
+/// config.context_takeover = true;
+/// let _first = Inflate::new(config.clone(), &pool).expect("there is room for one window");
+/// assert!(Inflate::new(config, &pool).is_err() && budget.used() <= budget.limit());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Account>);
 

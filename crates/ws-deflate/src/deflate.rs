@@ -15,6 +15,24 @@ use crate::pool::{Pool, new_deflater};
 /// Compresses the messages of one connection.
 ///
 /// Takes 24 bytes until a window is kept, and [`DeflateConfig::memory`] from then on.
+///
+/// ```
+/// use ws_deflate::{Budget, Deflate, DeflateConfig, Encoding, Pool};
+///
+/// let mut config = DeflateConfig::default();
+/// config.context_takeover = true;
+/// config.threshold = 0;
+/// let mut pool = Pool::new(Budget::new(64 << 20));
+/// let mut deflate = Deflate::new(config);
+/// let (mut first, mut second) = (Vec::new(), Vec::new());
+/// let text = b"a message of some length, which is said twice and deflated";
+/// deflate.deflate(&mut pool, text, &mut first);
+/// assert_eq!(deflate.deflate(&mut pool, text, &mut second), Encoding::Deflated);
+/// assert!(second.len() < first.len()); // It is said in the window.
+/// assert!(deflate.is_keeping() && pool.budget().used() > 0);
+/// deflate.shed();
+/// assert!(!deflate.is_keeping());
+/// ```
 #[derive(Debug)]
 pub struct Deflate {
     config: DeflateConfig,
@@ -103,6 +121,15 @@ impl Deflate {
 ///
 /// A receiver whose own [`Deflate`] keeps a window must [`shed`](Deflate::shed) it first: its peer
 /// will have seen a message that this window has not.
+///
+/// ```
+/// use ws_deflate::{Budget, DeflateConfig, Pool, deflate_once};
+///
+/// let mut pool = Pool::new(Budget::new(64 << 20));
+/// let news = "rain, ".repeat(300);
+/// let payload = deflate_once(&mut pool, &DeflateConfig::default(), news.as_bytes());
+/// assert!(payload.is_some_and(|payload| payload.len() < 50)); // for each who agreed to it
+/// ```
 pub fn deflate_once(pool: &mut Pool, config: &DeflateConfig, payload: &[u8]) -> Option<Bytes> {
     if payload.len() < config.threshold {
         return None;

@@ -76,6 +76,15 @@ impl From<CloseCode> for u16 {
 }
 
 /// The body of a close frame: a status code and a reason, which may be empty.
+///
+/// ```
+/// use ws_frame::{CloseCode, CloseFrame};
+///
+/// let close = CloseFrame::new(CloseCode::POLICY, "too fast").expect("a reason has 123 bytes at most");
+/// assert_eq!((close.code().get(), close.reason()), (1008, "too fast"));
+/// assert!(CloseCode::new(4000).is_some()); // an application's own
+/// assert!(CloseCode::new(1005).is_none()); // never on the wire
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CloseFrame<'a> {
     code: CloseCode,

@@ -21,6 +21,16 @@ use crate::{Header, HeaderBytes, OpCode, mask};
 /// bytes needs, which is filled in afterwards; the payload is moved only if its header turns out to
 /// be of another size. Text must be UTF-8; that is not checked.
 ///
+/// ```
+/// use ws_frame::{OpCode, write_frame};
+///
+/// let mut out = Vec::new();
+/// for text in ["Hello", "you"] {
+///     write_frame(&mut out, OpCode::Text, text.len(), |out| out.extend_from_slice(text.as_bytes()));
+/// }
+/// assert_eq!(out, b"\x81\x05Hello\x81\x03you");
+/// ```
+///
 /// # Panics
 ///
 /// If `write` takes away bytes that were there before.
@@ -38,6 +48,15 @@ pub fn write_frame(
 ///
 /// All is taken from `header` but the length, which is the hint, and the payload is masked if there is
 /// a key.
+///
+/// ```
+/// use ws_frame::{Header, OpCode, write_frame_as};
+///
+/// let header = Header { mask: Some([0x37, 0xfa, 0x21, 0x3d]), ..Header::new(OpCode::Text, 5) };
+/// let mut out = Vec::new();
+/// write_frame_as(&mut out, header, |out| out.extend_from_slice(b"Hello"));
+/// assert_eq!(out, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"); // RFC 6455 §5.7
+/// ```
 ///
 /// # Panics
 ///
@@ -90,6 +109,23 @@ fn fill_in(out: &mut Vec<u8>, start: usize, guess: usize, header: Header) {
 
 /// A frame whose header is inline and whose payload is [`Bytes`]: they leave together by `writev`,
 /// uncopied.
+///
+/// ```
+/// use std::io::Write;
+/// use bytes::{Buf, Bytes};
+/// use ws_frame::{Frame, OpCode};
+///
+/// # fn f(mut stream: std::net::TcpStream) -> std::io::Result<()> {
+/// let mut frame = Frame::new(OpCode::Binary, Bytes::from(vec![0; 1_000_000]));
+/// while frame.has_remaining() {
+///     let mut slices = [std::io::IoSlice::new(&[]); 2];
+///     let count = frame.chunks_vectored(&mut slices);
+///     let written = stream.write_vectored(&slices[..count])?;
+///     frame.advance(written);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Frame {
     header: HeaderBytes,
@@ -171,6 +207,16 @@ impl Buf for Frame {
 /// a clone is a pointer.
 ///
 /// Frames from a server are not masked, so the bytes of a broadcast are the same for everyone.
+///
+/// ```
+/// use ws_frame::Prepared;
+///
+/// let news = Prepared::text("rain");
+/// assert_eq!(news.wire().as_ref(), b"\x81\x04rain"); // the same for everybody
+/// assert_eq!(news.payload(), "rain");
+/// let photo = Prepared::binary(b"\xff\xd8");
+/// assert_eq!(photo.wire().as_ref(), b"\x82\x02\xff\xd8");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Prepared {
     wire: Bytes,

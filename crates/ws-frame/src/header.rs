@@ -59,6 +59,18 @@ impl OpCode {
 }
 
 /// A frame header, §5.2.
+///
+/// ```
+/// use ws_frame::{Header, OpCode};
+///
+/// let header = Header { mask: Some([1, 2, 3, 4]), ..Header::new(OpCode::Text, 300) };
+/// let bytes = header.encode();
+/// assert_eq!(bytes.as_ref(), [0x81, 0xfe, 0x01, 0x2c, 1, 2, 3, 4]);
+/// assert_eq!(header.size(), 8);
+/// assert_eq!(Header::parse(bytes.as_ref())?, Some((header, 8)));
+/// assert_eq!(Header::parse(&bytes.as_ref()[..7])?, None); // More has to come.
+/// # Ok::<(), ws_frame::ProtocolError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Header {
     /// Whether this frame ends its message.

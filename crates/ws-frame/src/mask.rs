@@ -11,6 +11,14 @@ use std::sync::LazyLock;
 use fearless_simd::{Level, dispatch};
 
 /// Masks or unmasks a whole payload.
+///
+/// ```
+/// let mut payload = *b"Hello";
+/// ws_frame::mask(&mut payload, [0x37, 0xfa, 0x21, 0x3d]); // RFC 6455 §5.7
+/// assert_eq!(payload, [0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+/// ws_frame::mask(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
+/// assert_eq!(&payload, b"Hello");
+/// ```
 #[inline]
 pub fn mask(buf: &mut [u8], key: [u8; 4]) {
     match buf.len() {
@@ -94,6 +102,15 @@ fn turned(key: [u8; 4], count: usize) -> [u8; 4] {
 }
 
 /// Masks or unmasks a payload that comes in pieces.
+///
+/// ```
+/// use ws_frame::Masker;
+///
+/// let (mut masker, mut first, mut rest) = (Masker::new([0x37, 0xfa, 0x21, 0x3d]), *b"He", *b"llo");
+/// masker.apply(&mut first);
+/// masker.apply(&mut rest);
+/// assert_eq!([&first[..], &rest[..]].concat(), [0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Masker {
     /// The key, turned so that its first byte belongs to the next byte of the payload.

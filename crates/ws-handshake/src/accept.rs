@@ -21,6 +21,12 @@ pub struct AcceptKey([u8; 28]);
 
 /// Answers the value of a `Sec-WebSocket-Key` header, RFC 6455 §4.2.2 step 5.4.
 ///
+/// ```
+/// let accept = ws_handshake::accept_key(b"dGhlIHNhbXBsZSBub25jZQ==")?; // RFC 6455 §1.3
+/// assert_eq!(accept.as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// # Ok::<(), ws_handshake::HandshakeError>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`HandshakeError::Key`] unless `key` has the form of sixteen bytes in base64.

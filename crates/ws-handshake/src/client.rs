@@ -15,6 +15,26 @@ use crate::token::{contains, is_token, trim};
 /// A request to open a WebSocket over HTTP/1.1.
 ///
 /// Write it, read the head of the answer, and [`check`](Self::check) it against the same value.
+///
+/// ```
+/// use ws_handshake::Request;
+///
+/// let mut request = Request::new("example.com", "/chat", *b"the sample nonce");
+/// request.protocols = &["chat"];
+/// assert_eq!(request.key(), "dGhlIHNhbXBsZSBub25jZQ==");
+/// let mut out = Vec::new();
+/// request.write(&mut out, [("User-Agent", &b"a test"[..])])?;
+/// assert!(out.starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
+///
+/// let answered = [
+///     ("Upgrade", "websocket"),
+///     ("Connection", "Upgrade"),
+///     ("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+///     ("Sec-WebSocket-Protocol", "chat"),
+/// ];
+/// assert_eq!(request.check(101, &answered)?.protocol, Some("chat"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Request<'a> {

@@ -3,6 +3,16 @@
 use http::{HeaderValue, StatusCode, header};
 
 /// Why a request may not become a WebSocket. The client is at fault in every case.
+///
+/// ```
+/// use http::Version;
+/// use ws_handshake::Upgrade;
+///
+/// let headers = [("Host", "a"), ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "8")];
+/// let error = Upgrade::check("GET", Version::HTTP_11, &headers).unwrap_err();
+/// assert_eq!(error.status(), 426);
+/// assert_eq!(error.response().headers()["sec-websocket-version"], "13");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {

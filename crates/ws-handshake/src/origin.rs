@@ -13,6 +13,17 @@ use crate::token::is_word;
 
 /// Which origins may connect. A request without `Origin` comes from no browser page, or from a page
 /// of this very host, and passes.
+///
+/// ```
+/// use ws_handshake::{OriginError, OriginPattern, OriginPolicy};
+///
+/// let policy = OriginPolicy::SameHostOr(vec![OriginPattern::new("https://example.com")?]);
+/// let check = |origin| policy.check(&[("Host", "localhost:3000"), ("Origin", origin)]);
+/// assert_eq!(check("http://localhost:3000"), Ok(()));
+/// assert_eq!(check("https://example.com"), Ok(()));
+/// assert_eq!(check("https://elsewhere.example"), Err(OriginError::Foreign));
+/// # Ok::<(), ws_handshake::PatternError>(())
+/// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OriginPolicy {

@@ -11,6 +11,17 @@ use crate::sid::Sid;
 ///
 /// In revision 3 it is text until bytes come, and then of the binary form; parcels for it are in the
 /// session's [`Dialect`](crate::Dialect).
+///
+/// ```
+/// use eio_transport::{Parcel, Revision, payload::Payload};
+///
+/// let mut answer = Payload::new(Revision::V4, 64);
+/// answer.push(&Parcel::text("hello"));
+/// answer.push(&Parcel::binary(b"\xff\xd8"));
+/// answer.push_text("2"); // a ping
+/// assert_eq!(answer.len(), 14);
+/// assert_eq!(answer.into_bytes(), b"4hello\x1eb/9g=\x1e2");
+/// ```
 #[derive(Debug)]
 pub struct Payload {
     body: Vec<u8>,

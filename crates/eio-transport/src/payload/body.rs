@@ -9,6 +9,16 @@ use crate::payload::{self, jsonp, v3};
 /// The body of a POST, read packet by packet, with pauses if need be.
 ///
 /// Nothing is split in advance, and nothing is copied but what base64 hides.
+///
+/// ```
+/// use eio_transport::{Data, Packet, Revision, payload::{Body, Posted}};
+///
+/// let posted = b"4hello\x1e3".to_vec();
+/// let mut body = Body::new(posted, Posted::Text, Revision::V4, 1000);
+/// assert_eq!(body.next(), Some(Ok(Packet::Message(Data::Text("hello")))));
+/// assert!(body.next().is_some_and(|packet| packet.is_ok()) && body.is_read());
+/// assert!(body.next().is_none());
+/// ```
 #[derive(Debug)]
 pub struct Body {
     content: Content,

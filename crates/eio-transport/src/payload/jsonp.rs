@@ -13,6 +13,13 @@ use crate::query;
 /// The answer to a GET: a script that hands the payload to the callback of that number.
 ///
 /// `payload` is text; bytes that are no UTF-8 are replaced.
+///
+/// ```
+/// use eio_transport::payload::jsonp;
+///
+/// assert_eq!(jsonp::wrap(0, b"4hello"), br#"___eio[0]("4hello");"#);
+/// assert_eq!(jsonp::unwrap("d=4hello").as_deref(), Some("4hello"));
+/// ```
 pub fn wrap(callback: u64, payload: &[u8]) -> Vec<u8> {
     let payload = String::from_utf8_lossy(payload);
     let mut out = Vec::with_capacity(payload.len() + payload.len() / 4 + 32);
