@@ -188,6 +188,26 @@ pub(crate) enum Writer {
     Task,
 }
 
+/// What a task that writes itself has to write.
+pub(crate) enum Next {
+    /// So many bytes at the end of one parcel.
+    Parcel(Arc<Parcel>, usize),
+    /// Several small ones: a record of TLS and a system call for all of them.
+    Joined(Vec<u8>),
+}
+
+impl Next {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Parcel(parcel, left) => {
+                let wire = parcel.wire();
+                &wire[wire.len() - left..]
+            }
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
+
 /// Where a parcel has gone.
 enum Enqueued {
     /// Into the reply of the turn that is going on.
@@ -889,16 +909,19 @@ impl Link {
         }
     }
 
-    /// The first of what waits, for the task that writes itself: the parcel and the bytes of it
-    /// that are left.
-    pub(crate) fn front(&mut self, conn: &Conn) -> Option<(Arc<Parcel>, usize)> {
+    /// The first of what waits, for the task that writes itself.
+    pub(crate) fn next(&mut self, conn: &Conn) -> Option<Next> {
         if let (Some(codec), Some(compression)) = (&mut self.codec, &conn.hub.compression) {
             let shard = conn.shard_index();
             self.outbox
                 .replace_front(|parcel| codec.parcel(compression, shard, parcel));
         }
         let parcel = self.outbox.front()?;
-        Some((Arc::clone(parcel), self.outbox.front_bytes().len()))
+        let left = self.outbox.front_bytes().len();
+        if self.outbox.len() == 1 || left >= COPY || self.codec.is_some() {
+            return Some(Next::Parcel(Arc::clone(parcel), left));
+        }
+        Some(Next::Joined(self.outbox.join(COPY)))
     }
 
     pub(crate) fn advance(&mut self, n: usize, config: &Config) {

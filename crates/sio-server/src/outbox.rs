@@ -117,6 +117,19 @@ impl Outbox {
         self.front.as_ref()
     }
 
+    /// Whole parcels from the front on, one behind the other, `most` bytes at most if there are several.
+    pub(crate) fn join(&self, most: usize) -> Vec<u8> {
+        let mut joined = Vec::with_capacity(self.bytes.min(most));
+        joined.extend_from_slice(self.front_bytes());
+        for parcel in &self.rest {
+            if joined.len() + parcel.wire().len() > most {
+                break;
+            }
+            joined.extend_from_slice(parcel.wire());
+        }
+        joined
+    }
+
     /// What is left to write of the front parcel.
     pub(crate) fn front_bytes(&self) -> &[u8] {
         self.front
@@ -319,5 +332,18 @@ mod tests {
         outbox.push(Arc::new(Parcel::text("thrown away")));
         outbox.clear();
         assert!(outbox.is_watched() && outbox.take_left().is_empty());
+    }
+
+    #[test]
+    fn parcels_are_joined_whole_behind_what_is_left_of_the_first() {
+        let mut outbox = Outbox::default();
+        for text in ["a", "b", "c"] {
+            outbox.push(Arc::new(Parcel::text(text)));
+        }
+        outbox.advance(3);
+        let len = outbox.bytes();
+        assert_eq!(outbox.join(len), b"a\x81\x024b\x81\x024c");
+        assert_eq!(outbox.join(len - 1), b"a\x81\x024b");
+        assert_eq!(outbox.join(1), b"a");
     }
 }

@@ -97,11 +97,10 @@ impl Wire {
         };
         let mut stream = Pin::new(stream);
         loop {
-            let Some((parcel, left)) = conn.lock().front(conn) else {
+            let Some(next) = conn.lock().next(conn) else {
                 break;
             };
-            let wire = parcel.wire();
-            match stream.as_mut().poll_write(cx, &wire[wire.len() - left..]) {
+            match stream.as_mut().poll_write(cx, next.bytes()) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => conn.lock().advance(n, &conn.hub.config),
                 Poll::Ready(Err(error)) => return Err(error),
