@@ -49,6 +49,84 @@ async fn acks_go_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_polls_hears_and_says_the_same() {
+    let (server, mut farewells) = with_farewells();
+    let server = server
+        .parser(sio_server::Msgpack)
+        .on("pass", async |socket, (name, data): (String, Bytes)| {
+            let answer: Bytes = socket.call("check", &data).await?;
+            socket.broadcast().emit("passed", &(name, &data));
+            Ok::<_, CallError>(Ack((socket.transport().as_str(), answer)))
+        })
+        .mount(Namespace::new("/closed", async |_| {
+            Err::<(), _>(Refuse::new("nobody"))
+        }));
+    let server = TestServer::new(server).unwrap();
+    let polling = server.connect("/").polling().header("X-Who", "Ann");
+    let polling = polling.query("from=work").await.unwrap();
+    let packed = server.connect("/").polling().parser(sio_server::Msgpack);
+    let packed = packed.await.unwrap();
+    let data = Bytes::from_static(b"\x00\xff\xd8");
+    for (from, to) in [(&polling, &packed), (&packed, &polling)] {
+        from.on("check", |data: Bytes| Ack(data));
+        let answer: (String, Bytes) = from.call("pass", &("photo", &data)).await.unwrap();
+        assert_eq!(answer, ("polling".into(), data.clone()));
+        let passed: (String, Bytes) = to.expect("passed").await.unwrap();
+        assert_eq!(passed, ("photo".into(), data.clone()));
+    }
+    let refused = polling.join("/closed").await.err().unwrap();
+    assert!(matches!(refused, Error::Refused { message, .. } if message == "nobody"));
+
+    // Heartbeats go by in their time; a client that stalls misses them, and what it is sent.
+    tokio::time::advance(Duration::from_secs(100)).await;
+    assert!(polling.is_connected());
+    polling.stall();
+    server.io().to(polling.id()).emit("late", &1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(polling.received().len() <= 1, "one GET was on its way");
+    server.io().to(polling.id()).emit("late", &2);
+    assert_eq!(polling.received(), []);
+    polling.resume();
+    let late: u32 = polling.expect("late").await.unwrap();
+    assert!(late > 0);
+
+    let end = async |farewells: &mut mpsc::UnboundedReceiver<DisconnectReason>| {
+        farewells.recv().await.unwrap().as_str()
+    };
+    polling.disconnect().await.unwrap();
+    assert_eq!(end(&mut farewells).await, "client namespace disconnect");
+    packed.close().await.unwrap();
+    assert_eq!(end(&mut farewells).await, "transport close");
+    server
+        .connect("/")
+        .polling()
+        .await
+        .unwrap()
+        .drop_connection();
+    assert_eq!(end(&mut farewells).await, "transport error");
+    let silent = server.connect("/").polling().await.unwrap();
+    silent.stall();
+    assert_eq!(end(&mut farewells).await, "ping timeout");
+    let put_out = server.connect("/").polling().await.unwrap();
+    server.io().everyone().disconnect_connections().await;
+    assert!(matches!(
+        put_out.ended().await.unwrap(),
+        End::PutOut | End::Closed(None)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_may_not_poll_is_told_so() {
+    let server = Server::new().allow_request(async |_| Err(Refuse::new("not today")));
+    let server = TestServer::new(server).unwrap();
+    let refused = server.connect("/").polling().await.err().unwrap();
+    assert!(
+        matches!(&refused, Error::NotOpened { status: 403, body } if body.contains("not today")),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn packets_may_come_at_their_rate_and_no_faster() {
     let mut config = Config::default();
     config.max_packet_rate = Some(10);
@@ -66,11 +144,18 @@ async fn packets_may_come_at_their_rate_and_no_faster() {
         client.emit("count", &bytes);
         let ended = tokio::time::timeout(Duration::from_millis(10), client.ended()).await;
         assert_eq!(ended.is_err(), passes, "{attachments}");
-        if !passes {
-            assert_eq!(ended.unwrap().unwrap(), End::Closed(Some(1008)));
-            let farewell = DisconnectReason::Connection(Reason::PacketRate);
-            assert_eq!(farewells.recv().await, Some(farewell));
-        }
+        let reason = match ended {
+            Err(_) => {
+                client.close().await.unwrap();
+                Reason::TransportClose
+            }
+            Ok(end) => {
+                assert_eq!(end.unwrap(), End::Closed(Some(1008)));
+                Reason::PacketRate
+            }
+        };
+        let farewell = farewells.recv().await.unwrap();
+        assert_eq!(farewell, DisconnectReason::Connection(reason));
     }
     let client = server.connect("/").await.unwrap();
     for _ in 0..100 {

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use eio_transport::Sid;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -20,7 +21,8 @@ use ws_handshake::Request;
 use super::{
     client::Client,
     error::{End, Error},
-    line::{Line, State},
+    line::{Line, State, Transport},
+    polling::Requests,
 };
 use crate::{
     entropy,
@@ -103,6 +105,7 @@ impl TestServer {
             namespace: namespace.to_owned(),
             auth: Auth::default(),
             parser: None,
+            transport: Transport::WebSocket,
             query: String::new(),
             fields: Vec::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -143,6 +146,7 @@ pub struct Connect {
     namespace: String,
     auth: Auth,
     parser: Option<Box<dyn Parser>>,
+    transport: Transport,
     query: String,
     fields: Vec<(String, Vec<u8>)>,
     address: SocketAddr,
@@ -161,6 +165,25 @@ impl Connect {
     /// Where it has no way to say an event, sending that event panics.
     pub fn parser(mut self, parser: impl Parser + 'static) -> Self {
         self.parser = Some(Box::new(parser));
+        self
+    }
+
+    /// Polls, and goes on polling: `io(url, { transports: ["polling"] })`.
+    ///
+    /// ```
+    /// use sio_server::{Ack, Server, Transport, testing::{Error, TestServer}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let server = Server::new().on("how", async |socket, ()| Ack(socket.transport().as_str()));
+    /// let server = TestServer::new(server)?;
+    /// let client = server.connect("/").polling().await?;
+    /// assert_eq!(client.call::<_, _, String>("how", &()).await?, "polling");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn polling(mut self) -> Self {
+        self.transport = Transport::Polling;
         self
     }
 
@@ -185,6 +208,9 @@ impl Connect {
 
     async fn open(self) -> Result<Client, Error> {
         let (namespace, limit) = (self.namespace.clone(), self.time_limit);
+        if self.transport == Transport::Polling {
+            return self.open_polling().await;
+        }
         let packet = self.auth.packet(&namespace)?;
         let target = format!(
             "{}?EIO=4&transport=websocket{}",
@@ -196,21 +222,11 @@ impl Connect {
         let fields = self.fields.iter();
         request.write(&mut head, fields.map(|(name, value)| (&**name, &**value)))?;
         let mut stream = serve(self.service, self.address);
-        let waited_for = "the answer to the request";
         let answer = async {
             stream.write_all(&head).await.ok()?;
             read_answer(&mut stream).await
         };
-        let answer = tokio::time::timeout(limit, answer).await;
-        let answer = answer.map_err(|_| Error::TimedOut {
-            waited_for: waited_for.to_owned(),
-            limit,
-            instead: Vec::new(),
-        })?;
-        let answer = answer.ok_or_else(|| Error::Ended {
-            waited_for: waited_for.to_owned(),
-            end: End::Cut,
-        })?;
+        let answer = answered(limit, answer).await?;
         if let Err(error) = request.check(answer.status, &answer.fields) {
             let said = String::from_utf8_lossy(&answer.rest).into_owned();
             return Err(Error::NotOpened {
@@ -227,6 +243,47 @@ impl Connect {
         line.shared.wait("the open packet", open).await?;
         Client::enter(line, namespace, &packet).await
     }
+}
+
+impl Connect {
+    async fn open_polling(self) -> Result<Client, Error> {
+        let packet = self.auth.packet(&self.namespace)?;
+        let path = self.service.path().to_owned();
+        let mut requests = Requests {
+            target: format!("{path}?EIO=4&transport=polling{}", self.query),
+            service: self.service,
+            address: self.address,
+            fields: self.fields,
+        };
+        let answer = answered(self.time_limit, requests.ask(Method::GET, Vec::new())).await?;
+        let (status, first) = answer;
+        // Perhaps more stands behind it.
+        let sid = first
+            .strip_prefix(br#"0{"sid":""#)
+            .and_then(|rest| std::str::from_utf8(rest.get(..Sid::LEN)?).ok());
+        let Some(sid) = sid.filter(|_| status == 200) else {
+            let body = String::from_utf8_lossy(&first).into_owned();
+            return Err(Error::NotOpened { status, body });
+        };
+        requests.target = format!("{path}?EIO=4&transport=polling&sid={sid}");
+        let line = Line::poll(requests, first, self.parser, self.time_limit);
+        Client::enter(Arc::new(line), self.namespace, &packet).await
+    }
+}
+
+/// The answer to the request that opens a connection.
+async fn answered<T>(limit: Duration, answer: impl Future<Output = Option<T>>) -> Result<T, Error> {
+    let waited_for = || "the answer to the request".to_owned();
+    let answer = tokio::time::timeout(limit, answer).await;
+    let answer = answer.map_err(|_| Error::TimedOut {
+        waited_for: waited_for(),
+        limit,
+        instead: Vec::new(),
+    })?;
+    answer.ok_or_else(|| Error::Ended {
+        waited_for: waited_for(),
+        end: End::Cut,
+    })
 }
 
 impl IntoFuture for Connect {

@@ -1,10 +1,12 @@
-//! A test client's connection: a WebSocket over a stream in memory, and Engine.IO on it.
+//! A test client's connection, Engine.IO on a WebSocket over a stream in memory, or on polling.
 //!
 //! Two tasks serve it. The **reader** takes what the server sends to the seats, and answers
 //! heartbeats; the **writer** writes what is queued, so that neither waits for the other.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use eio_transport::payload;
 use parking_lot::Mutex;
 use sio_packet::{Attachments, Form, Packet, Parser};
 use tokio::{
@@ -16,6 +18,7 @@ use ws_frame::{Header, OpCode, write_frame_as};
 
 use super::{
     error::{End, Error},
+    polling::Requests,
     reader::{PACKETS, Reader},
     received::Received,
     seat::{Handler, Seat},
@@ -34,6 +37,7 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) changed: Notify,
     out: mpsc::UnboundedSender<Vec<u8>>,
+    pub(super) transport: Transport,
     /// If it is not the protocol's own.
     pub(super) parser: Option<Box<dyn Parser>>,
     pub(super) time_limit: Duration,
@@ -45,7 +49,7 @@ pub(super) struct State {
     pub(super) last_id: u64,
     /// The open packet has come.
     pub(super) is_open: bool,
-    /// WebSocket pings sent, and those that were answered.
+    /// WebSocket pings sent, and those that were answered; POSTs, over polling.
     pub(super) pings: (u64, u64),
     pub(super) end: Option<End>,
 }
@@ -58,21 +62,54 @@ impl Line {
         parser: Option<Box<dyn Parser>>,
         time_limit: Duration,
     ) -> Self {
+        let start = |reader: Reader, queue, stalled| {
+            let (read_half, write_half) = tokio::io::split(stream);
+            [
+                tokio::spawn(reader.run(read_half, unread, stalled)).abort_handle(),
+                tokio::spawn(write(write_half, queue)).abort_handle(),
+            ]
+        };
+        Self::with(Transport::WebSocket, parser, time_limit, start)
+    }
+
+    /// Serves a session that polls; `first` is the answer of the handshake.
+    pub(super) fn poll(
+        requests: Requests,
+        first: Bytes,
+        parser: Option<Box<dyn Parser>>,
+        time_limit: Duration,
+    ) -> Self {
+        let start = |reader: Reader, queue, stalled| {
+            let posts = requests.clone().post(Arc::clone(reader.shared()), queue);
+            [
+                tokio::spawn(requests.get(reader, first, stalled)).abort_handle(),
+                tokio::spawn(posts).abort_handle(),
+            ]
+        };
+        Self::with(Transport::Polling, parser, time_limit, start)
+    }
+
+    fn with(
+        transport: Transport,
+        parser: Option<Box<dyn Parser>>,
+        time_limit: Duration,
+        start: impl FnOnce(
+            Reader,
+            mpsc::UnboundedReceiver<Vec<u8>>,
+            watch::Receiver<bool>,
+        ) -> [AbortHandle; 2],
+    ) -> Self {
         let (out, queue) = mpsc::unbounded_channel();
         let (stalled, is_stalled) = watch::channel(false);
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Notify::new(),
             out,
+            transport,
             parser,
             time_limit,
         });
-        let (read_half, write_half) = tokio::io::split(stream);
-        let reader = Reader::new(Arc::clone(&shared));
-        let tasks = [
-            tokio::spawn(reader.run(read_half, unread, is_stalled)).abort_handle(),
-            tokio::spawn(write(write_half, queue)).abort_handle(),
-        ];
+        let tasks = start(Reader::new(Arc::clone(&shared)), queue, is_stalled);
         Self {
             shared,
             stalled,
@@ -154,40 +191,61 @@ impl Shared {
     /// Sends a packet and its attachments.
     pub(super) fn send(&self, packet: &[u8], attachments: &Attachments) {
         let mut out = Vec::new();
+        let text = std::str::from_utf8(packet).expect("packets are written as text");
         match &self.parser {
-            Some(parser) => translate(&mut out, &**parser, packet, attachments),
+            Some(parser) => self
+                .transport
+                .translate(&mut out, &**parser, text, attachments),
             None => {
-                frame(&mut out, OpCode::Text, &[b"4", packet].concat());
+                self.transport.text(&mut out, &format!("4{text}"));
                 for attachment in attachments.iter() {
-                    frame(&mut out, OpCode::Binary, attachment);
+                    self.transport.binary(&mut out, attachment);
                 }
             }
         }
         self.write(out);
     }
 
-    /// Sends a close frame.
+    /// Sends a close frame, or the packet of that meaning.
     pub(super) fn close(&self) {
         let mut out = Vec::new();
-        frame(&mut out, OpCode::Close, &1000_u16.to_be_bytes());
+        match self.transport {
+            Transport::Polling => self.transport.text(&mut out, "1"),
+            Transport::WebSocket => frame(&mut out, OpCode::Close, &1000_u16.to_be_bytes()),
+        }
         self.write(out);
     }
 
-    /// Waits until the server has read all that was sent: it answers a WebSocket ping behind it.
+    /// Waits until the server has read all that was sent: it answers a WebSocket ping behind it, or the
+    /// POST that brought it.
     pub(super) async fn sync(&self, waited_for: &str) -> Result<(), Error> {
-        let number = {
-            let mut state = self.state.lock();
-            state.pings.0 += 1;
-            state.pings.0
+        let number = match self.transport {
+            Transport::Polling => self.state.lock().pings.0,
+            Transport::WebSocket => {
+                let mut state = self.state.lock();
+                state.pings.0 += 1;
+                let number = state.pings.0;
+                drop(state);
+                let mut out = Vec::new();
+                frame(&mut out, OpCode::Ping, &number.to_be_bytes());
+                self.write(out);
+                number
+            }
         };
-        let mut out = Vec::new();
-        frame(&mut out, OpCode::Ping, &number.to_be_bytes());
-        self.write(out);
         let answered = |state: &mut State| (state.pings.1 >= number).then_some(());
         self.wait(waited_for, answered).await
     }
 
+    /// A POST was answered.
+    pub(super) fn heard(&self) {
+        self.state.lock().pings.1 += 1;
+        self.changed.notify_waiters();
+    }
+
     pub(super) fn write(&self, bytes: Vec<u8>) {
+        if self.transport == Transport::Polling {
+            self.state.lock().pings.0 += 1;
+        }
         // Where nobody writes any more the connection has ended, which whoever waits is told.
         let _ = self.out.send(bytes);
     }
@@ -223,16 +281,46 @@ async fn write(mut stream: WriteHalf<DuplexStream>, mut queue: mpsc::UnboundedRe
     }
 }
 
-/// Appends a packet of ours as a parser has it.
-fn translate(out: &mut Vec<u8>, parser: &dyn Parser, packet: &[u8], attachments: &Attachments) {
-    let text = std::str::from_utf8(packet).expect("packets are written as text");
-    let packet = Packet::parse(text, &PACKETS).expect("what was written can be read");
-    let attachments: Vec<_> = attachments.iter().collect();
-    let mut message = Vec::new();
-    let form = parser.encode(&packet, &attachments, &mut message);
-    match form.expect("the parser has a way to say it") {
-        Form::Binary => frame(out, OpCode::Binary, &message),
-        Form::Text => frame(out, OpCode::Text, &[b"4", &message[..]].concat()),
+/// How a client's packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Polling,
+    WebSocket,
+}
+
+impl Transport {
+    /// Appends a packet of Engine.IO.
+    pub(super) fn text(self, out: &mut Vec<u8>, packet: &str) {
+        match self {
+            Self::Polling => payload::push_text(out, packet),
+            Self::WebSocket => frame(out, OpCode::Text, packet.as_bytes()),
+        }
+    }
+
+    /// Appends a binary message.
+    fn binary(self, out: &mut Vec<u8>, data: &[u8]) {
+        match self {
+            Self::Polling => payload::push_binary(out, data),
+            Self::WebSocket => frame(out, OpCode::Binary, data),
+        }
+    }
+
+    /// Appends a packet of ours as a parser has it.
+    fn translate(
+        self,
+        out: &mut Vec<u8>,
+        parser: &dyn Parser,
+        text: &str,
+        attachments: &Attachments,
+    ) {
+        let packet = Packet::parse(text, &PACKETS).expect("what was written can be read");
+        let attachments: Vec<_> = attachments.iter().collect();
+        let mut message = Vec::new();
+        let form = parser.encode(&packet, &attachments, &mut message);
+        match form.expect("the parser has a way to say it") {
+            Form::Binary => self.binary(out, &message),
+            Form::Text => self.text(out, &format!("4{}", String::from_utf8_lossy(&message))),
+        }
     }
 }
 

@@ -40,14 +40,22 @@
 //!
 //! # What goes wrong out there
 //!
-//! [`Client::drop_connection`] cuts the line, [`Client::stall`] is a client that does not read any
-//! more: what the server writes fills the 64 KiB of the stream, then the server's queue. A client
-//! that stalls does not answer heartbeats either.
+//! | What | How | What the server sees |
+//! |---|---|---|
+//! | the network is gone | [`Client::drop_connection`] | a WebSocket that ends without a close frame, or a GET that is given up: `transport close`, `transport error` |
+//! | a client that does not read | [`Client::stall`] | the 64 KiB of the stream fill, then its queue, to [`Config::max_queued_bytes`](crate::Config::max_queued_bytes); a client that polls asks for nothing |
+//! | a client that hangs | [`Client::stall`], and time | `ping timeout`: it does not answer heartbeats either |
+//! | answers that do not come | an event without [`Client::on`] | [`CallError::Timeout`](crate::CallError::Timeout) |
+//! | a slow network | [`Client::stall`], time, [`Client::resume`] | delay, in both directions of what is asked |
+//! | a client that floods | [`Client::emit`] in a loop | what [`Config`](crate::Config) bounds |
+//! | a client that comes back | [`TestServer::connect`] with `auth` of `pid` and `offset` | [recovery](crate::Recovery) |
+//! | a proxy's client | [`Connect::address`], [`Connect::header`] | [`Config::proxies`](crate::Config::proxies) |
 //!
 //! # What it is not
 //!
-//! A client speaks by WebSocket, in JSON or with a [parser](Connect::parser). What handlers see does not
-//! depend on the transport, so polling and the upgrade are this crate's to test, not the application's.
+//! A client speaks by WebSocket, or [by polling](Connect::polling), in JSON or with a
+//! [parser](Connect::parser). It never moves from one to the other: what handlers see does not depend on
+//! the transport, so the upgrade is this crate's to test, not the application's.
 //!
 //! # Time
 //!
@@ -66,6 +74,7 @@ mod client;
 mod connect;
 mod error;
 mod line;
+mod polling;
 mod reader;
 mod received;
 mod seat;

@@ -10,12 +10,9 @@ use tokio::{
     io::{AsyncReadExt, DuplexStream, ReadHalf},
     sync::watch,
 };
-use ws_frame::{Connection, Limits, Message, OpCode, Role};
+use ws_frame::{Connection, Limits, Message, Role};
 
-use super::{
-    error::End,
-    line::{Shared, frame},
-};
+use super::{error::End, line::Shared};
 use crate::entropy;
 
 /// A test reads whatever its server sends.
@@ -57,6 +54,10 @@ impl Reader {
             packets: Reassembler::new(),
             limits: PACKETS,
         }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Reads until the end, and whenever it is not stalled.
@@ -130,17 +131,14 @@ impl Reader {
     }
 
     /// An Engine.IO packet.
-    fn text(&mut self, text: &str) -> Result<(), End> {
+    pub(super) fn text(&mut self, text: &str) -> Result<(), End> {
         match text.as_bytes().first() {
             Some(b'0') => self.shared.state.lock().is_open = true,
             Some(b'1') => return Err(End::Closed(None)),
             Some(b'2') => {
                 let mut out = Vec::new();
-                frame(
-                    &mut out,
-                    OpCode::Text,
-                    &[b"3", &text.as_bytes()[1..]].concat(),
-                );
+                let pong = format!("3{}", &text[1..]);
+                self.shared.transport.text(&mut out, &pong);
                 self.shared.write(out);
             }
             Some(b'4') if self.shared.parser.is_some() => self.coded(Coded::Text(&text[1..]))?,
@@ -167,7 +165,7 @@ impl Reader {
         sit(&self.shared, &packet, attachments, &self.limits).map_err(broken)
     }
 
-    fn binary(&mut self, data: Bytes) -> Result<(), End> {
+    pub(super) fn binary(&mut self, data: Bytes) -> Result<(), End> {
         if self.shared.parser.is_some() {
             return self.coded(Coded::Binary(&data));
         }
