@@ -82,6 +82,34 @@ impl<'a> Packet<'a> {
     /// If the text is no packet, or one beyond `limits`: close the connection.
     #[inline]
     pub fn parse(text: &'a str, limits: &Limits) -> Result<Self, ParseError> {
+        match Self::parse_plain(text) {
+            Some(packet) => Ok(packet),
+            None => Self::parse_any(text, limits),
+        }
+    }
+
+    /// What nearly all are: an event of the namespace `/`, without attachments. Everything else, and
+    /// every fault, is left to [`parse_any`](Self::parse_any).
+    #[inline]
+    fn parse_plain(text: &'a str) -> Option<Self> {
+        let [b'2', behind @ .., b']'] = text.as_bytes() else {
+            return None;
+        };
+        let (digits, id) = read_id(behind);
+        if behind.get(digits) != Some(&b'[') || digits > MAX_ID_DIGITS || id > MAX_ID {
+            return None;
+        }
+        Some(Self {
+            kind: Kind::Event,
+            attachments: 0,
+            namespace: "/",
+            id: (digits > 0).then_some(id),
+            data: &text[1 + digits..],
+        })
+    }
+
+    #[inline(never)]
+    fn parse_any(text: &'a str, limits: &Limits) -> Result<Self, ParseError> {
         let bytes = text.as_bytes();
         let kind =
             Kind::from_digit(*bytes.first().ok_or(ParseError::Empty)?).ok_or(ParseError::Kind)?;
@@ -314,20 +342,28 @@ fn parse_namespace<'a>(
 /// `<ack id>`: decimal digits.
 #[inline]
 fn parse_id(bytes: &[u8], at: &mut usize) -> Result<Option<u64>, ParseError> {
-    let first = *at;
-    let mut id = 0u64;
-    while let Some(digit @ b'0'..=b'9') = bytes.get(*at) {
-        if *at - first == MAX_ID_DIGITS {
-            return Err(ParseError::AckId);
-        }
-        id = id * 10 + u64::from(digit - b'0');
-        *at += 1;
-    }
-    match *at - first {
+    let (digits, id) = read_id(&bytes[*at..]);
+    *at += digits;
+    match digits {
         0 => Ok(None),
-        _ if id > MAX_ID => Err(ParseError::AckId),
-        _ => Ok(Some(id)),
+        ..=MAX_ID_DIGITS if id <= MAX_ID => Ok(Some(id)),
+        _ => Err(ParseError::AckId),
     }
+}
+
+/// How many digits there are in front, as far as they can belong to an id and one more, and what number
+/// they make.
+#[inline]
+fn read_id(bytes: &[u8]) -> (usize, u64) {
+    let mut id = 0u64;
+    let mut digits = 0;
+    while let Some(byte @ b'0'..=b'9') = bytes.get(digits)
+        && digits <= MAX_ID_DIGITS
+    {
+        id = id * 10 + u64::from(byte - b'0');
+        digits += 1;
+    }
+    (digits, id)
 }
 
 /// Without the white space around it, of which there is none from any client we know.

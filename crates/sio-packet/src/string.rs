@@ -10,28 +10,44 @@ use memchr::memchr2;
 /// backslash or control character.
 ///
 /// If it is a control character, the search may have gone far beyond it.
-#[inline(always)]
+#[inline]
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
     match bytes.split_at_checked(SHORT) {
-        Some((head, tail)) => match plain_words(head) {
+        Some((head, tail)) => match plain_head(head) {
             SHORT => SHORT + plain_tail(tail),
             len => len,
         },
-        None => plain_words(bytes),
+        None => plain_head(bytes),
     }
 }
 
-#[inline(always)]
-fn plain_words(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks();
-    for (index, word) in words.iter().enumerate() {
-        let flags = specials(*word);
-        if flags != 0 {
-            return index * 8 + flags.trailing_zeros() as usize / 8;
+/// The same for bytes that are few.
+///
+/// What ends within a word, as many names do, is found by one; what goes on, by blocks.
+#[inline(never)]
+fn plain_head(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    if let Some(word) = bytes.first_chunk() {
+        match plain_in_word(word) {
+            WORD => at = WORD,
+            len => return len,
+        }
+        while let Some(block) = bytes[at..].first_chunk()
+            && is_plain_block(block)
+        {
+            at += BLOCK;
+        }
+        while let Some(word) = bytes[at..].first_chunk() {
+            match plain_in_word(word) {
+                WORD => at += WORD,
+                len => return at + len,
+            }
         }
     }
-    let special = rest.iter().position(|&byte| is_special(byte));
-    8 * words.len() + special.unwrap_or(rest.len())
+    while at < bytes.len() && !is_special(bytes[at]) {
+        at += 1;
+    }
+    at
 }
 
 #[inline(never)]
@@ -41,7 +57,8 @@ fn plain_tail(bytes: &[u8]) -> usize {
         .iter()
         .fold(u8::MAX, |least, &byte| least.min(byte));
     if least < 0x20 {
-        plain_words(bytes)
+        let special = bytes.iter().position(|&byte| is_special(byte));
+        special.unwrap_or(len)
     } else {
         len
     }
@@ -50,14 +67,17 @@ fn plain_tail(bytes: &[u8]) -> usize {
 /// Whether all bytes may stand in a JSON string as they are.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
+    if bytes.len() >= SHORT {
+        return plain_len(bytes) == bytes.len();
+    }
+    // The last of a kind may overlap the one before.
+    if let Some(last) = bytes.last_chunk() {
+        return is_plain_block(last) && bytes.as_chunks().0.iter().all(is_plain_block);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return specials(*first) | specials(*last) == 0;
+    }
     match bytes {
-        _ if bytes.len() >= SHORT => plain_len(bytes) == bytes.len(),
-        // The last word may overlap the one before.
-        [.., a, b, c, d, e, f, g, h] => {
-            let last = specials([*a, *b, *c, *d, *e, *f, *g, *h]);
-            let words = bytes.as_chunks().0.iter();
-            words.fold(last, |flags, word| flags | specials(*word)) == 0
-        }
         [a, b, c, d, ..] => {
             let [.., e, f, g, h] = bytes else {
                 return false;
@@ -68,13 +88,31 @@ fn is_plain(bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether none of these is special: for each byte a number that is 0 if it is, so that a vector of
+/// them is compared once.
+#[inline(always)]
+fn is_plain_block(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(true, |plain, byte| {
+        let quote = byte ^ b'"';
+        let backslash = byte ^ b'\\';
+        let control = byte.saturating_sub(0x1f);
+        plain & (quote.min(backslash).min(control) != 0)
+    })
+}
+
+/// How many bytes of a word stand before the first special one.
+#[inline(always)]
+fn plain_in_word(word: &[u8; WORD]) -> usize {
+    specials(*word).trailing_zeros() as usize / 8
+}
+
 /// The special ones of eight bytes, by their highest bits.
 ///
 /// What is 0 or below becomes negative when 1 is taken away, so three subtractions answer all three
 /// questions; bytes above 0x7f are no ASCII. A borrow can flag the next byte up wrongly, never
 /// the lowest.
 #[inline(always)]
-fn specials(word: [u8; 8]) -> u64 {
+fn specials(word: [u8; WORD]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     let word = u64::from_le_bytes(word);
     let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
@@ -184,7 +222,13 @@ fn hex(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// Up to here words are faster than vectors.
+/// Bytes of a word.
+const WORD: usize = 8;
+
+/// Bytes of a vector that every processor has.
+const BLOCK: usize = 16;
+
+/// From here on a search by the vectors that this processor has is faster.
 const SHORT: usize = 64;
 
 #[cfg(test)]

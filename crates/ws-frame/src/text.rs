@@ -5,11 +5,22 @@
 //! stands in a `String` and needs no second look when it is lent. What is held back is at most the
 //! first three bytes of a character whose end is still to come.
 
+use ascii::AsAsciiStr as _;
+
 use crate::ProtocolError;
+
+/// Below this simdutf8 leaves a text to the standard library.
+const SHORT: usize = 64;
 
 /// Checks a whole text.
 #[inline]
 pub(crate) fn whole(text: &[u8]) -> Result<&str, ProtocolError> {
+    // The standard library looks at a short text byte by byte, until one lies at the start of a word.
+    if text.len() < SHORT
+        && let Ok(text) = text.as_ascii_str()
+    {
+        return Ok(text.as_str());
+    }
     simdutf8::basic::from_utf8(text).map_err(|_| ProtocolError::Utf8)
 }
 
