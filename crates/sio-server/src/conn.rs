@@ -444,9 +444,7 @@ impl Conn {
                 direct
             };
             if direct {
-                let said = turn::append_with(|reply| {
-                    turn::with_encoder(|encoder| encode(reply, &mut encoder.attachments))
-                })?;
+                let said = turn::append_with(encode)?;
                 if said > turn::SCRATCH {
                     self.pause_turn();
                 }
@@ -634,9 +632,12 @@ impl Conn {
             link.session.handle_heard(clock::now());
         }
         link.corked = false;
-        self.flush_link(&mut link, &reply);
+        let said = reply.as_ref().map_or(&[][..], |reply| &reply.frames);
+        self.flush_link(&mut link, said);
         drop(link);
-        turn::give_back(reply);
+        if let Some(reply) = reply {
+            turn::give_back(reply);
+        }
     }
 
     /// Writes what was said so far, in the midst of a turn that says a lot.

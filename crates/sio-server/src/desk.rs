@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::{Parcel, Reason, Revision};
-use sio_packet::{Args, Kind, Message, Packet, ParseError, ReadError, Reassembler, WriteError, v4};
+use sio_packet::{
+    Args, Kind, Limits, Message, Packet, ParseError, ReadError, Reassembler, WriteError, v4,
+};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
@@ -24,7 +26,7 @@ use crate::{
     debug,
     error::{DisconnectReason, Refuse},
     frames,
-    lane::Lane,
+    lane::{Lane, Slot},
     memory::{self, Claim},
     notice::Quoted,
     pace::Meter,
@@ -83,9 +85,9 @@ struct Candidate {
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error("{0}")]
-    Parse(#[from] ParseError),
+    Parse(ParseError),
     #[error("{0}")]
-    Read(#[from] ReadError),
+    Read(ReadError),
     #[error("the first message is one of no parser that is known here")]
     Speech,
     #[error("a packet for {0:?}, which was not joined")]
@@ -100,6 +102,20 @@ enum Fault {
     TooFast,
     #[error("an attachment did not come in time")]
     AttachmentTime,
+}
+
+impl From<ParseError> for Box<Fault> {
+    #[cold]
+    fn from(error: ParseError) -> Self {
+        Self::new(Fault::Parse(error))
+    }
+}
+
+impl From<ReadError> for Box<Fault> {
+    #[cold]
+    fn from(error: ReadError) -> Self {
+        Self::new(Fault::Read(error))
+    }
 }
 
 impl Fault {
@@ -223,7 +239,7 @@ impl Desk {
             return;
         }
         let result = if self.rare.is_some() && self.is_too_fast() {
-            Err(Fault::TooFast)
+            Err(Fault::TooFast.into())
         } else if self.speech == Some(Speech::OWN) {
             self.try_text(text, cx)
         } else {
@@ -240,7 +256,7 @@ impl Desk {
             return;
         }
         let result = if self.rare.is_some() && self.is_too_fast() {
-            Err(Fault::TooFast)
+            Err(Fault::TooFast.into())
         } else if self.speech == Some(Speech::OWN) {
             self.try_binary(data, cx)
         } else {
@@ -260,7 +276,7 @@ impl Desk {
         counted.is_some_and(|(meter, pace)| !meter.pass(pace, clock::now()))
     }
 
-    fn try_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>) -> Result<(), Fault> {
+    fn try_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>) -> Result<(), Box<Fault>> {
         let data = match data {
             Cow::Borrowed(data) => Bytes::copy_from_slice(data),
             Cow::Owned(data) => Bytes::from(data),
@@ -275,17 +291,22 @@ impl Desk {
             return Ok(());
         };
         let (packet, attachments) = complete.parts();
-        self.handle_packet(&packet, attachments, cx)
+        self.handle_packet(packet, attachments, cx)
     }
 
     /// A message of a client that may speak another parser than the protocol's own.
     #[cold]
-    fn try_message(&mut self, message: Message<'_>, cx: &mut Context<'_>) -> Result<(), Fault> {
+    fn try_message(
+        &mut self,
+        message: Message<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Box<Fault>> {
         let hub = Arc::clone(&self.conn.hub);
         let speech = match self.speech {
             Some(speech) => speech,
             None => {
-                let speech = Speech::of(message, &hub.parsers).ok_or(Fault::Speech)?;
+                let speech =
+                    Speech::of(message, &hub.parsers).ok_or_else(|| Box::new(Fault::Speech))?;
                 self.conn.set_speech(speech);
                 *self.speech.insert(speech)
             }
@@ -301,37 +322,81 @@ impl Desk {
             let decoded = contain("a parser", || parser.decode(message, limits, scratch));
             let (packet, attachments) =
                 decoded.unwrap_or(Err(ParseError::Parser("it panicked")))?;
-            self.handle_packet(&packet, attachments, cx)
+            self.handle_packet(packet, attachments, cx)
         })
     }
 
-    fn try_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
+    fn try_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Box<Fault>> {
         let limits = self.conn.hub.limits(self.conn.revision);
         if matches!(text.as_bytes().first(), Some(b'5' | b'6')) {
-            // Attachments are kept only for a namespace that can take them.
-            let packet = Packet::parse(text, limits)?;
-            let namespace = match self.conn.revision {
-                Revision::V3 => v4::split_query(packet.namespace).0,
-                Revision::V4 => packet.namespace,
-            };
-            if !self.knows(namespace) {
-                return Err(Fault::NotJoined(namespace.into()));
-            }
+            self.check_binary(text, limits)?;
         }
         match self.reassembler.push_text(text, limits)? {
-            Some(packet) => self.handle_packet(&packet, &mut [], cx),
+            Some(packet) => self.handle_packet(packet, &mut [], cx),
             None => Ok(()),
         }
     }
 
+    /// Attachments are kept only for a namespace that can take them.
+    #[cold]
+    fn check_binary(&self, text: &str, limits: &Limits) -> Result<(), Box<Fault>> {
+        let packet = Packet::parse(text, limits)?;
+        let namespace = match self.conn.revision {
+            Revision::V3 => v4::split_query(packet.namespace).0,
+            Revision::V4 => packet.namespace,
+        };
+        match self.knows(namespace) {
+            true => Ok(()),
+            false => Err(Fault::NotJoined(namespace.into()).into()),
+        }
+    }
+
+    #[inline]
     fn handle_packet(
+        &mut self,
+        packet: Packet<'_>,
+        attachments: &mut [Bytes],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Box<Fault>> {
+        if self.conn.revision == Revision::V4
+            && matches!(packet.kind, Kind::Event | Kind::BinaryEvent)
+        {
+            return self.handle_event(&packet, attachments, cx);
+        }
+        self.handle_other(packet, attachments, cx)
+    }
+
+    fn handle_event(
         &mut self,
         packet: &Packet<'_>,
         attachments: &mut [Bytes],
         cx: &mut Context<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Box<Fault>> {
+        let Some(index) = self.find(packet.namespace)? else {
+            return Ok(());
+        };
+        let (name, args) = packet.event(&self.conn.hub.config.packet)?;
+        let bytes = packet.data.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+        let args = Args::event(args, attachments);
+        let Seat { socket, lane } = &mut self.seats[index];
+        let socket = Arc::clone(socket);
+        let slot = Slot { lane, bytes, cx };
+        let pending = contain("the handling of an event", || {
+            socket.event(&name, args, packet.id, slot)
+        });
+        self.pending += pending.unwrap_or(Ok(0))?;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn handle_other(
+        &mut self,
+        packet: Packet<'_>,
+        attachments: &mut [Bytes],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Box<Fault>> {
         let auth;
-        let mut packet = *packet;
+        let mut packet = packet;
         if self.conn.revision == Revision::V3 {
             let (namespace, query) = v4::split_query(packet.namespace);
             packet.namespace = namespace;
@@ -341,23 +406,7 @@ impl Desk {
             }
         }
         match packet.kind {
-            Kind::Event | Kind::BinaryEvent => {
-                let Some(index) = self.find(packet.namespace)? else {
-                    return Ok(());
-                };
-                let (name, args) = packet.event(&self.conn.hub.config.packet)?;
-                let bytes = packet.data.len() + attachments.iter().map(Bytes::len).sum::<usize>();
-                let args = Args::event(args, attachments);
-                let seat = &mut self.seats[index];
-                let socket = Arc::clone(&seat.socket);
-                let read = contain("the reading of a payload", || {
-                    socket.event(&name, args, packet.id)
-                });
-                if let Some(job) = read.unwrap_or(Ok(None))? {
-                    self.pending += seat.lane.offer(job, bytes, cx);
-                }
-                Ok(())
-            }
+            Kind::Event | Kind::BinaryEvent => self.handle_event(&packet, attachments, cx),
             Kind::Ack | Kind::BinaryAck => {
                 let Some(index) = self.find(packet.namespace)? else {
                     return Ok(());
@@ -398,7 +447,7 @@ impl Desk {
                 self.part(index, reason, cx);
                 Ok(())
             }
-            kind @ Kind::ConnectError => Err(Fault::Direction(kind)),
+            kind @ Kind::ConnectError => Err(Fault::Direction(kind).into()),
         }
     }
 
@@ -415,7 +464,12 @@ impl Desk {
 
     // ---- joining ------------------------------------------------------------------------------
 
-    fn connect(&mut self, namespace: &str, auth: &str, cx: &mut Context<'_>) -> Result<(), Fault> {
+    fn connect(
+        &mut self,
+        namespace: &str,
+        auth: &str,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Box<Fault>> {
         let limit = self.config().packet.max_namespace;
         if namespace.len() > limit {
             let len = namespace.len();
@@ -424,7 +478,7 @@ impl Desk {
         if let Some(index) = self.position(namespace) {
             let socket = Arc::clone(&self.seats[index].socket);
             if !socket.core().is_gone() {
-                return Err(Fault::Twice(namespace.into()));
+                return Err(Fault::Twice(namespace.into()).into());
             }
             // The client is quicker than our own note that it was put out.
             self.removed(&socket, cx);
@@ -434,12 +488,12 @@ impl Desk {
             .iter()
             .any(|candidate| candidate.visit.place().name() == namespace)
         {
-            return Err(Fault::Twice(namespace.into()));
+            return Err(Fault::Twice(namespace.into()).into());
         }
         self.attempts += 1;
         if self.attempts > self.config().max_connect_attempts {
             self.refuse(namespace, &Refuse::new("Too many attempts"));
-            return Err(Fault::TooManyAttempts);
+            return Err(Fault::TooManyAttempts.into());
         }
         if self.seats.len() + self.joining.len() >= self.config().max_namespaces {
             self.conn.shard().tally.hit(Limit::Namespaces);
@@ -700,19 +754,24 @@ impl Desk {
     }
 
     /// The seat of a namespace; `None` if the client does not know yet that it was put out.
-    fn find(&self, namespace: &str) -> Result<Option<usize>, Fault> {
-        match self.position(namespace) {
-            Some(index) if !self.seats[index].socket.core().is_gone() => Ok(Some(index)),
-            Some(_) => Ok(self.drop_late()),
-            None if self.knows(namespace) => Ok(self.drop_late()),
-            None => Err(Fault::NotJoined(namespace.into())),
+    #[inline]
+    fn find(&self, namespace: &str) -> Result<Option<usize>, Box<Fault>> {
+        for (index, seat) in self.seats.iter().enumerate() {
+            let core = seat.socket.core();
+            if core.place.name() == namespace && !core.is_gone() {
+                return Ok(Some(index));
+            }
         }
+        self.find_late(namespace)
     }
 
     #[cold]
-    fn drop_late(&self) -> Option<usize> {
+    fn find_late(&self, namespace: &str) -> Result<Option<usize>, Box<Fault>> {
+        if !self.knows(namespace) {
+            return Err(Fault::NotJoined(namespace.into()).into());
+        }
         self.conn.shard().tally.late();
-        None
+        Ok(None)
     }
 }
 

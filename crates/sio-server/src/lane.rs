@@ -51,6 +51,31 @@ impl Job {
 #[derive(Default)]
 pub(crate) struct Lane(Option<Box<Row>>);
 
+/// Where the handler of an event begins. A panic is the caller's to contain.
+pub(crate) struct Slot<'a, 'c> {
+    pub(crate) lane: &'a mut Lane,
+    /// Bytes of the event.
+    pub(crate) bytes: usize,
+    pub(crate) cx: &'a mut Context<'c>,
+}
+
+impl Slot<'_, '_> {
+    /// Runs a handler if it may run, else lets it wait. Returns the bytes that are pending now because
+    /// of it.
+    #[inline]
+    pub(crate) fn offer(self, mut job: Job) -> usize {
+        let Self { lane, bytes, cx } = self;
+        let busy = lane.0.as_ref().is_some_and(|row| row.is_busy(job.order));
+        if !busy && job.task.as_mut().poll(cx).is_ready() {
+            return 0;
+        }
+        let waiting = Waiting::new(job, bytes);
+        let weight = waiting.weight;
+        lane.0.get_or_insert_default().push(waiting, cx);
+        weight
+    }
+}
+
 /// Handlers that are not done; there is at least one.
 #[derive(Default)]
 struct Row {
@@ -82,15 +107,13 @@ impl Lane {
 
     /// Runs a handler if it may run, else lets it wait. Returns the bytes that are pending now because
     /// of it.
-    pub(crate) fn offer(&mut self, mut job: Job, bytes: usize, cx: &mut Context<'_>) -> usize {
-        let busy = self.0.as_ref().is_some_and(|row| row.is_busy(job.order));
-        if !busy && run(&mut job.task, cx).is_ready() {
-            return 0;
-        }
-        let waiting = Waiting::new(job, bytes);
-        let weight = waiting.weight;
-        self.0.get_or_insert_default().push(waiting, cx);
-        weight
+    pub(crate) fn offer(&mut self, job: Job, bytes: usize, cx: &mut Context<'_>) -> usize {
+        let slot = Slot {
+            lane: self,
+            bytes,
+            cx,
+        };
+        contain("a handler", || slot.offer(job)).unwrap_or(0)
     }
 
     /// Goes on as far as it goes. Returns the bytes that are no longer pending.

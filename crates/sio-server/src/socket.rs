@@ -31,7 +31,7 @@ use crate::{
     handshake::Handshake,
     incoming::Incoming,
     io::Io,
-    lane::{Job, Order},
+    lane::{Job, Order, Slot},
     listeners::{Hears, ListenerId, Listeners, Which},
     memory::{Going, Tie},
     nodes, onlookers,
@@ -166,13 +166,15 @@ pub(crate) trait AnySocket: Send + Sync {
     fn says_goodbye(&self) -> bool;
     /// The handler of the disconnection, if there is one.
     fn disconnected(self: Arc<Self>, reason: DisconnectReason) -> Option<Job>;
-    /// The handler of an event, if there is one, with its arguments read.
+    /// Reads the arguments of an event and offers its handler, if there is one. Returns the bytes that
+    /// are pending now because of it.
     fn event(
         self: Arc<Self>,
         name: &str,
         args: Args<'_>,
         ack: Option<u64>,
-    ) -> Result<Option<Job>, ReadError>;
+        slot: Slot<'_, '_>,
+    ) -> Result<usize, ReadError>;
     /// The socket has gone for good: its listeners, which may own it, are let go.
     fn let_go(&self);
 }
@@ -837,17 +839,22 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         name: &str,
         args: Args<'_>,
         ack: Option<u64>,
-    ) -> Result<Option<Job>, ReadError> {
+        slot: Slot<'_, '_>,
+    ) -> Result<usize, ReadError> {
         if self.listeners.get().is_none()
             && let Some(handler) = self.table.only_handler(name)
         {
             return match handler.call(Socket::new(self), args, ack) {
-                Ok(job) => Ok(Some(job)),
-                Err(unread) => unread.settle(name, ack),
+                Ok(job) => Ok(slot.offer(job)),
+                Err(unread) => {
+                    let job = unread.settle(name, ack)?;
+                    Ok(job.map_or(0, |job| slot.offer(job)))
+                }
             };
         }
         let socket = Socket::new(self);
-        socket.table().other(&socket, name, args, ack)
+        let job = socket.table().other(&socket, name, args, ack)?;
+        Ok(job.map_or(0, |job| slot.offer(job)))
     }
 }
 

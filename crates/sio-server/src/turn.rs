@@ -5,7 +5,7 @@
 //! the turn's end ([`Conn::end_turn`](crate::conn::Conn)). The read scratch and the encoder are
 //! borrowed for the length of one synchronous call; nothing that points into them outlives it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 use sio_packet::Attachments;
 
@@ -19,7 +19,7 @@ const KEEP: usize = 1 << 20;
 thread_local! {
     static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
     static ENCODER: Cell<Option<Box<Encoder>>> = const { Cell::new(None) };
-    static TURN: RefCell<Turn> = const { RefCell::new(Turn { owner: 0, reply: Vec::new() }) };
+    static TURN: Turn = const { Turn { owner: Cell::new(0), reply: Cell::new(None) } };
 }
 
 struct Buffers {
@@ -29,8 +29,9 @@ struct Buffers {
 
 struct Turn {
     /// The address of the connection whose turn it is, 0 between turns. Compared, never followed.
-    owner: usize,
-    reply: Vec<u8>,
+    owner: Cell<usize>,
+    /// What was said so far; `None` if nothing was, or while somebody has it.
+    reply: Cell<Option<Box<Encoder>>>,
 }
 
 /// Buffers for writing one packet: its frames, and the attachments met while writing its text.
@@ -71,84 +72,106 @@ pub(crate) fn with_encoder<R>(f: impl FnOnce(&mut Encoder) -> R) -> R {
 
 /// Begins the turn of the connection at the address `owner`.
 pub(crate) fn begin(owner: usize) {
-    TURN.with_borrow_mut(|turn| {
-        turn.owner = owner;
-        // A turn that panicked had no end: what was said in it is for nobody else.
-        turn.reply.clear();
+    TURN.with(|turn| {
+        if turn.owner.replace(owner) != 0 {
+            // A turn that panicked had no end: what was said in it is for nobody else.
+            turn.reply.set(None);
+        }
     });
 }
 
 /// Ends the turn and hands out what was said during it.
-pub(crate) fn end() -> Vec<u8> {
-    TURN.with_borrow_mut(|turn| {
-        turn.owner = 0;
-        std::mem::take(&mut turn.reply)
+pub(crate) fn end() -> Option<Box<Encoder>> {
+    TURN.with(|turn| {
+        turn.owner.set(0);
+        turn.reply.take()
     })
 }
 
 /// Gives a buffer back for the next turn.
-pub(crate) fn give_back(mut reply: Vec<u8>) {
-    if reply.capacity() <= KEEP {
-        reply.clear();
-        TURN.with_borrow_mut(|turn| {
-            if turn.reply.capacity() < reply.capacity() && turn.reply.is_empty() {
-                turn.reply = reply;
-            }
-        });
-    }
+pub(crate) fn give_back(mut reply: Box<Encoder>) {
+    reply.frames.clear();
+    TURN.with(|turn| {
+        if reply.frames.capacity() <= KEEP {
+            turn.reply.set(Some(reply));
+        }
+    });
 }
 
 /// Whether it is the turn of the connection at `owner`, on this thread.
 #[inline]
 pub(crate) fn is_of(owner: usize) -> bool {
-    TURN.with_borrow(|turn| turn.owner == owner)
+    TURN.with(|turn| turn.owner.get() == owner)
 }
 
-/// Takes the reply buffer out.
+/// Takes the reply out.
 pub(crate) fn take_reply() -> Vec<u8> {
-    TURN.with_borrow_mut(|turn| std::mem::take(&mut turn.reply))
+    let reply = TURN.with(|turn| turn.reply.take());
+    reply.map_or_else(Vec::new, |reply| reply.frames)
 }
 
-/// Lends the reply buffer to user code that appends to it, and returns how much it holds now. What
-/// fails, or panics, has appended nothing. What a nested call has said meanwhile goes behind it.
+/// Lends the reply to user code that appends to it, and room for the attachments of what it writes.
+/// Returns how long the reply is now. What fails, or panics, has appended nothing. What a nested call
+/// has said meanwhile goes behind it.
 pub(crate) fn append_with<E>(
-    append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    append: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
 ) -> Result<usize, E> {
-    let reply = take_reply();
-    let mut lent = Lent {
-        good: reply.len(),
-        reply,
-    };
-    append(&mut lent.reply)?;
-    lent.good = lent.reply.len();
-    Ok(lent.good)
+    TURN.with(|turn| {
+        let mut reply = turn.reply.take().unwrap_or_default();
+        reply.attachments.clear();
+        let mut lent = Lent {
+            turn,
+            good: reply.frames.len(),
+            reply: Some(reply),
+        };
+        if let Some(reply) = &mut lent.reply {
+            append(&mut reply.frames, &mut reply.attachments)?;
+            lent.good = reply.frames.len();
+        }
+        Ok(lent.good)
+    })
 }
 
-/// The reply buffer while user code writes to it.
-struct Lent {
-    reply: Vec<u8>,
+/// The reply while user code writes to it.
+struct Lent<'a> {
+    turn: &'a Turn,
+    /// Always there, until the end.
+    reply: Option<Box<Encoder>>,
     /// What stays of it.
     good: usize,
 }
 
-impl Drop for Lent {
+impl Drop for Lent<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let mut reply = std::mem::take(&mut self.reply);
-        reply.truncate(self.good);
-        TURN.with_borrow_mut(|turn| {
-            reply.extend_from_slice(&turn.reply);
-            turn.reply = reply;
-        });
+        if let Some(mut reply) = self.reply.take() {
+            reply.frames.truncate(self.good);
+            if let Some(nested) = self.turn.reply.take() {
+                reply.frames.extend_from_slice(&nested.frames);
+            }
+            self.turn.reply.set(Some(reply));
+        }
     }
 }
 
 /// Whether the reply is short enough to be made longer by whoever cannot write it.
 #[inline]
 pub(crate) fn has_room() -> bool {
-    TURN.with_borrow(|turn| turn.reply.len() < SCRATCH)
+    with_reply(|reply| reply.len() < SCRATCH)
 }
 
 /// Appends bytes that are frames already.
 pub(crate) fn append(bytes: &[u8]) {
-    TURN.with_borrow_mut(|turn| turn.reply.extend_from_slice(bytes));
+    with_reply(|reply| reply.extend_from_slice(bytes));
+}
+
+/// Lends the reply to code of ours.
+#[inline]
+fn with_reply<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    TURN.with(|turn| {
+        let mut reply = turn.reply.take().unwrap_or_default();
+        let result = f(&mut reply.frames);
+        turn.reply.set(Some(reply));
+        result
+    })
 }
