@@ -98,7 +98,12 @@ fn play(scenario: &str, manner: &str, count: usize, address: SocketAddr) -> Resu
             let text = r#"451-["back",{"_placeholder":true,"num":0}]"#;
             for _ in 0..count {
                 client.write(0x81, text.as_bytes())?;
-                client.ask_with(0x82, &data, text.as_bytes())?;
+                client.write(0x82, &data)?;
+                // With recovery there is an offset behind it.
+                let heard = client.read()?;
+                if !heard.starts_with(&text.as_bytes()[..text.len() - 1]) {
+                    return Err(String::from_utf8_lossy(&heard).into());
+                }
                 if client.read()? != data {
                     return Err("other bytes came back".into());
                 }
@@ -232,21 +237,13 @@ impl Client {
         Ok(bytes)
     }
 
-    fn expect(&mut self, expected: &[u8]) -> Result {
-        let payload = self.read()?;
-        if payload == expected {
-            return Ok(());
-        }
-        Err(String::from_utf8_lossy(&payload).into())
-    }
-
     fn ask(&mut self, text: &str, answer: &str) -> Result {
-        self.ask_with(0x81, text.as_bytes(), answer.as_bytes())
-    }
-
-    fn ask_with(&mut self, first: u8, payload: &[u8], answer: &[u8]) -> Result {
-        self.write(first, payload)?;
-        self.expect(answer)
+        self.write(0x81, text.as_bytes())?;
+        let heard = self.read()?;
+        match heard == answer.as_bytes() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&heard).into()),
+        }
     }
 }
 

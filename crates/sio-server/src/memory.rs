@@ -630,8 +630,9 @@ impl Drop for ForgetAll {
 fn new_pid() -> Arc<str> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bytes: [u8; 24] = entropy::bytes();
-    let digits = bytes.map(|byte| char::from(DIGITS[usize::from(byte & 63)]));
-    digits.iter().collect::<String>().into()
+    let digits = bytes.map(|byte| DIGITS[usize::from(byte & 63)]);
+    let text = std::str::from_utf8(&digits);
+    text.expect("because all digits are ASCII").into()
 }
 
 /// Ids of other nodes' sockets are not longer.
