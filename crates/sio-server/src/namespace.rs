@@ -198,18 +198,17 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     /// Events of one socket are handled one at a time, in the order they came. A second handler
     /// of the same event replaces the first. A name that the protocol reserves is a
     /// [`StartError`].
-    pub fn on<T, A, R, Fut>(
+    pub fn on<T, A, Fut>(
         self,
         event: impl EventName<T, A>,
         handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
         A: 'static,
     {
-        let handle: OnEvent<_, _, T, A, R, Fut> =
+        let handle: OnEvent<_, _, T, A, Fut> =
             OnEvent::new(event.event_name().into(), handler, Serial);
         self.handle(event.event_name(), Arc::new(handle))
     }
@@ -227,18 +226,17 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     ///         Ack(format!("{name}.zip"))
     ///     });
     /// ```
-    pub fn on_concurrent<T, A, R, Fut>(
+    pub fn on_concurrent<T, A, Fut>(
         self,
         event: impl EventName<T, A>,
         handler: impl FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
         A: 'static,
     {
-        let handle: OnEvent<_, _, T, A, R, Fut> =
+        let handle: OnEvent<_, _, T, A, Fut> =
             OnEvent::new(event.event_name().into(), handler, Concurrent);
         self.handle(event.event_name(), Arc::new(handle))
     }
@@ -257,7 +255,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     ///     async |_socket, edit| save(edit).await,
     /// );
     /// ```
-    pub fn on_keyed<T, A, K, R, Fut>(
+    pub fn on_keyed<T, A, K, Fut>(
         self,
         event: impl EventName<T, A>,
         key: impl Fn(&T) -> K + Send + Sync + 'static,
@@ -266,15 +264,14 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
         K: Hash + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
         A: 'static,
     {
         let policy = Keyed {
             key,
             hasher: RandomState::default(),
         };
-        let handle: OnEvent<_, _, T, A, R, Fut> =
+        let handle: OnEvent<_, _, T, A, Fut> =
             OnEvent::new(event.event_name().into(), handler, policy);
         self.handle(event.event_name(), Arc::new(handle))
     }
@@ -325,13 +322,12 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     ///     println!("{} says {}", socket.id(), incoming.event());
     /// });
     /// ```
-    pub fn on_any<R, Fut>(
+    pub fn on_any<Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
     {
         self.rules.table.watchers.push(table::any(handler));
         self
@@ -346,15 +342,14 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     ///     Ack(format!("nobody knows {:?}", incoming.event()))
     /// });
     /// ```
-    pub fn on_unhandled<R, Fut>(
+    pub fn on_unhandled<Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
     {
-        let handler: OnUnhandled<_, R, Fut> = OnUnhandled::new(handler);
+        let handler: OnUnhandled<_, Fut> = OnUnhandled::new(handler);
         self.rules.table.unhandled = Some(Arc::new(handler));
         self
     }
@@ -372,13 +367,12 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     ///     .on("buy", async |_socket, amount: String| amount.parse::<u32>().map(Ack))
     ///     .on_error(async |_socket, failure| Ack(format!("{}: {failure}", failure.event())));
     /// ```
-    pub fn on_error<R, Fut>(
+    pub fn on_error<Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, Failure) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
     {
         self.rules.table.error = Some(Box::new(move |socket, failure, ack| {
             let handler = handler.clone();
@@ -460,15 +454,14 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn on_server_side<T, A, R, Fut>(
+    pub fn on_server_side<T, A, Fut>(
         mut self,
         event: impl EventName<T, A>,
         handler: impl FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
         A: 'static,
     {
         let event = event.event_name();
@@ -476,7 +469,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
             let fault = || StartError::EventName(event.to_owned());
             self.fault.get_or_insert_with(fault);
         }
-        let handler: OnNodeEvent<_, T, A, R, Fut> = OnNodeEvent::new(event.into(), handler);
+        let handler: OnNodeEvent<_, T, A, Fut> = OnNodeEvent::new(event.into(), handler);
         let nodes = &mut self.rules.table.nodes;
         nodes.insert(event.into(), Arc::new(handler));
         self
@@ -485,13 +478,12 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     // ---- coming and going ---------------------------------------------------------------------
 
     /// Runs when a client has joined, before any of its events is handled.
-    pub fn on_connect<R, Fut>(
+    pub fn on_connect<Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
     {
         self.rules.table.connect = Some(Box::new(move |socket| {
             table::lifecycle(socket, "connect", handler.clone())
@@ -528,13 +520,12 @@ impl<D: Send + Sync + 'static> Namespace<D> {
     ///     socket.to(socket.rooms()).emit("left", &(socket.id(), reason.as_str()));
     /// });
     /// ```
-    pub fn on_disconnect<R, Fut>(
+    pub fn on_disconnect<Fut>(
         mut self,
         handler: impl FnOnce(Socket<D>, DisconnectReason) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
     {
         self.rules.table.disconnect = Some(Box::new(move |socket, reason| {
             let handler = handler.clone();

@@ -184,15 +184,15 @@ pub(crate) trait NodeHandler: Send + Sync {
 pub(crate) type Handling = Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
 
 /// A handler with the types of its event.
-pub(crate) struct OnNodeEvent<F, T, A, R, Fut> {
+pub(crate) struct OnNodeEvent<F, T, A, Fut> {
     event: Box<str>,
     handler: F,
-    types: Types<T, A, R, Fut>,
+    types: Types<T, A, Fut>,
 }
 
-type Types<T, A, R, Fut> = PhantomData<fn(T) -> (A, R, Fut)>;
+type Types<T, A, Fut> = PhantomData<fn(T) -> (A, Fut)>;
 
-impl<F, T, A, R, Fut> OnNodeEvent<F, T, A, R, Fut> {
+impl<F, T, A, Fut> OnNodeEvent<F, T, A, Fut> {
     pub(crate) fn new(event: Box<str>, handler: F) -> Self {
         Self {
             event,
@@ -202,13 +202,12 @@ impl<F, T, A, R, Fut> OnNodeEvent<F, T, A, R, Fut> {
     }
 }
 
-impl<F, T, A, R, Fut> NodeHandler for OnNodeEvent<F, T, A, R, Fut>
+impl<F, T, A, Fut> NodeHandler for OnNodeEvent<F, T, A, Fut>
 where
     F: FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
     T: DeserializeOwned + Send + 'static,
     A: 'static,
-    R: Reply<A> + 'static,
-    Fut: Future<Output = R> + Send + 'static,
+    Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
 {
     fn call(self: Arc<Self>, io: Io, args: Vec<Value>) -> Handling {
         Box::pin(async move {

@@ -11,7 +11,6 @@ use std::{
 use bytes::Bytes;
 use eio_transport::Parcel;
 use http::{Request, Response};
-use serde::Deserialize;
 use sio_cluster::Broker;
 use sio_packet::Parser;
 use tokio::net::ToSocketAddrs;
@@ -23,13 +22,12 @@ use crate::{
     config::Config,
     debug::DebugMode,
     engine,
-    error::{DisconnectReason, StartError},
-    event::{Any, EventName, Reply},
+    error::StartError,
+    event::{Any, Reply},
     failure::Failure,
     gate::Gate,
     hooks::Hooks,
     hub::{Furniture, Hub},
-    incoming::Incoming,
     io::Io,
     listen::{Bound, Threads},
     middleware::Stack,
@@ -38,7 +36,6 @@ use crate::{
     pages::Pages,
     realm::Mounted,
     service::{Fallback, Layer, Service},
-    socket::Socket,
     table::{self, OnErrorDefault},
     tls::Tls,
     trace,
@@ -265,82 +262,6 @@ impl Server {
         self
     }
 
-    /// Handles an event in the namespace `/`, see [`Namespace::on`].
-    pub fn on<T, A, R, Fut>(
-        self,
-        event: impl EventName<T, A>,
-        handler: impl FnOnce(Socket, T) -> Fut + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
-        A: 'static,
-    {
-        self.with_root(|root| root.on(event, handler))
-    }
-
-    /// Runs when a client has joined the namespace `/`, see [`Namespace::on_connect`].
-    pub fn on_connect<R, Fut>(
-        self,
-        handler: impl FnOnce(Socket) -> Fut + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
-    {
-        self.with_root(|root| root.on_connect(handler))
-    }
-
-    /// Runs when a client of the namespace `/` has gone, see [`Namespace::on_disconnect`].
-    pub fn on_disconnect<R, Fut>(
-        self,
-        handler: impl FnOnce(Socket, DisconnectReason) -> Fut + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
-    {
-        self.with_root(|root| root.on_disconnect(handler))
-    }
-
-    /// Sees each event of the namespace `/` before its handler does, see [`Namespace::on_any`].
-    pub fn on_any<R, Fut>(
-        self,
-        handler: impl FnOnce(Socket, Incoming) -> Fut + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
-    {
-        self.with_root(|root| root.on_any(handler))
-    }
-
-    /// Handles the events of the namespace `/` that have no handler of their own, see
-    /// [`Namespace::on_unhandled`].
-    pub fn on_unhandled<R, Fut>(
-        self,
-        handler: impl FnOnce(Socket, Incoming) -> Fut + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
-    {
-        self.with_root(|root| root.on_unhandled(handler))
-    }
-
-    /// Sees the failures of the namespace `/`, see [`Namespace::on_error`].
-    pub fn on_error<R, Fut>(
-        self,
-        handler: impl FnOnce(Socket, Failure) -> Fut + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
-    {
-        self.with_root(|root| root.on_error(handler))
-    }
-
     /// Sees the failures of all namespaces that do not see them themselves
     /// ([`Namespace::on_error`]). What it returns becomes the ack of the event.
     ///
@@ -351,13 +272,12 @@ impl Server {
     ///     Ack("sorry")
     /// });
     /// ```
-    pub fn on_error_default<R, Fut>(
+    pub fn on_error_default<Fut>(
         mut self,
         handler: impl FnOnce(Failure) -> Fut + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
     {
         self.on_error = Some(Box::new(move |answering, failure| {
             let handler = handler.clone();
@@ -366,28 +286,6 @@ impl Server {
                 table::answer_failure(reply, answering.responder());
             })
         }));
-        self
-    }
-
-    /// Handles an event that another node of the cluster sends to the namespace `/` of all others, see
-    /// [`Namespace::on_server_side`].
-    pub fn on_server_side<T, A, R, Fut>(
-        self,
-        event: impl EventName<T, A>,
-        handler: impl FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
-        A: 'static,
-    {
-        self.with_root(|root| root.on_server_side(event, handler))
-    }
-
-    pub(crate) fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
-        self.root = f(self.root);
-        self.root_used = true;
         self
     }
 
@@ -471,6 +369,12 @@ impl Server {
             .chain(root)
             .map(|(name, events)| (name, events.into_iter().collect()))
             .collect()
+    }
+
+    pub(crate) fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
+        self.root = f(self.root);
+        self.root_used = true;
+        self
     }
 
     /// Where the hub will be.

@@ -494,15 +494,14 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// # Panics
     ///
     /// If the protocol reserves the event's name, see [`Event::new`](crate::Event::new).
-    pub fn on<T, A, R, Fut>(
+    pub fn on<T, A, Fut>(
         &self,
         event: impl EventName<T, A>,
         listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> ListenerId
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
         A: 'static,
     {
         self.listen(event.event_name(), listener, Hears::Always)
@@ -523,21 +522,20 @@ impl<D: Send + Sync + 'static> Socket<D> {
     /// # Panics
     ///
     /// As [`on`](Self::on).
-    pub fn once<T, A, R, Fut>(
+    pub fn once<T, A, Fut>(
         &self,
         event: impl EventName<T, A>,
         listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
     ) -> ListenerId
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
         A: 'static,
     {
         self.listen(event.event_name(), listener, Hears::Once)
     }
 
-    fn listen<T, A, R, Fut>(
+    fn listen<T, A, Fut>(
         &self,
         event: &str,
         listener: impl FnOnce(Self, T) -> Fut + Clone + Send + Sync + 'static,
@@ -545,15 +543,14 @@ impl<D: Send + Sync + 'static> Socket<D> {
     ) -> ListenerId
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<A> + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
         A: 'static,
     {
         assert!(
             !sio_packet::is_reserved(event),
             "{event:?} is reserved; there are on_connect, on_disconnect and on_disconnecting"
         );
-        let handler: OnEvent<_, _, T, A, R, Fut> = OnEvent::new(event.into(), listener, Serial);
+        let handler: OnEvent<_, _, T, A, Fut> = OnEvent::new(event.into(), listener, Serial);
         let listeners = &self.inner.listeners;
         let listeners = listeners.get_or_init(|| Box::new(Listeners::new()));
         listeners.add(event, Arc::new(handler), hears, || {
@@ -572,13 +569,12 @@ impl<D: Send + Sync + 'static> Socket<D> {
     ///     });
     /// });
     /// ```
-    pub fn on_any<R, Fut>(
+    pub fn on_any<Fut>(
         &self,
         look: impl FnOnce(Self, Incoming) -> Fut + Clone + Send + Sync + 'static,
     ) -> ListenerId
     where
-        Fut: Future<Output = R> + Send + 'static,
-        R: Reply<Any> + 'static,
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
     {
         let listeners = &self.inner.listeners;
         let listeners = listeners.get_or_init(|| Box::new(Listeners::new()));

@@ -334,16 +334,16 @@ impl<T, K: Hash, F: Fn(&T) -> K + Send + Sync> Policy<T> for Keyed<F> {
 }
 
 /// A handler with the types of its event.
-pub(crate) struct OnEvent<F, P, T, A, R, Fut> {
+pub(crate) struct OnEvent<F, P, T, A, Fut> {
     event: Box<str>,
     handler: F,
     policy: P,
-    types: Types<T, A, R, Fut>,
+    types: Types<T, A, Fut>,
 }
 
-type Types<T, A, R, Fut> = PhantomData<fn(T) -> (A, R, Fut)>;
+type Types<T, A, Fut> = PhantomData<fn(T) -> (A, Fut)>;
 
-impl<F, P, T, A, R, Fut> OnEvent<F, P, T, A, R, Fut> {
+impl<F, P, T, A, Fut> OnEvent<F, P, T, A, Fut> {
     pub(crate) fn new(event: Box<str>, handler: F, policy: P) -> Self {
         Self {
             event,
@@ -354,15 +354,14 @@ impl<F, P, T, A, R, Fut> OnEvent<F, P, T, A, R, Fut> {
     }
 }
 
-impl<D, F, P, T, A, R, Fut> Handler<D> for OnEvent<F, P, T, A, R, Fut>
+impl<D, F, P, T, A, Fut> Handler<D> for OnEvent<F, P, T, A, Fut>
 where
     D: Send + Sync + 'static,
     F: FnOnce(Socket<D>, T) -> Fut + Clone + Send + Sync + 'static,
     P: Policy<T> + 'static,
     T: DeserializeOwned + Send + 'static,
     A: 'static,
-    R: Reply<A> + 'static,
-    Fut: Future<Output = R> + Send + 'static,
+    Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
 {
     fn call(
         self: Arc<Self>,
@@ -384,12 +383,12 @@ where
 }
 
 /// A handler of all that has none, with its types.
-pub(crate) struct OnUnhandled<F, R, Fut> {
+pub(crate) struct OnUnhandled<F, Fut> {
     handler: F,
-    types: PhantomData<fn() -> (R, Fut)>,
+    types: PhantomData<fn() -> Fut>,
 }
 
-impl<F, R, Fut> OnUnhandled<F, R, Fut> {
+impl<F, Fut> OnUnhandled<F, Fut> {
     pub(crate) fn new(handler: F) -> Self {
         Self {
             handler,
@@ -398,12 +397,11 @@ impl<F, R, Fut> OnUnhandled<F, R, Fut> {
     }
 }
 
-impl<D, F, R, Fut> CatchAll<D> for OnUnhandled<F, R, Fut>
+impl<D, F, Fut> CatchAll<D> for OnUnhandled<F, Fut>
 where
     D: Send + Sync + 'static,
     F: FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
-    R: Reply<Any> + 'static,
-    Fut: Future<Output = R> + Send + 'static,
+    Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
 {
     fn call(self: Arc<Self>, socket: Socket<D>, incoming: Incoming, ack: Option<u64>) -> Task {
         Box::pin(async move {
@@ -415,15 +413,14 @@ where
 }
 
 /// The handler of a socket's coming or going, which nobody waits for an answer of.
-pub(crate) fn lifecycle<D, R, Fut>(
+pub(crate) fn lifecycle<D, Fut>(
     socket: Socket<D>,
     event: &'static str,
     start: impl FnOnce(Socket<D>) -> Fut + Send + 'static,
 ) -> Task
 where
     D: Send + Sync + 'static,
-    R: Reply<Any> + 'static,
-    Fut: Future<Output = R> + Send + 'static,
+    Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
 {
     Box::pin(async move {
         run!(socket, *event, None, start(socket.clone()));
@@ -457,13 +454,12 @@ where
 }
 
 /// A catch-all as a watcher.
-pub(crate) fn any<D, R, Fut>(
+pub(crate) fn any<D, Fut>(
     look: impl FnOnce(Socket<D>, Incoming) -> Fut + Clone + Send + Sync + 'static,
 ) -> Watcher<D>
 where
     D: Send + Sync + 'static,
-    R: Reply<Any> + 'static,
-    Fut: Future<Output = R> + Send + 'static,
+    Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
 {
     Box::new(move |socket, incoming| {
         let look = look.clone();
