@@ -254,7 +254,6 @@ mod proxies;
 mod queues;
 mod realm;
 mod replay;
-mod root;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod server;
@@ -263,6 +262,7 @@ mod session;
 mod shard;
 mod shared;
 mod socket;
+mod start;
 mod store;
 mod table;
 mod target;

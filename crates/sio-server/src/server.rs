@@ -1,44 +1,45 @@
-//! The server before it runs: its namespaces, its settings, and how it is to be started.
+//! The server before it runs: its settings, its namespaces, and what happens in `/`.
 
 #[cfg(feature = "schema")]
 use std::collections::BTreeSet;
 use std::{
     future::Future,
-    net::SocketAddr,
+    hash::Hash,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
 use eio_transport::Parcel;
 use http::{Request, Response};
+use serde::Deserialize;
 use sio_cluster::Broker;
 use sio_packet::Parser;
-use tokio::net::ToSocketAddrs;
 #[cfg(feature = "tls")]
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::{
-    cluster::{Cluster, ClusterEvent, Watch},
+    cluster::{ClusterEvent, Watch},
     config::Config,
     debug::DebugMode,
     engine,
-    error::StartError,
-    event::{Any, Reply},
+    error::{DisconnectReason, Refuse},
+    event::{Any, EventName, Reply},
     failure::Failure,
-    gate::Gate,
+    handshake::Handshake,
     hooks::Hooks,
-    hub::{Furniture, Hub},
+    hub::Hub,
+    incoming::Incoming,
     io::Io,
-    listen::{Bound, Threads},
     middleware::Stack,
     namespace::Namespace,
     observe::Observer,
+    onlookers::{Outgoing, RoomEvent},
     pages::Pages,
     realm::Mounted,
-    service::{Fallback, Layer, Service},
+    service::Fallback,
+    socket::Socket,
     table::{self, OnErrorDefault},
     tls::Tls,
-    trace,
 };
 
 /// A Socket.IO server.
@@ -63,28 +64,28 @@ use crate::{
 /// ```
 #[must_use = "a server does nothing until it is run"]
 pub struct Server {
-    config: Config,
-    root: Namespace,
+    pub(crate) config: Config,
+    pub(crate) root: Namespace,
     /// Whether `root` has been touched, so that another `/` would be a second one.
-    root_used: bool,
-    mounted: Vec<Box<dyn Mounted>>,
-    parsers: Vec<Box<dyn Parser>>,
-    runtime: Runtime,
-    debug: DebugMode,
-    pages: Pages,
-    fallback: Option<Fallback>,
+    pub(crate) root_used: bool,
+    pub(crate) mounted: Vec<Box<dyn Mounted>>,
+    pub(crate) parsers: Vec<Box<dyn Parser>>,
+    pub(crate) runtime: Runtime,
+    pub(crate) debug: DebugMode,
+    pub(crate) pages: Pages,
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) hooks: Hooks,
-    on_error: Option<OnErrorDefault>,
+    pub(crate) on_error: Option<OnErrorDefault>,
     /// Who hears the messages, if that is not Socket.IO.
     pub(crate) bare: Option<Arc<engine::Handlers>>,
     pub(crate) observer: Option<Observer>,
     pub(crate) stack: Option<Stack>,
     pub(crate) initial: Option<Arc<Parcel>>,
-    beside: Option<Box<engine::Server>>,
-    broker: Option<Box<dyn Broker>>,
-    watch: Option<Watch>,
-    tls: Option<Tls>,
-    hub: Arc<OnceLock<Arc<Hub>>>,
+    pub(crate) beside: Option<Box<engine::Server>>,
+    pub(crate) broker: Option<Box<dyn Broker>>,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) hub: Arc<OnceLock<Arc<Hub>>>,
 }
 
 /// On what the server's own listener runs its connections.
@@ -262,6 +263,178 @@ impl Server {
         self
     }
 
+    // ---- the namespace `/` ---------------------------------------------------------------------
+
+    /// Handles an event in the namespace `/`, see [`Namespace::on`].
+    pub fn on<T, A, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Socket, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
+        A: 'static,
+    {
+        self.with_root(|root| root.on(event, handler))
+    }
+
+    /// Runs when a client has joined the namespace `/`, see [`Namespace::on_connect`].
+    pub fn on_connect<Fut>(
+        self,
+        handler: impl FnOnce(Socket) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
+    {
+        self.with_root(|root| root.on_connect(handler))
+    }
+
+    /// Runs when a client of the namespace `/` has gone, see [`Namespace::on_disconnect`].
+    pub fn on_disconnect<Fut>(
+        self,
+        handler: impl FnOnce(Socket, DisconnectReason) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
+    {
+        self.with_root(|root| root.on_disconnect(handler))
+    }
+
+    /// Sees each event of the namespace `/` before its handler does, see [`Namespace::on_any`].
+    pub fn on_any<Fut>(
+        self,
+        handler: impl FnOnce(Socket, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
+    {
+        self.with_root(|root| root.on_any(handler))
+    }
+
+    /// Handles the events of the namespace `/` that have no handler of their own, see [`Namespace::on_unhandled`].
+    pub fn on_unhandled<Fut>(
+        self,
+        handler: impl FnOnce(Socket, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
+    {
+        self.with_root(|root| root.on_unhandled(handler))
+    }
+
+    /// Sees the failures of the namespace `/`, see [`Namespace::on_error`].
+    pub fn on_error<Fut>(
+        self,
+        handler: impl FnOnce(Socket, Failure) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output: Reply<Any> + 'static> + Send + 'static,
+    {
+        self.with_root(|root| root.on_error(handler))
+    }
+
+    /// Asks whether a client may join `/`: Node's `io.use`. See
+    /// [`Namespace::guard`].
+    ///
+    /// ```
+    /// # use sio_server::{Handshake, Refuse, Server};
+    /// let server = Server::new().guard(async |hello: Handshake| match hello.query("key") {
+    ///     Some(key) if key == "tea" => Ok(()),
+    ///     _ => Err(Refuse::new("not authorized")),
+    /// });
+    /// ```
+    pub fn guard<Fut>(
+        self,
+        check: impl FnOnce(Handshake) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), Refuse>> + Send + 'static,
+    {
+        self.with_root(|root| root.guard(check))
+    }
+
+    /// Looks at each event before its handler, and may refuse it: Node's `socket.use`. See
+    /// [`Namespace::filter`].
+    pub fn filter<Fut>(
+        self,
+        check: impl FnOnce(Socket, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), Refuse>> + Send + 'static,
+    {
+        self.with_root(|root| root.filter(check))
+    }
+
+    /// Handles an event beside all others of the same socket. See
+    /// [`Namespace::on_concurrent`].
+    pub fn on_concurrent<T, A, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Socket, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
+        A: 'static,
+    {
+        self.with_root(|root| root.on_concurrent(event, handler))
+    }
+
+    /// Handles an event beside others, but in order among those with the same key. See
+    /// [`Namespace::on_keyed`].
+    pub fn on_keyed<T, A, K, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        key: impl Fn(&T) -> K + Send + Sync + 'static,
+        handler: impl FnOnce(Socket, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        K: Hash + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
+        A: 'static,
+    {
+        self.with_root(|root| root.on_keyed(event, key, handler))
+    }
+
+    /// Sees a socket that is about to leave. See
+    /// [`Namespace::on_disconnecting`].
+    pub fn on_disconnecting(
+        self,
+        look: impl Fn(&Socket, DisconnectReason) + Send + Sync + 'static,
+    ) -> Self {
+        self.with_root(|root| root.on_disconnecting(look))
+    }
+
+    /// Looks at each event that is emitted. See
+    /// [`Namespace::on_any_outgoing`].
+    pub fn on_any_outgoing(self, look: impl Fn(&Outgoing<'_>) + Send + Sync + 'static) -> Self {
+        self.with_root(|root| root.on_any_outgoing(look))
+    }
+
+    /// Is told when rooms come and go, and who joins and leaves them. See
+    /// [`Namespace::on_room`].
+    pub fn on_room(self, look: impl Fn(&RoomEvent) + Send + Sync + 'static) -> Self {
+        self.with_root(|root| root.on_room(look))
+    }
+
+    /// Handles an event that another node of the cluster sends to the namespace `/` of all others, see [`Namespace::on_server_side`].
+    pub fn on_server_side<T, A, Fut>(
+        self,
+        event: impl EventName<T, A>,
+        handler: impl FnOnce(Io, T) -> Fut + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
+        A: 'static,
+    {
+        self.with_root(|root| root.on_server_side(event, handler))
+    }
+
+    // ---- all namespaces ------------------------------------------------------------------------
+
     /// Sees the failures of all namespaces that do not see them themselves
     /// ([`Namespace::on_error`]). What it returns becomes the ack of the event.
     ///
@@ -371,7 +544,7 @@ impl Server {
             .collect()
     }
 
-    pub(crate) fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
+    fn with_root(mut self, f: impl FnOnce(Namespace) -> Namespace) -> Self {
         self.root = f(self.root);
         self.root_used = true;
         self
@@ -381,205 +554,4 @@ impl Server {
     pub(crate) fn hub(&self) -> Arc<OnceLock<Arc<Hub>>> {
         Arc::clone(&self.hub)
     }
-
-    /// Serves on the address of the environment's `HOST` and `PORT`, `127.0.0.1:5000` where they
-    /// are not set, until SIGINT or SIGTERM; prints where. `SIO_DEBUG=1` turns
-    /// [debug mode](Self::debug) on, [`DebugMode::Local`] unless another is set, and `SIO_DEBUG=0` off.
-    ///
-    /// # Errors
-    ///
-    /// If the address cannot be used, a variable cannot be read, or the namespaces do not go together.
-    pub async fn run(mut self) -> Result<(), StartError> {
-        let wrong = |name, value: &str, problem: String| StartError::Variable {
-            name,
-            value: value.into(),
-            problem,
-        };
-        let host = std::env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
-        let port = match std::env::var("PORT") {
-            Ok(port) => port
-                .parse()
-                .map_err(|_| wrong("PORT", &port, "is not a port".into()))?,
-            Err(_) => 5000,
-        };
-        match std::env::var("SIO_DEBUG").as_deref() {
-            Ok("1") if !self.debug.is_on() => self.debug = DebugMode::Local,
-            Ok("0") => self.debug = DebugMode::Off,
-            Ok("1" | "") | Err(_) => {}
-            Ok(other) => return Err(wrong("SIO_DEBUG", other, "is neither 0 nor 1".into())),
-        }
-        let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
-        let addresses: Vec<SocketAddr> = addresses
-            .map_err(|error| wrong("HOST", &host, format!("cannot be looked up: {error}")))?
-            .collect();
-        let bound = self.bind(&addresses[..]).await?;
-        println!("listening on {}://{}", bound.scheme(), bound.local_addr());
-        bound.serve_until(interrupted()).await
-    }
-
-    /// Serves on an address for ever.
-    ///
-    /// # Errors
-    ///
-    /// If the address cannot be used, or the namespaces do not go together.
-    pub async fn listen(self, address: impl ToSocketAddrs) -> Result<(), StartError> {
-        self.bind(address).await?.serve().await
-    }
-
-    /// Binds an address, to be served by [`Bound::serve`] or [`Bound::serve_until`].
-    ///
-    /// ```
-    /// # async fn f() -> Result<(), sio_server::StartError> {
-    /// let bound = sio_server::Server::new().bind("127.0.0.1:0").await?;
-    /// println!("listening on http://{}", bound.local_addr());
-    /// bound.serve_until(async { tokio::signal::ctrl_c().await.unwrap() }).await
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the address cannot be used, or the namespaces do not go together.
-    pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Bound, StartError> {
-        let addresses = tokio::net::lookup_host(address).await;
-        let addresses: Vec<SocketAddr> = addresses.map_err(StartError::AddressUnknown)?.collect();
-        if self.debug == DebugMode::Local
-            && let Some(public) = addresses
-                .iter()
-                .find(|address| !address.ip().to_canonical().is_loopback())
-        {
-            return Err(StartError::DebugReachesOthers(*public));
-        }
-        let (shards, threads) = match self.runtime {
-            Runtime::Auto | Runtime::Sharded => {
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                (
-                    self.config.shards.unwrap_or(cores).clamp(1, 1024),
-                    Threads::Own,
-                )
-            }
-            Runtime::CurrentThread => (1, Threads::Own),
-            Runtime::MultiThread => (1, Threads::Callers),
-        };
-        let (io, tls) = (self.io(), self.tls.clone());
-        Bound::new(self.start(shards)?, io, &addresses, threads, tls)
-    }
-
-    /// The server as a service for hyper and tower: the friendly road, with the same behaviour as
-    /// our own listener.
-    ///
-    /// ```
-    /// use hyper_util::rt::{TokioIo, TokioTimer};
-    ///
-    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
-    /// let service = sio_server::Server::new().into_service()?;
-    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
-    /// loop {
-    ///     let (stream, _) = listener.accept().await?;
-    ///     let connection = hyper::server::conn::http1::Builder::new()
-    ///         .timer(TokioTimer::new()) // for hyper's own deadline of a head
-    ///         .serve_connection(TokioIo::new(stream), service.clone())
-    ///         .with_upgrades(); // without which there are no WebSockets
-    ///     tokio::spawn(connection);
-    /// }
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the namespaces or settings do not go together.
-    pub fn into_service(self) -> Result<Service, StartError> {
-        Ok(Service::new(self.start(1)?, 0, None))
-    }
-
-    /// The server as a layer around a router of axum, or any other tower service.
-    ///
-    /// ```
-    /// # use sio_server::Server;
-    /// # async fn f() -> Result<(), sio_server::StartError> {
-    /// let page = axum::routing::get(async || "everything below /socket.io/ is the server's");
-    /// let app: axum::Router = axum::Router::new().route("/", page).layer(Server::new().layer()?);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the namespaces or settings do not go together.
-    pub fn layer(self) -> Result<Layer, StartError> {
-        Ok(Layer::new(self.into_service()?))
-    }
-
-    /// Freezes the namespaces.
-    fn start(self, shards: usize) -> Result<Arc<Hub>, StartError> {
-        let path = &self.config.path;
-        if !(path.starts_with('/') && path.ends_with('/') && path.len() > 1) {
-            return Err(StartError::Path(path.clone()));
-        }
-        let mut mounted = self.mounted;
-        let another_root = mounted
-            .iter()
-            .any(|mounted| mounted.fixed_name() == Some("/"));
-        if self.root_used || !another_root {
-            mounted.push(self.root.mount());
-        }
-        if let Some(fault) = mounted.iter_mut().find_map(|mounted| mounted.take_fault()) {
-            return Err(fault);
-        }
-        let mut names: Vec<_> = mounted.iter().filter_map(|m| m.fixed_name()).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(StartError::DuplicateNamespace(pair[0].into()));
-        }
-        let gate = Gate::new(&self.config, self.hooks)?;
-        let beside = self
-            .beside
-            .map(|server| server.into_service())
-            .transpose()?;
-        let join = |broker| Cluster::new(broker, self.watch.clone());
-        let cluster = self.broker.as_deref().map(join).transpose()?;
-        let (cluster, begin) = cluster.unzip();
-        if self.debug.is_on() {
-            trace::keep();
-            eprintln!(
-                "debug mode is on ({:?}): clients are shown what fails in handlers, with backtraces. \
-                 Never in production.",
-                self.debug
-            );
-        }
-        let furniture = Furniture {
-            beside,
-            mounted,
-            parsers: self.parsers.into(),
-            fallback: self.pages.before(self.fallback),
-            on_error: self.on_error,
-            bare: self.bare,
-            observer: self.observer,
-            cluster,
-            debug: self.debug,
-            stack: self.stack,
-            initial: self.initial,
-        };
-        let hub = Hub::new(self.config, gate, shards, furniture);
-        if let (Some(begin), Some(cluster)) = (begin, &hub.cluster) {
-            begin.run(Arc::downgrade(&hub), cluster)?;
-        }
-        let _ = self.hub.set(Arc::clone(&hub));
-        Ok(hub)
-    }
-}
-
-/// SIGINT or SIGTERM.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
