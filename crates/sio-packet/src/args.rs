@@ -93,13 +93,16 @@ impl<'a> Args<'a> {
     pub fn read<T: Deserialize<'a>>(self) -> Result<T, ReadError> {
         let Self { text, attachments } = self;
         let mut root = Root::new(Reader::new(text, attachments, 1));
-        match T::deserialize(&mut root).and_then(|value| root.finish().map(|()| value)) {
-            Ok(value) => Ok(value),
-            Err(fault) => {
-                let attachments = root.reader.into_attachments();
-                Err(blame(fault, ROOT, || check(text, attachments)))
-            }
-        }
+        // Without `and_then`, which would move the value once more.
+        let fault = match T::deserialize(&mut root) {
+            Ok(value) => match root.finish() {
+                Ok(()) => return Ok(value),
+                Err(fault) => fault,
+            },
+            Err(fault) => fault,
+        };
+        let attachments = root.reader.into_attachments();
+        Err(blame(fault, ROOT, || check(text, attachments)))
     }
 }
 

@@ -82,16 +82,18 @@ impl<'a> Packet<'a> {
     /// If the text is no packet, or one beyond `limits`: close the connection.
     #[inline]
     pub fn parse(text: &'a str, limits: &Limits) -> Result<Self, ParseError> {
-        match Self::parse_plain(text) {
+        match Self::plain_event(text) {
             Some(packet) => Ok(packet),
             None => Self::parse_any(text, limits),
         }
     }
 
-    /// What nearly all are: an event of the namespace `/`, without attachments. Everything else, and
-    /// every fault, is left to [`parse_any`](Self::parse_any).
+    /// The packet, if it is what nearly all are: an event of the namespace `/`, without attachments.
+    ///
+    /// It is what [`parse`](Self::parse) returns. `None` says nothing about the text, not even that it is
+    /// no such event.
     #[inline]
-    fn parse_plain(text: &'a str) -> Option<Self> {
+    pub fn plain_event(text: &'a str) -> Option<Self> {
         let [b'2', behind @ .., b']'] = text.as_bytes() else {
             return None;
         };

@@ -73,6 +73,15 @@ struct Seat {
     lane: Lane,
 }
 
+impl Seat {
+    /// Whether it is the seat of this namespace, and not left.
+    #[inline]
+    fn is_of(&self, namespace: &str) -> bool {
+        let core = self.socket.core();
+        core.place.name() == namespace && !core.is_gone()
+    }
+}
+
 /// A client that is about to join.
 struct Candidate {
     visit: Visit,
@@ -326,7 +335,18 @@ impl Desk {
         })
     }
 
+    #[inline]
     fn try_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Box<Fault>> {
+        if !self.reassembler.is_waiting()
+            && let Some(packet) = Packet::plain_event(text)
+        {
+            return self.handle_event(&packet, &mut [], cx);
+        }
+        self.try_any_text(text, cx)
+    }
+
+    #[inline(never)]
+    fn try_any_text(&mut self, text: &str, cx: &mut Context<'_>) -> Result<(), Box<Fault>> {
         let limits = self.conn.hub.limits(self.conn.revision);
         if matches!(text.as_bytes().first(), Some(b'5' | b'6')) {
             self.check_binary(text, limits)?;
@@ -351,45 +371,32 @@ impl Desk {
         }
     }
 
-    #[inline]
-    fn handle_packet(
-        &mut self,
-        packet: Packet<'_>,
-        attachments: &mut [Bytes],
-        cx: &mut Context<'_>,
-    ) -> Result<(), Box<Fault>> {
-        if self.conn.revision == Revision::V4
-            && matches!(packet.kind, Kind::Event | Kind::BinaryEvent)
-        {
-            return self.handle_event(&packet, attachments, cx);
-        }
-        self.handle_other(packet, attachments, cx)
-    }
-
+    /// An event, of which nothing is left to be translated.
+    #[inline(always)]
     fn handle_event(
         &mut self,
         packet: &Packet<'_>,
         attachments: &mut [Bytes],
         cx: &mut Context<'_>,
     ) -> Result<(), Box<Fault>> {
-        let Some(index) = self.find(packet.namespace)? else {
-            return Ok(());
+        let namespace = packet.namespace;
+        let Some(seat) = self.seats.iter_mut().find(|seat| seat.is_of(namespace)) else {
+            return self.drop_late(namespace);
         };
         let (name, args) = packet.event(&self.conn.hub.config.packet)?;
         let bytes = packet.data.len() + attachments.iter().map(Bytes::len).sum::<usize>();
         let args = Args::event(args, attachments);
-        let Seat { socket, lane } = &mut self.seats[index];
-        let socket = Arc::clone(socket);
-        let slot = Slot { lane, bytes, cx };
+        let socket = Arc::clone(&seat.socket);
+        let lane = &mut seat.lane;
         let pending = contain("the handling of an event", || {
-            socket.event(&name, args, packet.id, slot)
+            socket.event(&name, args, packet.id, &mut Slot { lane, bytes, cx })
         });
         self.pending += pending.unwrap_or(Ok(0))?;
         Ok(())
     }
 
     #[inline(never)]
-    fn handle_other(
+    fn handle_packet(
         &mut self,
         packet: Packet<'_>,
         attachments: &mut [Bytes],
@@ -754,24 +761,21 @@ impl Desk {
     }
 
     /// The seat of a namespace; `None` if the client does not know yet that it was put out.
-    #[inline]
     fn find(&self, namespace: &str) -> Result<Option<usize>, Box<Fault>> {
-        for (index, seat) in self.seats.iter().enumerate() {
-            let core = seat.socket.core();
-            if core.place.name() == namespace && !core.is_gone() {
-                return Ok(Some(index));
-            }
+        match self.seats.iter().position(|seat| seat.is_of(namespace)) {
+            Some(index) => Ok(Some(index)),
+            None => self.drop_late(namespace).map(|()| None),
         }
-        self.find_late(namespace)
     }
 
+    /// What is for a namespace in which the client is not: it may not know yet that it was put out.
     #[cold]
-    fn find_late(&self, namespace: &str) -> Result<Option<usize>, Box<Fault>> {
+    fn drop_late(&self, namespace: &str) -> Result<(), Box<Fault>> {
         if !self.knows(namespace) {
             return Err(Fault::NotJoined(namespace.into()).into());
         }
         self.conn.shard().tally.late();
-        Ok(None)
+        Ok(())
     }
 }
 

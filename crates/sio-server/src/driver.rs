@@ -31,7 +31,7 @@ use crate::{
     counters::Limit,
     gate::give_back,
     turn,
-    wire::{Wire, WireIo},
+    wire::{Got, Wire, WireIo},
 };
 
 /// System calls to read in one turn, so that a client that sends without end leaves room for
@@ -72,6 +72,8 @@ enum Read {
     Nothing,
     /// What was there has been handled; there may be more.
     Some,
+    /// What was there has been handled, and the task is woken when there is more.
+    All,
     /// The probing WebSocket has become the session's, which the next turn sees to.
     Moved,
     /// The stream has ended, in order or not.
@@ -322,11 +324,15 @@ impl<A: Application> Driver<A> {
             let desk = &mut self.desk;
             let mut unread = std::mem::take(&mut wire.unread);
             let read = turn::with_scratch(|scratch, spare| {
+                let mut all = false;
                 let input = if unread.is_empty() {
                     match wire.io.poll_read(cx, scratch) {
                         Poll::Pending => return Read::Nothing,
-                        Poll::Ready(Ok(0) | Err(_)) => return Read::End,
-                        Poll::Ready(Ok(n)) => &mut scratch[..n],
+                        Poll::Ready(Ok(Got { len: 0, .. }) | Err(_)) => return Read::End,
+                        Poll::Ready(Ok(got)) => {
+                            all = got.all;
+                            &mut scratch[..got.len]
+                        }
                     }
                 } else {
                     &mut unread[..]
@@ -336,14 +342,15 @@ impl<A: Application> Driver<A> {
                 } else {
                     feed(wire, desk, input, spare, cx);
                 }
-                if wire.frames.is_finished() {
-                    Read::End
-                } else {
-                    Read::Some
+                match wire.frames.is_finished() {
+                    true => Read::End,
+                    false if all => Read::All,
+                    false => Read::Some,
                 }
             });
             match read {
                 Read::Nothing | Read::Moved => return heard,
+                Read::All => return true,
                 Read::Some => heard = true,
                 Read::End => {
                     self.lost();
@@ -386,8 +393,8 @@ impl<A: Application> Driver<A> {
                     let input = if unread.is_empty() {
                         match probe.io.poll_read(cx, scratch) {
                             Poll::Pending => return Read::Nothing,
-                            Poll::Ready(Ok(0) | Err(_)) => return Read::End,
-                            Poll::Ready(Ok(n)) => &mut scratch[..n],
+                            Poll::Ready(Ok(Got { len: 0, .. }) | Err(_)) => return Read::End,
+                            Poll::Ready(Ok(Got { len, .. })) => &mut scratch[..len],
                         }
                     } else {
                         &mut unread[..]
@@ -397,7 +404,7 @@ impl<A: Application> Driver<A> {
             };
             match read {
                 Read::Some => {}
-                Read::Nothing | Read::Moved => return,
+                Read::All | Read::Nothing | Read::Moved => return,
                 Read::End => {
                     self.probe = None;
                     self.conn().lock().codec = None;
@@ -523,6 +530,9 @@ fn feed<A: Application>(
         }
         if desk.is_stalled() {
             wire.unread = (&*input).into();
+            break;
+        }
+        if input.is_empty() && wire.frames.is_at_rest() {
             break;
         }
     }

@@ -44,7 +44,7 @@ use crate::{
     replay::{Below, Replay},
     service::{MAX_TARGET, Service, take_apart},
     session, turn,
-    wire::{Wire, WireIo, poll_recv},
+    wire::{Got, Wire, WireIo, poll_recv},
 };
 
 /// Header fields of a head that is read here; one with more goes to hyper.
@@ -154,8 +154,10 @@ impl Head {
                     false => Poll::Pending,
                 }
             }
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(None),
-            Poll::Ready(Ok(n)) => Poll::Ready(Some(self.decide(stream, &scratch[..n], cx))),
+            Poll::Ready(Ok(Got { len: 0, .. }) | Err(_)) => Poll::Ready(None),
+            Poll::Ready(Ok(Got { len, .. })) => {
+                Poll::Ready(Some(self.decide(stream, &scratch[..len], cx)))
+            }
         })
     }
 

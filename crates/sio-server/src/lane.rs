@@ -10,7 +10,7 @@ use std::{
 use foldhash::fast::RandomState;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-use crate::panic::contain;
+use crate::{panic::contain, spare::Spare};
 
 /// A handler at work.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -62,16 +62,40 @@ pub(crate) struct Slot<'a, 'c> {
 impl Slot<'_, '_> {
     /// Runs a handler if it may run, else lets it wait. Returns the bytes that are pending now because
     /// of it.
-    #[inline]
-    pub(crate) fn offer(self, mut job: Job) -> usize {
-        let Self { lane, bytes, cx } = self;
-        let busy = lane.0.as_ref().is_some_and(|row| row.is_busy(job.order));
-        if !busy && job.task.as_mut().poll(cx).is_ready() {
+    pub(crate) fn offer(&mut self, mut job: Job) -> usize {
+        if !self.is_busy(job.order) && job.task.as_mut().poll(self.cx).is_ready() {
             return 0;
         }
-        let waiting = Waiting::new(job, bytes);
+        self.keep(job)
+    }
+
+    /// The same for a handler that is not in a box yet.
+    #[inline]
+    pub(crate) fn run<F>(&mut self, handler: F, order: Order, spare: Spare) -> usize
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let task: Task = match self.is_busy(order) {
+            true => Box::pin(handler),
+            false => match spare.poll(handler, self.cx) {
+                Some(task) => task,
+                None => return 0,
+            },
+        };
+        self.keep(Job { task, order })
+    }
+
+    #[inline]
+    fn is_busy(&self, order: Order) -> bool {
+        let row = self.lane.0.as_ref();
+        row.is_some_and(|row| row.is_busy(order))
+    }
+
+    #[cold]
+    fn keep(&mut self, job: Job) -> usize {
+        let waiting = Waiting::new(job, self.bytes);
         let weight = waiting.weight;
-        lane.0.get_or_insert_default().push(waiting, cx);
+        self.lane.0.get_or_insert_default().push(waiting, self.cx);
         weight
     }
 }
@@ -108,7 +132,7 @@ impl Lane {
     /// Runs a handler if it may run, else lets it wait. Returns the bytes that are pending now because
     /// of it.
     pub(crate) fn offer(&mut self, job: Job, bytes: usize, cx: &mut Context<'_>) -> usize {
-        let slot = Slot {
+        let mut slot = Slot {
             lane: self,
             bytes,
             cx,

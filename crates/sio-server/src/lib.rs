@@ -262,6 +262,7 @@ mod session;
 mod shard;
 mod shared;
 mod socket;
+mod spare;
 mod start;
 mod store;
 mod table;

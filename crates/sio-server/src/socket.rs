@@ -173,7 +173,7 @@ pub(crate) trait AnySocket: Send + Sync {
         name: &str,
         args: Args<'_>,
         ack: Option<u64>,
-        slot: Slot<'_, '_>,
+        slot: &mut Slot<'_, '_>,
     ) -> Result<usize, ReadError>;
     /// The socket has gone for good: its listeners, which may own it, are let go.
     fn let_go(&self);
@@ -835,13 +835,13 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
         name: &str,
         args: Args<'_>,
         ack: Option<u64>,
-        slot: Slot<'_, '_>,
+        slot: &mut Slot<'_, '_>,
     ) -> Result<usize, ReadError> {
         if self.listeners.get().is_none()
             && let Some(handler) = self.table.only_handler(name)
         {
-            return match handler.call(Socket::new(self), args, ack) {
-                Ok(job) => Ok(slot.offer(job)),
+            return match handler.run(Socket::new(self), args, ack, slot) {
+                Ok(pending) => Ok(pending),
                 Err(unread) => {
                     let job = unread.settle(name, ack)?;
                     Ok(job.map_or(0, |job| slot.offer(job)))

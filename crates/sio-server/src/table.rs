@@ -20,11 +20,12 @@ use crate::{
     failure::{Cause, Failure, Problem},
     incoming::Incoming,
     io::Io,
-    lane::{Job, Order, Task},
+    lane::{Job, Order, Slot, Task},
     nodes::NodeHandler,
     notice::Quoted,
     panic,
     socket::{Responder, Socket},
+    spare::Spare,
 };
 
 /// The handlers of a namespace.
@@ -65,6 +66,15 @@ pub(crate) trait Handler<D>: Send + Sync {
         args: Args<'_>,
         ack: Option<u64>,
     ) -> Result<Job, Unread<D>>;
+
+    /// Reads the arguments and offers the handler. Returns the bytes that are pending now because of it.
+    fn run(
+        self: Arc<Self>,
+        socket: Socket<D>,
+        args: Args<'_>,
+        ack: Option<u64>,
+        slot: &mut Slot<'_, '_>,
+    ) -> Result<usize, Unread<D>>;
 }
 
 /// Arguments that could not be read, and for whom.
@@ -338,6 +348,7 @@ pub(crate) struct OnEvent<F, P, T, A, Fut> {
     event: Box<str>,
     handler: F,
     policy: P,
+    spare: Spare,
     types: Types<T, A, Fut>,
 }
 
@@ -349,7 +360,32 @@ impl<F, P, T, A, Fut> OnEvent<F, P, T, A, Fut> {
             event,
             handler,
             policy,
+            spare: Spare::new(),
             types: PhantomData,
+        }
+    }
+}
+
+impl<F, P, T, A, Fut> OnEvent<F, P, T, A, Fut>
+where
+    F: Clone + Send + Sync + 'static,
+    P: Policy<T> + 'static,
+    T: Send + 'static,
+    A: 'static,
+    Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
+{
+    fn work<D: Send + Sync + 'static>(
+        self: Arc<Self>,
+        socket: Socket<D>,
+        payload: T,
+        ack: Option<u64>,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: FnOnce(Socket<D>, T) -> Fut,
+    {
+        async move {
+            let handler = self.handler.clone();
+            run!(socket, self.event, ack, handler(socket.clone(), payload));
         }
     }
 }
@@ -374,11 +410,23 @@ where
             Err(error) => return Err(Unread { socket, error }),
         };
         let order = self.policy.order(&payload);
-        let task = Box::pin(async move {
-            let handler = self.handler.clone();
-            run!(socket, self.event, ack, handler(socket.clone(), payload));
-        });
+        let task = Box::pin(self.work(socket, payload, ack));
         Ok(Job { task, order })
+    }
+
+    fn run(
+        self: Arc<Self>,
+        socket: Socket<D>,
+        args: Args<'_>,
+        ack: Option<u64>,
+        slot: &mut Slot<'_, '_>,
+    ) -> Result<usize, Unread<D>> {
+        let payload: T = match args.read() {
+            Ok(payload) => payload,
+            Err(error) => return Err(Unread { socket, error }),
+        };
+        let (order, spare) = (self.policy.order(&payload), self.spare);
+        Ok(slot.run(self.work(socket, payload, ack), order, spare))
     }
 }
 

@@ -170,21 +170,19 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl WireIo {
-    /// Reads what is there, up to `buf`'s length; 0 is the end of the stream.
-    ///
-    /// After a read that did not fill `buf` a plain socket's readiness is cleared right away, which
-    /// saves the second system call that would only say "nothing more".
+    /// Reads what is there, up to `buf`'s length; no bytes are the end of the stream.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<io::Result<Got>> {
         match self {
             Self::Tcp(stream) => poll_recv(stream, cx, buf),
             Self::Stream(stream) => {
                 let mut buf = ReadBuf::new(buf);
                 ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
-                Poll::Ready(Ok(buf.filled().len()))
+                let len = buf.filled().len();
+                Poll::Ready(Ok(Got { len, all: false }))
             }
         }
     }
@@ -201,15 +199,25 @@ impl WireIo {
     }
 }
 
-/// Reads what is there into `buf`; 0 is the end of the stream.
+/// What was read.
+pub(crate) struct Got {
+    pub(crate) len: usize,
+    /// It was all there is, and the task is woken when there is more.
+    pub(crate) all: bool,
+}
+
+/// Reads what is there into `buf`; no bytes are the end of the stream.
+///
+/// A read that does not fill `buf` has taken all: the socket's readiness is cleared right away, which
+/// saves the second system call that would only say "nothing more".
 pub(crate) fn poll_recv(
     stream: &TcpStream,
     cx: &mut Context<'_>,
     buf: &mut [u8],
-) -> Poll<io::Result<usize>> {
+) -> Poll<io::Result<Got>> {
     loop {
-        ready!(stream.poll_read_ready(cx))?;
         let mut read = None;
+        // Tried first: the task was most likely woken because there is something.
         let result = stream.try_io(Interest::READABLE, || {
             // `TcpStream::try_read` would leave the readiness set after a short read; whether it
             // may be cleared has to be decided between the read and the next event, that is, here.
@@ -222,8 +230,14 @@ pub(crate) fn poll_recv(
             }
         });
         match (read, result) {
-            (Some(n), _) => return Poll::Ready(Ok(n)),
-            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (Some(len), Ok(())) => return Poll::Ready(Ok(Got { len, all: false })),
+            (Some(len), Err(_)) => {
+                let all = stream.poll_read_ready(cx).is_pending();
+                return Poll::Ready(Ok(Got { len, all }));
+            }
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(stream.poll_read_ready(cx))?;
+            }
             (None, Err(error)) => return Poll::Ready(Err(error)),
             (None, Ok(())) => unreachable!("the closure succeeds only after a read"),
         }

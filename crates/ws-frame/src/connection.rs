@@ -23,7 +23,7 @@ pub enum Role {
 /// It holds no socket and no clock. Its methods come in four families, and stand in this order:
 ///
 /// - **A**, facts: [`state`](Self::state), [`is_finished`](Self::is_finished),
-///   [`want`](Self::want), [`held`](Self::held);
+///   [`want`](Self::want), [`held`](Self::held), [`is_at_rest`](Self::is_at_rest);
 /// - **B**, what happened: [`receive`](Self::receive) with the bytes that were read,
 ///   [`receive_eof`](Self::receive_eof), [`handle_elapsed`](Self::handle_elapsed);
 /// - **C**, what the application wants: [`close`](Self::close);
@@ -100,6 +100,12 @@ impl Connection {
     #[inline]
     pub fn held(&self) -> usize {
         self.reader.assembler.len()
+    }
+
+    /// Whether [`receive`](Self::receive) has nothing to do, nor to give back, before more input comes.
+    #[inline]
+    pub fn is_at_rest(&self) -> bool {
+        self.reader.is_at_rest()
     }
 
     // B: what happened
