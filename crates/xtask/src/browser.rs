@@ -1,5 +1,6 @@
-//! The part `browser` of the test: the chat, in two pages of a real Chromium; compressed messages, in a
-//! third; and clients of two generations, through networks of all kinds.
+//! The part `browser` of the test: the program of the first page of the documentation, and the chat, in two
+//! pages of a real Chromium; compressed messages, in a third; and clients of two generations, through
+//! networks of all kinds.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -19,7 +20,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 fn chat(chromium: &Path) -> Result<(), Failure> {
-    say("cargo: building the chat");
+    say("cargo: building the chats");
     succeed(Command::new("cargo").current_dir(place::root()).args([
         "build",
         "--quiet",
@@ -27,14 +28,18 @@ fn chat(chromium: &Path) -> Result<(), Failure> {
         "sio-server",
         "--example",
         "chat",
+        "--example",
+        "first",
     ]))?;
-    say("browser: two pages of the chat in Chromium");
+    say("browser: two pages of each chat in Chromium");
     let log = place::logs().join("browser.log");
     let result = succeed_within(
         Command::new("node")
             .current_dir(place::clients())
-            .args(["--test", "--test-reporter=spec", "browser/chat.test.mjs"])
+            .args(["--test", "--test-reporter=spec"])
+            .args(["browser/chat.test.mjs", "browser/first.test.mjs"])
             .env("CHAT", place::program("examples/chat"))
+            .env("FIRST", place::program("examples/first"))
             .env("CHROMIUM", chromium)
             .env("CLIENTS_NPM", place::npm())
             .env("SIO_CLIENT_DIR", place::browser_client())
