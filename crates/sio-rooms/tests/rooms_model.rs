@@ -16,11 +16,5 @@ proptest! {
 /// The seeds of the fuzz target `rooms_model`.
 #[test]
 fn the_index_agrees_with_the_naive_model_on_every_fuzz_seed() {
-    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/rooms_model");
-    let mut count = 0;
-    for seed in std::fs::read_dir(seeds).expect("the seeds stand in the repository") {
-        model::run(&std::fs::read(seed.unwrap().path()).unwrap());
-        count += 1;
-    }
-    assert!(count > 0);
+    sio_testkit::each_seed("rooms_model", model::run);
 }

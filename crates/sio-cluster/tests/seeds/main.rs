@@ -5,17 +5,11 @@ mod oracle;
 use std::{fs, path::Path};
 
 use proptest::prelude::*;
+use sio_testkit::each_seed;
 
 #[test]
 fn cluster_decode() {
-    // The crate may have been taken out of its workspace; then there are no seeds to run.
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/cluster_decode");
-    let Ok(seeds) = fs::read_dir(folder) else {
-        return;
-    };
-    for seed in seeds {
-        oracle::cluster_decode(&fs::read(seed.expect("a folder").path()).expect("a file"));
-    }
+    each_seed("cluster_decode", oracle::cluster_decode);
 }
 
 /// Every recorded message, whole, cut short, and with bytes of it changed, to every reader.

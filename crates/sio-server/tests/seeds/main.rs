@@ -2,26 +2,16 @@
 
 mod oracle;
 
-use std::{fs, path::Path};
-
 use proptest::prelude::*;
+use sio_testkit::each_seed;
 
 #[test]
 fn http_roads() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/http_roads");
-    // The crate may have been taken out of its workspace; then there are no seeds to run.
-    let Ok(seeds) = fs::read_dir(folder) else {
-        return;
-    };
-    let mut count = 0;
-    for seed in seeds {
-        let seed = fs::read(seed.unwrap().path()).unwrap();
+    each_seed("http_roads", |seed| {
         for cut in [seed[0], 0, 1, 7] {
             oracle::http_roads(&[&[cut], &seed[1..]].concat());
         }
-        count += 1;
-    }
-    assert!(count > 0, "there are seeds");
+    });
 }
 
 /// A request that is nearly a good one.

@@ -2,32 +2,17 @@
 
 mod oracle;
 
-use std::fs;
-use std::path::Path;
-
 use proptest::prelude::*;
+use sio_testkit::each_seed;
 
 #[test]
 fn handshake() {
-    over("handshake", oracle::handshake);
+    each_seed("handshake", oracle::handshake);
 }
 
 #[test]
 fn extensions() {
-    over("extensions", oracle::extensions);
-}
-
-/// The crate may have been taken out of its workspace; then there are no seeds to run.
-fn over(target: &str, oracle: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/seeds")
-        .join(target);
-    let Ok(seeds) = fs::read_dir(folder) else {
-        return;
-    };
-    for seed in seeds {
-        oracle(&fs::read(seed.unwrap().path()).unwrap());
-    }
+    each_seed("extensions", oracle::extensions);
 }
 
 /// A head that is nearly right, so that every later check is reached.
