@@ -13,10 +13,12 @@ use crate::table::{Handler, Watcher};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u64);
 
-/// Which listeners: all of an event, or one.
+/// Which listeners: all, all of an event, or one.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Which<'a> {
+    /// All of the socket's, those of every event among them: Node's `removeAllListeners`.
+    All,
     /// All of the event of this name.
     Event(&'a str),
     /// One.
@@ -141,6 +143,10 @@ impl<D> Listeners<D> {
         let mut removed = Vec::new();
         let mut removed_any = Vec::new();
         match which {
+            Which::All => {
+                removed.extend(std::mem::take(&mut list.events).into_values());
+                removed_any = std::mem::take(&mut list.any);
+            }
             Which::Event(event) => removed.extend(list.events.remove(event)),
             Which::One(id) => {
                 removed_any.extend(list.any.extract_if(.., |(one, _)| *one == id));
@@ -152,16 +158,5 @@ impl<D> Listeners<D> {
         }
         drop(list);
         drop((removed, removed_any));
-    }
-
-    /// Lets go of all.
-    pub(crate) fn clear(&self) {
-        let mut list = self.lock();
-        let (events, any) = (
-            std::mem::take(&mut list.events),
-            std::mem::take(&mut list.any),
-        );
-        drop(list);
-        drop((events, any));
     }
 }

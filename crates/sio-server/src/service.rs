@@ -281,7 +281,11 @@ impl Service {
             return Begun::Other(Box::pin(beside.answer(request)));
         }
         let Some(fallback) = &self.hub.fallback else {
-            return status(StatusCode::NOT_FOUND).into();
+            let mut missing = status(StatusCode::NOT_FOUND);
+            if self.hub.debug.is_on() {
+                *missing.body_mut() = Full::from(NOTHING_HERE);
+            }
+            return missing.into();
         };
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(PeerAddr(peer));
@@ -766,6 +770,10 @@ fn status(status: StatusCode) -> Answer {
     *answer.status_mut() = status;
     answer
 }
+
+/// What a developer reads at a path that nobody answers.
+const NOTHING_HERE: &str = "nothing is served here: clients of Socket.IO connect below Config::path, and \
+                            Server::page, fallback or layer serve the rest";
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

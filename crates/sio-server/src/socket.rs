@@ -581,14 +581,15 @@ impl<D: Send + Sync + 'static> Socket<D> {
         listeners.add_any(table::any(look), || self.inner.core.is_gone())
     }
 
-    /// Removes this socket's own listeners: all of an event, by its name, or one, by what
-    /// [`on`](Self::on) returned.
+    /// Removes this socket's own listeners: all of an event, by its name, one, by what
+    /// [`on`](Self::on) returned, or [all](Which::All).
     ///
     /// ```
     /// # fn f(socket: sio_server::Socket) {
     /// let answer = socket.on("answer", async |_socket, text: String| println!("{text}"));
     /// socket.off(answer); // this one
     /// socket.off("answer"); // all of the event
+    /// socket.off(sio_server::Which::All);
     /// # }
     /// ```
     pub fn off<'a>(&self, which: impl Into<Which<'a>>) {
@@ -826,7 +827,7 @@ impl<D: Send + Sync + 'static> AnySocket for Inner<D> {
 
     fn let_go(&self) {
         if let Some(listeners) = self.listeners.get() {
-            listeners.clear();
+            listeners.remove(Which::All);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use sio_server::{Ack, Handshake, Incoming, Namespace, Refuse, Value};
+use sio_server::{Ack, Handshake, Incoming, Namespace, Refuse, Value, Which};
 use support::{Got, House, Polling, Road, Ws, config, on_every_road, until, within};
 use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
@@ -32,7 +32,8 @@ on_every_road! {
                         socket.once("once", async |_, ()| Ack(1));
                         socket.on("quiet", async move |socket, what: u32| match what {
                             0 => socket.off(second),
-                            _ => socket.off("mine"),
+                            1 => socket.off("mine"),
+                            _ => socket.off(Which::All),
                         });
                     }),
             )
@@ -64,6 +65,14 @@ on_every_road! {
         other.join("/own").await;
         other.text(r#"42/own,7["mine","d"]"#).await;
         other.expect_text(r#"43/own,7["d"]"#).await;
+        // All at once: what is left is the namespace's.
+        other.text(r#"42/own,8["quiet",2]"#).await;
+        other.expect_text("43/own,8[]").await;
+        other.text(r#"42/own,9["mine","e"]"#).await;
+        other.text(r#"42/own,["both",7]"#).await;
+        other.expect_text(r#"42/own,["first",7]"#).await;
+        other.text(r#"42/own,["both",8]"#).await;
+        other.expect_text(r#"42/own,["first",8]"#).await;
         ws.text(r#"42/own,8["both",6]"#).await;
         ws.expect_text(r#"42/own,["first",6]"#).await;
         ws.leave().await;

@@ -1,8 +1,16 @@
 //! What keeps a server from starting is said in a sentence, also where `main` returns it.
 
-use std::io::{self, ErrorKind};
+use std::{
+    env,
+    io::{self, ErrorKind},
+    process::Command,
+};
 
-use sio_server::{Config, Namespace, Server, StartError};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use sio_server::{Config, DebugMode, Namespace, Server, StartError};
+use tower::ServiceExt;
 
 fn on_shards(count: usize) -> Server {
     let mut config = Config::default();
@@ -42,4 +50,64 @@ async fn a_main_that_returns_why_it_did_not_start_prints_a_sentence() {
         format!("{error:?}"),
         "the address cannot be looked up: invalid port value"
     );
+}
+
+#[tokio::test]
+#[ignore = "it is run by the next one, in an environment of its own"]
+async fn as_the_environment_says() -> Result<(), StartError> {
+    Server::new().run().await
+}
+
+#[test]
+fn what_a_variable_gets_wrong_is_said_with_what_it_says() {
+    for (name, value, sentence) in [
+        ("PORT", "70000", r#"PORT is "70000", which is not a port"#),
+        (
+            "HOST",
+            "no host",
+            r#"HOST is "no host", which cannot be looked up: "#,
+        ),
+        (
+            "SIO_DEBUG",
+            "yes",
+            r#"SIO_DEBUG is "yes", which is neither 0 nor 1"#,
+        ),
+    ] {
+        let mut run = Command::new(env::current_exe().unwrap());
+        run.args([
+            "--ignored",
+            "--exact",
+            "--nocapture",
+            "as_the_environment_says",
+        ]);
+        for variable in ["HOST", "PORT", "SIO_DEBUG"] {
+            run.env_remove(variable);
+        }
+        let output = run.env(name, value).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success());
+        assert!(said.contains(&format!("Error: {sentence}")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_is_served_a_developer_reads_what_could_be() {
+    for (debug, path, said) in [
+        (DebugMode::Off, "/", ""),
+        (DebugMode::Local, "/", "Server::page"),
+        (
+            DebugMode::Off,
+            "/socket.io/socket.io.js",
+            "Config::client_files",
+        ),
+    ] {
+        let service = Server::new().debug(debug).into_service().unwrap();
+        let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
+        let answer = service.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        assert_eq!(body.is_empty(), said.is_empty(), "{body}");
+        assert!(body.contains(said), "{body}");
+    }
 }
