@@ -133,7 +133,12 @@ impl<N: AsRef<str>, O> Rooms<N, O> {
             room: room.key.slot,
             seat: narrow(room.seats.len() - 1),
         };
-        self.members[place].rooms.push(membership);
+        let rooms = &mut self.members[place].rooms;
+        if rooms.len() == rooms.inline_size() {
+            // Who is in three is soon in more.
+            rooms.reserve(2 * rooms.inline_size() + 2);
+        }
+        rooms.push(membership);
         Ok(joined)
     }
 

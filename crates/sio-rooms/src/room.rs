@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::slots::Key;
+use crate::slots::{Key, excess};
 
 /// A room; there is none without a member in it.
 #[derive(Debug)]
@@ -23,11 +23,11 @@ pub(crate) struct Seat {
 }
 
 impl Room {
-    /// Empties a seat; the last one moves there. Memory is given back when three quarters are free.
+    /// Empties a seat; the last one moves there. Memory is given back as in [`shrink`](crate::slots::shrink).
     pub(crate) fn vacate(&mut self, seat: usize) -> Option<Seat> {
         self.seats.swap_remove(seat);
-        if self.seats.spilled() && self.seats.len() < self.seats.capacity() / 4 {
-            self.seats.shrink_to_fit();
+        if let Some(capacity) = excess(self.seats.len(), self.seats.capacity()) {
+            self.seats.grow(capacity);
         }
         self.seats.get(seat).copied()
     }

@@ -216,18 +216,18 @@ impl Place {
 
     /// Has other nodes send what is for a room, if this is its first member in a part; under the lock
     /// of that part.
-    fn open_room(&self, room: &str, members: usize) {
+    fn open_room(&self, room: &str, part: &Rooms<SocketId, Outlet>) {
         if let Some(cluster) = &self.rooms_heard
-            && members == 1
+            && part.room_len(room) == 1
         {
             cluster.send(Command::OpenRoom((*self.name).into(), room.into()));
         }
     }
 
     /// Tells other nodes that a room in a part has no members any more, likewise.
-    fn close_room(&self, room: &str, members: usize) {
+    fn close_room(&self, room: &str, part: &Rooms<SocketId, Outlet>) {
         if let Some(cluster) = &self.rooms_heard
-            && members == 0
+            && part.room_len(room) == 0
         {
             cluster.send(Command::CloseRoom((*self.name).into(), room.into()));
         }
@@ -568,7 +568,7 @@ impl Place {
                 recovery.join(pid, room);
             }
             if joined.is_new() {
-                self.open_room(room, part.room_len(room));
+                self.open_room(room, &part);
             }
             if let Some(log) = &self.room_log
                 && joined.is_new()
@@ -593,7 +593,7 @@ impl Place {
                 recovery.leave(pid, room);
             }
             if left {
-                self.close_room(room, part.room_len(room));
+                self.close_room(room, &part);
             }
             if let Some(log) = &self.room_log
                 && left
@@ -616,10 +616,10 @@ impl Place {
         let mut part = self.part(part);
         _stale = part.audience.take();
         let member = part.rooms.enter(id.clone(), outlet);
-        self.open_room(id.as_ref(), part.room_len(id.as_ref()));
+        self.open_room(id.as_ref(), &part);
         for room in rooms.iter().filter(|room| ***room != *id.as_ref()) {
             if part.rooms.join(member, room).is_ok() {
-                self.open_room(room, part.room_len(room));
+                self.open_room(room, &part);
                 if let Some(log) = &self.room_log {
                     log.note_joined(room, &id);
                 }
@@ -658,7 +658,7 @@ impl Place {
             }
             let gone = (part.rooms.exit(member.id), part.audience.take());
             for room in rooms {
-                self.close_room(&room, part.room_len(&room));
+                self.close_room(&room, &part);
             }
             gone
         });
