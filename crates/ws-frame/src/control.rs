@@ -137,7 +137,7 @@ impl Control {
             due.pongs += 1;
         }
         due.newest = due.frames.len() as u16;
-        due.push(OpCode::Pong, payload);
+        due.push(OpCode::Pong, [payload, &[]]);
     }
 
     /// The peer's close frame came; if it is not the answer to ours, the code is sent back (§5.5.1).
@@ -169,12 +169,14 @@ impl Control {
 
     fn leave_open(&mut self, input: Input, frame: Option<CloseFrame<'_>>) {
         if self.state == State::Open {
-            let mut body = Vec::new();
-            if let Some(frame) = frame {
-                body.extend_from_slice(&frame.code().get().to_be_bytes());
-                body.extend_from_slice(frame.reason().as_bytes());
+            let due = self.due.get_or_insert_default();
+            match frame {
+                None => due.push(OpCode::Close, [&[]; 2]),
+                Some(frame) => {
+                    let code = frame.code().get().to_be_bytes();
+                    due.push(OpCode::Close, [&code, frame.reason().as_bytes()]);
+                }
             }
-            self.due.get_or_insert_default().push(OpCode::Close, &body);
         }
         self.state = next(self.state, input);
     }
@@ -217,11 +219,15 @@ impl Control {
 }
 
 impl Due {
-    fn push(&mut self, opcode: OpCode, payload: &[u8]) {
-        let header = Header::new(opcode, payload.len() as u64).encode();
-        self.frames.reserve(header.as_ref().len() + payload.len());
+    /// A frame with a payload in two parts.
+    fn push(&mut self, opcode: OpCode, payload: [&[u8]; 2]) {
+        let len = payload.map(<[u8]>::len).iter().sum::<usize>();
+        let header = Header::new(opcode, len as u64).encode();
+        self.frames.reserve(header.as_ref().len() + len);
         self.frames.extend_from_slice(header.as_ref());
-        self.frames.extend_from_slice(payload);
+        for part in payload {
+            self.frames.extend_from_slice(part);
+        }
     }
 }
 
