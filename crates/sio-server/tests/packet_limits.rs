@@ -7,7 +7,7 @@ use std::{
     future::{IntoFuture, pending},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -447,9 +447,12 @@ on_every_road! {
         config.recovery = (road == Road::Hyper).then(Default::default);
         let house = House::with(road, config, |server| server).await;
         let stop = Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let mut first = house.client().await;
         let busy: Vec<_> = (0..3)
             .map(|worker| {
                 let (io, stop) = (house.io.clone(), Arc::clone(&stop));
+                let begun = Arc::clone(&begun);
                 std::thread::spawn(move || {
                     let mut turns = 0_u32;
                     // Sockets are kept over their end, as an application may.
@@ -474,12 +477,17 @@ on_every_road! {
                         }
                         let len = kept.len();
                         kept.drain(..len.saturating_sub(40));
+                        if len > 0 && turns == len as u32 {
+                            begun.fetch_add(1, Ordering::Relaxed);
+                        }
                         std::thread::yield_now();
                     }
-                    turns
                 })
             })
             .collect();
+        until("all at work", || begun.load(Ordering::Relaxed) == 3).await;
+        first.text("41").await;
+        first.leave().await;
         for round in 0..40 {
             let mut ws = house.client().await;
             match round % 3 {
@@ -495,7 +503,7 @@ on_every_road! {
         house.empties().await;
         stop.store(true, Ordering::Relaxed);
         for thread in busy {
-            assert!(thread.join().expect("it does not panic") > 0);
+            thread.join().expect("it does not panic");
         }
         until("rooms of nobody being gone", || house.io.rooms().is_empty()).await;
         assert_eq!(house.io.to("all").count(), 0);
