@@ -103,6 +103,12 @@ pub struct Config {
     /// Messages that may come at once, after a time without any; counts where there is a rate. Default 1000:
     /// a client that was away sends what it had to say meanwhile.
     pub packet_burst: u32,
+    /// Whether Socket.IO 2 clients, too, have public ids that are not their session's. They make up their
+    /// `socket.id` from the session's id, which is the key to the session as long as it polls: who is told
+    /// it can speak and hear in its place. With this the server and all others know such a client by an
+    /// id that it does not know itself. Default false, as in Node: those clients tell each other their
+    /// ids.
+    pub hide_session_ids: bool,
     /// CONNECT packets that one connection may send. Default 128: a client that is refused may
     /// try again, but not for ever.
     pub max_connect_attempts: u32,
@@ -227,6 +233,7 @@ impl Default for Config {
             ack_timeout: Duration::from_secs(60),
             max_namespaces: 32,
             max_packet_rate: None,
+            hide_session_ids: false,
             packet_burst: 1000,
             max_connect_attempts: 128,
             max_connections: None,

@@ -122,10 +122,11 @@ pub(crate) enum SocketId {
 
 impl SocketId {
     /// An id for a new socket of `namespace`. Clients of protocol 4 are not told theirs: they make
-    /// it up from the id of the session, and so do we.
+    /// it up from the id of the session, and so do we, unless that is to stay between us.
     pub(crate) fn new(conn: &Conn, namespace: &str) -> Self {
         match (conn.revision, namespace) {
             (Revision::V4, _) => Self::Own(entropy::id()),
+            _ if conn.hub.config.hide_session_ids => Self::Own(entropy::id()),
             (Revision::V3, "/") => Self::Own(conn.sid),
             (Revision::V3, name) => Self::Session(format!("{name}#{}", conn.sid.as_str()).into()),
         }

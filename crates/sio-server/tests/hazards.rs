@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sio_server::{Ack, Namespace};
 use support::{
-    Got, House, Peer, Polling, Road, Ws, config, get, on_every_road, post, request, until, within,
+    Got, House, Peer, Polling, Road, Ws, config, get, on_every_road, post, request, sid_of, until,
+    within,
 };
 use tokio::sync::Semaphore;
 
@@ -113,7 +115,7 @@ on_every_road! {
         }
         let answer = peer.answer().await;
         assert_eq!(answer.status, 200);
-        let sid = support::sid_of(&answer.body[1..]);
+        let sid = sid_of(&answer.body[1..]);
         peer.send(post(&format!("{POLLING}&sid={sid}"), "1")).await;
         assert_eq!(peer.answer().await.body, "ok");
         // Parsed from the start each time it would be 70 million bytes, in a debug build.
@@ -276,6 +278,39 @@ on_every_road! {
             ws.leave().await;
         }
         house.is_unharmed().await;
+    }
+
+    async fn sec_e19_the_id_of_an_old_client_is_its_sessions_only_where_that_is_wanted(road: Road) {
+        for hides in [false, true] {
+            let mut config = config();
+            config.engine.allow_eio3 = true;
+            config.hide_session_ids = hides;
+            let house = House::with(road, config, |server| {
+                server
+                    .on("who", async |socket, ()| Ack(socket.id().to_owned()))
+                    .mount(
+                        Namespace::open("/old").on("who", async |socket, ()| Ack(socket.id().to_owned())),
+                    )
+            })
+            .await;
+            let mut ws = Ws::upgrade(house.address, "EIO=3&transport=websocket").await;
+            let Got::Text(open) = ws.next().await else { panic!("no open packet") };
+            let sid = sid_of(&open[1..]);
+            ws.expect_text("40").await;
+            ws.text("40/old").await;
+            ws.expect_text("40/old,").await;
+            for (ask, answer) in [
+                (r#"421["who"]"#, format!(r#"431["{sid}"]"#)),
+                (r#"42/old,2["who"]"#, format!(r#"43/old,2["/old#{sid}"]"#)),
+            ] {
+                ws.text(ask).await;
+                let Got::Text(text) = ws.next().await else { panic!("no answer") };
+                assert_eq!(text == answer, !hides, "{text}");
+                assert_eq!(text.contains(&sid), !hides, "{text}");
+            }
+            ws.leave().await;
+            house.is_unharmed().await;
+        }
     }
 
     async fn sec_e6_a_peer_that_goes_while_it_is_refused_takes_nobody_along(road: Road) {
