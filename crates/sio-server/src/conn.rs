@@ -47,6 +47,7 @@ use crate::{
     shard::{Dirty, Shard},
     socket::AnySocket,
     turn,
+    turns::Turns,
     wire::Incoming,
 };
 
@@ -99,8 +100,8 @@ pub(crate) struct Link {
     pub(crate) codec: Option<Box<Codec>>,
     outbox: Outbox,
     pub(crate) session: Session,
-    /// The GET that waits.
-    poll: Option<(PollId, oneshot::Sender<Bytes>)>,
+    /// What a session has that began by polling.
+    polls: Option<Box<Polls>>,
     /// What the task has to do.
     pub(crate) commands: VecDeque<Command>,
     task: Option<Waker>,
@@ -108,6 +109,15 @@ pub(crate) struct Link {
     held: usize,
     /// The tick at which the shard's wheel will look at this connection; `u64::MAX` for never.
     armed: u64,
+}
+
+/// What a session needs to poll.
+#[derive(Default)]
+struct Polls {
+    /// The GET that waits.
+    get: Option<(PollId, oneshot::Sender<Bytes>)>,
+    /// The task, for the requests that bring something.
+    turns: Option<Arc<Turns>>,
 }
 
 /// What the task has to know at the beginning of its turn.
@@ -275,7 +285,7 @@ impl Conn {
                 dialect,
                 writer,
                 codec: None,
-                poll: None,
+                polls: None,
                 commands: VecDeque::new(),
                 task: None,
                 held: 0,
@@ -513,10 +523,25 @@ impl Conn {
         let mut link = self.lock();
         let parked = link.session.handle_poll(now);
         if let Ok(id) = parked {
-            link.poll = Some((id, answer));
+            link.polls.get_or_insert_default().get = Some((id, answer));
         }
         self.settle(&mut link);
         parked
+    }
+
+    /// The task is found here by those who bring something.
+    pub(crate) fn set_turns(&self, turns: Arc<Turns>) {
+        let mut link = self.lock();
+        if !link.retired {
+            link.polls.get_or_insert_default().turns = Some(turns);
+        }
+    }
+
+    /// The task, and what wakes it, once it has had a turn.
+    pub(crate) fn turns(&self) -> Option<(Arc<Turns>, Waker)> {
+        let link = self.lock();
+        let turns = link.polls.as_ref()?.turns.as_ref()?;
+        Some((Arc::clone(turns), link.task.clone()?))
     }
 
     /// Gives the task something to do.
@@ -573,20 +598,20 @@ impl Conn {
 
     /// Lets go of the write half and of all that waits.
     pub(crate) fn let_go(&self) {
-        let commands = self.lock().clear();
-        drop(commands);
+        let rest = self.lock().clear();
+        drop(rest);
     }
 
     /// The task has gone: nothing is kept for it any more.
     pub(crate) fn retire(&self) {
-        let commands = {
+        let rest = {
             let mut link = self.lock();
             link.session.abort(Reason::TransportError, clock::now());
             link.retired = true;
             self.hold(&mut link, 0);
             link.clear()
         };
-        drop(commands);
+        drop(rest);
     }
 
     /// Begins a turn: what is said to this client from now on leaves at its end.
@@ -619,8 +644,8 @@ impl Conn {
 
     /// Ends the turn: one write for all that was said. `heard` is whether something came; when, is
     /// asked of the clock only if somebody waits for it. `held` is how many bytes of what came are not done
-    /// with, where that is known.
-    pub(crate) fn end_turn(&self, heard: bool, held: Option<usize>) {
+    /// with, where that is known. Returns whether there is something to do for another turn.
+    pub(crate) fn end_turn(&self, heard: bool, held: Option<usize>) -> bool {
         let reply = turn::end();
         let mut link = self.lock();
         if let Some(held) = held
@@ -634,10 +659,12 @@ impl Conn {
         link.corked = false;
         let said = reply.as_ref().map_or(&[][..], |reply| &reply.frames);
         self.flush_link(&mut link, said);
+        let commanded = !link.commands.is_empty();
         drop(link);
         if let Some(reply) = reply {
             turn::give_back(reply);
         }
+        commanded
     }
 
     /// Writes what was said so far, in the midst of a turn that says a lot.
@@ -675,7 +702,7 @@ impl Conn {
             match action {
                 Action::Send(control) => link.outbox.push(Arc::new(Parcel::control(control))),
                 Action::Answer(id, answer) => {
-                    if let Some((_, poll)) = link.poll.take_if(|(waiting, _)| *waiting == id) {
+                    if let Some(poll) = link.take_get(Some(id)) {
                         let mut payload = Payload::new(self.revision, 0);
                         if answer.drains() {
                             link.drain(&mut payload, self.hub.config.engine.max_payload);
@@ -684,6 +711,10 @@ impl Conn {
                         // A client that has gone meanwhile is noticed by the request itself.
                         let _ = poll.send(payload.into_bytes().into());
                     }
+                }
+                // In its own turn the task looks whether there is something before it sleeps.
+                other if turn::is_of(self.address()) && !link.retired => {
+                    link.commands.push_back(Command::Act(other));
                 }
                 other => link.command(Command::Act(other)),
             }
@@ -818,7 +849,10 @@ impl Link {
     /// Whether a parcel would leave at the end of the turn.
     fn is_writable(&self) -> bool {
         match self.writer {
-            Writer::None => self.poll.is_some(),
+            Writer::None => {
+                let polls = self.polls.as_deref();
+                polls.is_some_and(|polls| polls.get.is_some())
+            }
             Writer::Direct(_) => !self.blocked,
             // What waits is seen by the task only; a turn's worth of it is no sign of a jam.
             Writer::Task => self.outbox.bytes() <= COPY,
@@ -953,13 +987,12 @@ impl Link {
     /// drop of its sender. Returns what the caller has to drop outside the lock: a socket among it
     /// may be the last of its kind, and take the user's data with it.
     #[must_use]
-    fn clear(&mut self) -> VecDeque<Command> {
+    fn clear(&mut self) -> impl Sized + use<> {
         self.outbox.clear();
         self.writer = Writer::None;
         self.codec = None;
-        self.poll = None;
         self.task = None;
-        std::mem::take(&mut self.commands)
+        (self.polls.take(), std::mem::take(&mut self.commands))
     }
 
     /// Compresses all that waits and has not begun to leave.
@@ -1161,9 +1194,16 @@ impl Link {
         self.wake();
     }
 
+    /// The GET that waits, whichever it is or if it is this one.
+    fn take_get(&mut self, which: Option<PollId>) -> Option<oneshot::Sender<Bytes>> {
+        let get = &mut self.polls.as_mut()?.get;
+        let is_it = |(id, _): &mut (PollId, _)| which.is_none_or(|which| which == *id);
+        get.take_if(is_it).map(|(_, answer)| answer)
+    }
+
     /// Answers the GET that waits with what waits.
     fn answer_poll(&mut self, config: &Config) {
-        let Some((_, poll)) = self.poll.take() else {
+        let Some(poll) = self.take_get(None) else {
             return;
         };
         let mut payload = Payload::new(self.session.revision(), self.outbox.bytes());

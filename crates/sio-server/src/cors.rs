@@ -111,6 +111,11 @@ impl Pages {
         method == Method::OPTIONS && self.headers != AllowOrigin::None
     }
 
+    /// Whether answers say nothing to pages.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.headers == AllowOrigin::None
+    }
+
     /// Adds what a page of `origin`, which may connect, has to see.
     pub(crate) fn apply(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         match (self.headers, origin) {

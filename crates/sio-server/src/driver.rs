@@ -52,8 +52,8 @@ pub(crate) struct Driver<A: Application> {
 /// The body of a POST.
 struct Post {
     body: Body,
-    /// Told when all has been read.
-    read: oneshot::Sender<()>,
+    /// Told when all has been read, if somebody waits for it.
+    read: Option<oneshot::Sender<()>>,
 }
 
 /// How far the end has come.
@@ -97,6 +97,19 @@ impl<A: Application> Driver<A> {
         self.desk.conn()
     }
 
+    /// Takes the body of a POST, to be read in the next turn.
+    pub(crate) fn bring(&mut self, body: Body, read: Option<oneshot::Sender<()>>) {
+        self.post = Some(Box::new(Post { body, read }));
+    }
+
+    /// If the body of a POST has not been read to its end: what says when it has.
+    pub(crate) fn reading(&mut self) -> Option<oneshot::Receiver<()>> {
+        let post = self.post.as_mut()?;
+        let (read, told) = oneshot::channel();
+        post.read = Some(read);
+        Some(told)
+    }
+
     /// Bytes that came and are not done with.
     #[inline]
     fn held(&self) -> usize {
@@ -104,8 +117,7 @@ impl<A: Application> Driver<A> {
         self.desk.held() + wire.map_or(0, |wire| wire.frames.held() + wire.unread.len())
     }
 
-    /// One turn. What comes up for the task during it, by its own doing or by others', wakes it for
-    /// the next one.
+    /// One turn. What comes up for the task during it is for the next one, for which others wake it.
     fn turn(&mut self, cx: &mut Context<'_>) -> Turned {
         let mut opening = self.desk.conn().open_turn(cx.waker());
         if opening.commanded {
@@ -182,7 +194,7 @@ impl<A: Application> Driver<A> {
         match command {
             Command::Act(action) => self.act(action, cx),
             Command::Begin => self.desk.begin(cx),
-            Command::Body(body, read) => self.post = Some(Box::new(Post { body, read })),
+            Command::Body(body, read) => self.bring(body, Some(read)),
             Command::Disconnect => {
                 self.desk.disconnect_all(cx);
                 self.conn().close(Reason::ForcedServerClose);
@@ -450,7 +462,9 @@ impl<A: Application> Driver<A> {
             }
         }
         conn.drive(|session| session.handle_post_end(now));
-        let _ = post.read.send(());
+        if let Some(read) = post.read {
+            let _ = read.send(());
+        }
     }
 }
 
@@ -466,16 +480,23 @@ impl<A: Application> Future for Driver<A> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        /// Turns in one poll: in the second, what the first has decided is done.
+        const TURNS: usize = 2;
         let this = self.get_mut();
-        this.desk.conn().begin_turn();
-        let turned = this.turn(cx);
-        let held = this.held();
-        this.desk.conn().end_turn(turned.heard, Some(held));
-        if turned.over {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+        for _ in 0..TURNS {
+            this.desk.conn().begin_turn();
+            let turned = this.turn(cx);
+            let held = this.held();
+            let commanded = this.desk.conn().end_turn(turned.heard, Some(held));
+            if turned.over {
+                return Poll::Ready(());
+            }
+            if !commanded {
+                return Poll::Pending;
+            }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -692,8 +713,9 @@ fn has_passed(timer: &mut Option<Pin<Box<Sleep>>>, after: Duration, cx: &mut Con
 
 /// Passes on the control frames that are due.
 fn transmit(conn: &Arc<Conn>, wire: &mut Wire) {
-    let mut frames = Vec::new();
-    if wire.frames.poll_transmit(&mut frames) {
-        conn.say_raw(&frames);
-    }
+    turn::with_encoder(|encoder| {
+        if wire.frames.poll_transmit(&mut encoder.frames) {
+            conn.say_raw(&encoder.frames);
+        }
+    });
 }

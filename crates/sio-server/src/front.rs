@@ -19,13 +19,14 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::{
-    Claim, Form, Method, Opening, Origin, Query, Revision, Route, Sid, Transport, route,
+    Claim, Form, Method, Opening, Origin, Query, Revision, Route, Sid, Transport, payload::Body,
+    route,
 };
 use futures_util::FutureExt as _;
 use http::{Request, Version};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::oneshot};
 use ws_handshake::Headers;
 
 use crate::{
@@ -97,6 +98,26 @@ impl Front {
             shard,
             idler: None,
         })
+    }
+
+    /// Takes the body of a POST, to be read in the next turn.
+    pub(crate) fn bring(&mut self, body: Body) {
+        match self {
+            Self::Observed(driver) => driver.bring(body, None),
+            Self::Bare(driver) => driver.bring(body, None),
+            Self::Socket(driver) => driver.bring(body, None),
+            Self::Head(_) | Self::Http(..) | Self::Upgrade(_) => {}
+        }
+    }
+
+    /// If that has not been read to its end: what says when it has.
+    pub(crate) fn reading(&mut self) -> Option<oneshot::Receiver<()>> {
+        match self {
+            Self::Observed(driver) => driver.reading(),
+            Self::Bare(driver) => driver.reading(),
+            Self::Socket(driver) => driver.reading(),
+            Self::Head(_) | Self::Http(..) | Self::Upgrade(_) => None,
+        }
     }
 
     /// The task of a session.

@@ -93,14 +93,6 @@ impl Ledger {
         }
     }
 
-    /// Counts what one holder has until it goes.
-    pub(crate) fn hold(&self) -> Hold<'_> {
-        Hold {
-            ledger: self,
-            bytes: 0,
-        }
-    }
-
     fn add(&self, bytes: usize) {
         let before = self.total.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes >= self.budget {
@@ -112,25 +104,6 @@ impl Ledger {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Bytes of one holder.
-pub(crate) struct Hold<'l> {
-    ledger: &'l Ledger,
-    bytes: usize,
-}
-
-impl Hold<'_> {
-    pub(crate) fn set(&mut self, bytes: usize) {
-        self.ledger.change(self.bytes, bytes);
-        self.bytes = bytes;
-    }
-}
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }
 
@@ -195,7 +168,7 @@ mod tests {
     #[test]
     fn each_level_begins_at_its_share_of_the_budget() {
         let ledger = Ledger::new(Some(1000));
-        let mut hold = ledger.hold();
+        let mut held = 0;
         for (bytes, high, tight, excess) in [
             (0, false, false, None),
             (799, false, false, None),
@@ -208,7 +181,8 @@ mod tests {
             (1000, true, true, Some(1)),
             (1001, true, true, Some(2)),
         ] {
-            hold.set(bytes);
+            ledger.change(held, bytes);
+            held = bytes;
             assert_eq!(ledger.total(), bytes);
             assert_eq!(
                 (ledger.is_high(), ledger.is_tight()),
@@ -217,19 +191,18 @@ mod tests {
             );
             assert_eq!(ledger.excess(), excess, "{bytes}");
         }
-        drop(hold);
+        ledger.change(held, 0);
         assert_eq!(ledger.total(), 0);
     }
 
     #[tokio::test]
     async fn who_waits_for_the_budget_to_be_reached_is_told() {
         let ledger = Ledger::new(Some(100));
-        let mut hold = ledger.hold();
-        hold.set(99);
+        ledger.change(0, 99);
         let full = ledger.full.notified();
         tokio::pin!(full);
         assert!(!full.as_mut().enable());
-        hold.set(100);
+        ledger.change(99, 100);
         full.await;
     }
 

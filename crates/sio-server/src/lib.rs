@@ -162,6 +162,7 @@
 //! repository.
 
 mod addresses;
+mod answering;
 mod application;
 mod brake;
 mod call;
@@ -241,6 +242,7 @@ pub mod testing;
 mod tls;
 mod trace;
 mod turn;
+mod turns;
 mod wheel;
 mod wire;
 

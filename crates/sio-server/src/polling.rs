@@ -1,30 +1,27 @@
 //! The two requests of polling: the GET that waits and the POST that brings.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use eio_transport::{
     ErrorCode, PollId, Revision,
     payload::{self, Body as Packets, Payload, jsonp, v3},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
-use http_body_util::BodyExt;
-use tokio::sync::oneshot;
-
-use crate::{
-    clock,
-    config::Config,
-    conn::{Command, Conn},
-    counters::Limit,
-    ledger::Hold,
+use pin_project_lite::pin_project;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep},
 };
+
+use crate::{clock, config::Config, conn::Conn, counters::Limit, turns};
 
 /// What a POST came to.
 pub(crate) enum Posted {
@@ -40,19 +37,47 @@ pub(crate) enum Posted {
     Refused(ErrorCode),
 }
 
-/// Waits until there is something for the client.
-pub(crate) async fn get(conn: Arc<Conn>) -> Result<Bytes, ErrorCode> {
-    let (answer, answered) = oneshot::channel();
-    let id = conn.park(answer, clock::now())?;
-    let mut guard = Parked { conn, id: Some(id) };
-    let payload = answered.await;
-    guard.id = None;
-    // The sender is dropped when the session ends with the GET still waiting.
-    Ok(payload.unwrap_or_else(|_| {
-        let mut last = Payload::new(guard.conn.revision, 0);
-        last.push_text("1");
-        last.into_bytes().into()
-    }))
+/// A GET, until there is something for the client.
+pub(crate) struct Get {
+    conn: Arc<Conn>,
+    /// Since it waits.
+    parked: Option<(PollId, oneshot::Receiver<Bytes>)>,
+}
+
+impl Get {
+    pub(crate) fn new(conn: Arc<Conn>) -> Self {
+        let parked = None;
+        Self { conn, parked }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ErrorCode>> {
+        let (_, answered) = match &mut self.parked {
+            Some(parked) => parked,
+            parked => {
+                let (answer, answered) = oneshot::channel();
+                let id = self.conn.park(answer, clock::now())?;
+                parked.insert((id, answered))
+            }
+        };
+        let payload = ready!(Pin::new(answered).poll(cx));
+        self.parked = None;
+        // The sender is dropped when the session ends with the GET still waiting.
+        Poll::Ready(Ok(payload.unwrap_or_else(|_| {
+            let mut last = Payload::new(self.conn.revision, 0);
+            last.push_text("1");
+            last.into_bytes().into()
+        })))
+    }
+}
+
+impl Drop for Get {
+    /// Tells the session if the client gives up waiting.
+    fn drop(&mut self) {
+        if let Some((id, _)) = self.parked {
+            self.conn
+                .drive(|session| session.handle_poll_lost(id, clock::now()));
+        }
+    }
 }
 
 /// A payload as it stands in an answer, and its content type. `callback` is the number of the function
@@ -64,21 +89,6 @@ pub(crate) fn dress(payload: Bytes, callback: Option<u64>) -> (HeaderValue, Byte
         Some(callback) => (TEXT, jsonp::wrap(callback, &payload).into()),
         None if v3::is_binary(&payload) => (BYTES, payload),
         None => (TEXT, payload),
-    }
-}
-
-/// Tells the session if the client gives up waiting.
-struct Parked {
-    conn: Arc<Conn>,
-    id: Option<PollId>,
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.conn
-                .drive(|session| session.handle_poll_lost(id, clock::now()));
-        }
     }
 }
 
@@ -114,72 +124,170 @@ impl Kind {
     }
 }
 
-/// Takes a body to the connection's task, and waits until it has been read there.
-pub(crate) async fn post<B: Body>(conn: Arc<Conn>, kind: Kind, body: B) -> Posted {
-    if let Err(code) = conn.drive(|session| session.handle_post(clock::now())) {
-        return Posted::Refused(code);
-    }
-    let mut guard = Posting {
-        conn: Arc::clone(&conn),
-        reading: true,
-    };
-    let form = match (kind, conn.revision) {
-        // The guard ends the session.
-        (Kind::Encoded, _) => {
-            conn.shard().tally.hit(Limit::BodyEncoding);
-            return Posted::Encoded;
-        }
-        (Kind::Payload(payload::Posted::Bytes), Revision::V4) => return Posted::Unacceptable,
-        (Kind::Payload(form), _) => form,
-    };
-    let config = &conn.hub.config;
-    // Until the body has been handled.
-    let mut hold = conn.hub.ledger.hold();
-    let read = {
-        let mut body = pin!(body);
-        let mut reading = Reading::new(config.engine.max_payload, &mut hold);
-        // A body that came with its head, as nearly all do, needs no timer.
-        match poll_fn(|cx| Poll::Ready(pin!(reading.read(body.as_mut())).poll(cx))).await {
-            Poll::Ready(read) => read,
-            Poll::Pending => Box::pin(reading.read_in_time(body, config)).await,
-        }
-    };
-    match read {
-        Ok(body) => {
-            guard.reading = false;
-            let limit = config.engine.max_packets_per_payload;
-            let body = Packets::new(body.into(), form, conn.revision, limit);
-            let (done, read) = oneshot::channel();
-            conn.command(Command::Body(body, done));
-            // If the task has gone, so has the session, and the next request learns it.
-            let _ = read.await;
-            Posted::Ok
-        }
-        Err(Unread::TooLarge) => {
-            guard.reading = false;
-            conn.drive(|session| session.handle_post_end(clock::now()));
-            conn.shard().tally.hit(Limit::BodyBytes);
-            Posted::TooLarge
-        }
-        Err(Unread::Broken) => Posted::Lost,
-        Err(Unread::TooSlow) => {
-            conn.shard().tally.hit(Limit::BodyTime);
-            Posted::Lost
-        }
+pin_project! {
+    /// A POST, until its body has been read by the connection's task.
+    pub(crate) struct Post<B> {
+        brought: Brought,
+        kind: Kind,
+        shard: u16,
+        stage: Stage,
+        #[pin]
+        body: B,
     }
 }
 
-/// Tells the session if the body never came.
-struct Posting {
+/// How far a POST has come.
+enum Stage {
+    Begun,
+    /// The body comes in pieces.
+    Reading(Box<Reading>),
+    /// Handlers have to catch up first.
+    Waiting(oneshot::Receiver<()>),
+}
+
+impl<B: Body> Post<B> {
+    /// A POST that came to this shard.
+    pub(crate) fn new(conn: Arc<Conn>, kind: Kind, body: B, shard: u16) -> Self {
+        let brought = Brought {
+            conn,
+            reading: false,
+            held: 0,
+        };
+        Self {
+            brought,
+            kind,
+            shard,
+            stage: Stage::Begun,
+            body,
+        }
+    }
+
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Posted> {
+        let mut this = self.project();
+        let brought = this.brought;
+        let read = match this.stage {
+            Stage::Begun => {
+                if let Err(refused) = brought.begin(*this.kind) {
+                    return Poll::Ready(refused);
+                }
+                let mut reading = Reading::new(&brought.conn);
+                // A body that came with its head, as nearly all do, needs no timer and no box.
+                match reading.read_some(this.body.as_mut(), brought, cx) {
+                    Poll::Ready(read) => read,
+                    Poll::Pending => {
+                        let mut reading = Box::new(reading);
+                        let read = reading.read(this.body.as_mut(), brought, cx);
+                        *this.stage = Stage::Reading(reading);
+                        ready!(read)
+                    }
+                }
+            }
+            Stage::Reading(reading) => ready!(reading.read(this.body.as_mut(), brought, cx)),
+            Stage::Waiting(read) => {
+                // If the task has gone, so has the session, and the next request learns it.
+                let _ = ready!(Pin::new(read).poll(cx));
+                return Poll::Ready(Posted::Ok);
+            }
+        };
+        let body = match read {
+            Ok(body) => body,
+            Err(unread) => return Poll::Ready(brought.fail(&unread)),
+        };
+        let Some(read) = brought.hand_over(body, *this.kind, *this.shard) else {
+            return Poll::Ready(Posted::Ok);
+        };
+        *this.stage = Stage::Waiting(read);
+        let Stage::Waiting(read) = this.stage else {
+            return Poll::Pending;
+        };
+        Pin::new(read).poll(cx).map(|_| Posted::Ok)
+    }
+}
+
+/// The connection that a body is for.
+struct Brought {
     conn: Arc<Conn>,
+    /// The session waits for the body.
     reading: bool,
+    /// Bytes of it that are in memory, as the ledger knows them, until all of it has been handled.
+    held: usize,
 }
 
-impl Drop for Posting {
-    fn drop(&mut self) {
-        if self.reading {
+impl Brought {
+    /// Tells the session that a body comes.
+    fn begin(&mut self, kind: Kind) -> Result<(), Posted> {
+        let begun = self
+            .conn
+            .drive(|session| session.handle_post(clock::now()))
+            .map_err(Posted::Refused);
+        begun?;
+        self.reading = true;
+        match (kind, self.conn.revision) {
+            (Kind::Encoded, _) => {
+                self.conn.shard().tally.hit(Limit::BodyEncoding);
+                self.lose();
+                Err(Posted::Encoded)
+            }
+            (Kind::Payload(payload::Posted::Bytes), Revision::V4) => {
+                self.lose();
+                Err(Posted::Unacceptable)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a body read. What is returned says when that has been done, if it has not.
+    fn hand_over(
+        &mut self,
+        body: Vec<u8>,
+        kind: Kind,
+        shard: u16,
+    ) -> Option<oneshot::Receiver<()>> {
+        self.reading = false;
+        let Kind::Payload(form) = kind else {
+            return None;
+        };
+        let limit = self.conn.hub.config.engine.max_packets_per_payload;
+        let body = Packets::new(body, form, self.conn.revision, limit);
+        turns::read(&self.conn, shard, body)
+    }
+
+    fn fail(&mut self, unread: &Unread) -> Posted {
+        let tally = &self.conn.shard().tally;
+        match unread {
+            Unread::TooLarge => {
+                tally.hit(Limit::BodyBytes);
+                self.reading = false;
+                self.conn
+                    .drive(|session| session.handle_post_end(clock::now()));
+                return Posted::TooLarge;
+            }
+            Unread::Broken => {}
+            Unread::TooSlow => tally.hit(Limit::BodyTime),
+        }
+        self.lose();
+        Posted::Lost
+    }
+
+    /// Tells the session that the body never comes.
+    fn lose(&mut self) {
+        if std::mem::take(&mut self.reading) {
             self.conn
                 .drive(|session| session.handle_post_lost(clock::now()));
+        }
+    }
+
+    fn hold(&mut self, bytes: usize) {
+        self.conn.hub.ledger.change(self.held, bytes);
+        self.held = bytes;
+    }
+}
+
+impl Drop for Brought {
+    fn drop(&mut self) {
+        self.lose();
+        if self.held > 0 {
+            self.hold(0);
         }
     }
 }
@@ -191,97 +299,78 @@ enum Unread {
     TooSlow,
 }
 
-/// Bytes of a body that is copied out of the buffer it was read into.
+/// Bytes of a body that are not worth counting.
 const SMALL: usize = 4 << 10;
 
 /// A body that is being read.
-struct Reading<'r, 'l> {
+struct Reading {
     limit: usize,
-    /// All of it so far, while it is in one piece.
-    first: Option<Bytes>,
-    all: BytesMut,
-    hold: &'r mut Hold<'l>,
+    /// All of it so far. It is copied: in hyper's buffer it would keep that from being used again.
+    bytes: Vec<u8>,
+    /// Since the body had to be waited for: when that began, and until when there is time.
+    wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<'r, 'l> Reading<'r, 'l> {
-    fn new(limit: usize, hold: &'r mut Hold<'l>) -> Self {
+impl Reading {
+    fn new(conn: &Conn) -> Self {
         Self {
-            limit,
-            first: None,
-            all: BytesMut::new(),
-            hold,
+            limit: conn.hub.config.engine.max_payload,
+            bytes: Vec::new(),
+            wait: None,
         }
     }
 
-    fn len(&self) -> usize {
-        self.first.as_ref().map_or(self.all.len(), Bytes::len)
+    /// Reads a body to its end, as long as there is time for it.
+    fn read<B: Body>(
+        &mut self,
+        body: Pin<&mut B>,
+        brought: &mut Brought,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Vec<u8>, Unread>> {
+        if let Poll::Ready(read) = self.read_some(body, brought, cx) {
+            return Poll::Ready(read);
+        }
+        let patience = patience(self.bytes.len(), &brought.conn.hub.config);
+        let (start, sleep) = self.wait.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(tokio::time::sleep_until(now + patience)))
+        });
+        let deadline = *start + patience;
+        if deadline != sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.as_mut().poll(cx).map(|()| Err(Unread::TooSlow))
     }
 
-    /// Reads a body to its end, of at most `limit` bytes. One that is announced as longer is not read at
-    /// all. If it is dropped it can be called again to go on.
-    async fn read<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<Bytes, Unread> {
-        while self.read_some(body.as_mut()).await? {}
-        let all = std::mem::take(&mut self.all);
-        Ok(self.first.take().unwrap_or_else(|| all.freeze()))
-    }
-
-    /// The same, as long as there is time for it.
-    async fn read_in_time<B: Body>(
+    /// Reads as far as the body has come, of at most `limit` bytes. One that is announced as longer is not
+    /// read at all.
+    fn read_some<B: Body>(
         &mut self,
         mut body: Pin<&mut B>,
-        config: &Config,
-    ) -> Result<Bytes, Unread> {
-        let start = tokio::time::Instant::now();
+        brought: &mut Brought,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Vec<u8>, Unread>> {
         loop {
-            let deadline = start + patience(self.len(), config);
-            let some = self.read_some(body.as_mut());
-            match tokio::time::timeout_at(deadline, some).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => return self.read(body).await,
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(Unread::TooSlow),
+            if body.size_hint().lower() > (self.limit - self.bytes.len()) as u64 {
+                return Poll::Ready(Err(Unread::TooLarge));
+            }
+            let frame = match ready!(body.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(Ok(std::mem::take(&mut self.bytes))),
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return Poll::Ready(Err(Unread::Broken)),
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let len = self.bytes.len() + data.remaining();
+            if len > self.limit {
+                return Poll::Ready(Err(Unread::TooLarge));
+            }
+            self.bytes.put(data);
+            if len > SMALL {
+                brought.hold(len);
             }
         }
-    }
-
-    /// Reads what comes next; false at the end.
-    async fn read_some<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<bool, Unread> {
-        if body.size_hint().lower() > (self.limit - self.len()) as u64 {
-            return Err(Unread::TooLarge);
-        }
-        let Some(frame) = body.frame().await else {
-            return Ok(false);
-        };
-        let Ok(frame) = frame else {
-            return Err(Unread::Broken);
-        };
-        let Ok(mut data) = frame.into_data() else {
-            return Ok(true);
-        };
-        let data = data.copy_to_bytes(data.remaining());
-        let len = self.len() + data.len();
-        if len > self.limit {
-            return Err(Unread::TooLarge);
-        }
-        match self.first.take() {
-            // A body in one piece, as nearly all are, is not copied unless it is small: a small one
-            // would keep a whole buffer of hyper's from being used again.
-            None if self.all.is_empty() => {
-                self.first = Some(match data.len() {
-                    ..=SMALL => Bytes::copy_from_slice(&data),
-                    _ => data,
-                });
-            }
-            None => self.all.extend_from_slice(&data),
-            Some(first) => {
-                self.all.extend_from_slice(&first);
-                self.all.extend_from_slice(&data);
-            }
-        }
-        if len > SMALL {
-            self.hold.set(len);
-        }
-        Ok(true)
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Replay<S: Below> {
     is_asked: bool,
     /// Who reads waits for more, and sees the end, or has seen it.
     is_read: bool,
+    /// Something has been written since the last flush: the next thing is to read.
+    is_written: bool,
     errands: Errands,
     /// An answer that the client does not take at once.
     stuck: Option<Errand>,
@@ -74,6 +76,7 @@ impl<S: Below> Replay<S> {
             bytes,
             stream: Some(stream),
             is_read: false,
+            is_written: false,
             errands,
             stuck: None,
         }
@@ -89,7 +92,7 @@ impl<S: Below> Replay<S> {
     }
 
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.is_asked = false;
+        (self.is_asked, self.is_written) = (false, true);
         match (&written, &self.stuck) {
             (Poll::Pending, None) => self.stuck = Some(self.errands.begin()),
             (Poll::Ready(_), Some(_)) => self.stuck = None,
@@ -149,9 +152,10 @@ impl<S: Below> AsyncWrite for Replay<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_read = self.is_read || !self.bytes.is_empty();
+        let is_busy =
+            std::mem::take(&mut self.is_written) || self.is_read || !self.bytes.is_empty();
         let stream = self.stream()?;
-        if S::TELLS && !is_read && stream.poll_gone(cx).is_ready() {
+        if S::TELLS && !is_busy && stream.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         stream.poll_flush(cx)

@@ -32,6 +32,7 @@ use ws_frame::CloseFrame;
 use ws_handshake::{HandshakeError, Upgrade};
 
 use crate::{
+    answering::{Answer, Answering, JSON, Page, Stage, emptied, refuse, status, text_answer},
     clock,
     compress::Coding,
     conn::{Command, Conn},
@@ -46,7 +47,7 @@ use crate::{
     hooks::{add_headers, decide},
     hub::Hub,
     observe::{self, ConnectionError, EngineEvent},
-    polling::{self, Kind, Posted},
+    polling::{self, Kind, Post},
     replay::Replay,
     session,
     shard::Shard,
@@ -74,40 +75,11 @@ pub struct Service {
     secure: bool,
 }
 
-type Answer = Response<Full<Bytes>>;
-
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Who answers requests that are not ours.
 pub(crate) type Fallback =
     Box<dyn Fn(Request<()>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync>;
-
-/// What a request has come to when it has been looked at, which never waits.
-///
-/// The two requests that a client repeats, and that wait, have a variant each: they are what a
-/// connection of hyper's keeps meanwhile, so they hold no part of the request's head but the empty
-/// map of its fields: its buffer is hyper's to be used again. The others are boxed to keep this
-/// small.
-enum Begun<B> {
-    Answered(Answer),
-    Get(Arc<Conn>, Option<u64>, HeaderMap, Option<(Coding, usize)>),
-    Post(Arc<Conn>, HeaderMap, Kind, B),
-    Other(Pin<Box<dyn Future<Output = Answer> + Send>>),
-}
-
-/// The page that a request came from, for the answer's header fields.
-struct Page {
-    hub: Arc<Hub>,
-    origin: Option<HeaderValue>,
-    /// The request as hooks see it.
-    view: Option<Box<Request<()>>>,
-}
-
-impl<B> From<Answer> for Begun<B> {
-    fn from(answer: Answer) -> Self {
-        Self::Answered(answer)
-    }
-}
 
 impl Service {
     pub(crate) fn new(hub: Arc<Hub>, shard: u16, peer: Option<SocketAddr>) -> Self {
@@ -159,37 +131,33 @@ impl Service {
 
     /// Answers one request, through the layers around the server if there are any. It is looked at in this
     /// call; the future only waits.
-    pub(crate) fn answer<B>(
-        &self,
-        request: Request<B>,
-    ) -> impl Future<Output = Answer> + Send + use<B>
+    pub(crate) fn answer<B>(&self, request: Request<B>) -> Answering<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
     {
         let mut page = None;
-        let begun = match &self.hub.stack {
+        let stage = match &self.hub.stack {
             None => self.look_at(request, &mut page),
-            Some(stack) => Begun::Other(stack.call(self, request)),
+            Some(stack) => Stage::Other {
+                answer: stack.call(self, request),
+            },
         };
-        finish(begun, page)
+        Answering { stage, page }
     }
 
     /// The same, inside of all layers.
-    pub(crate) fn answer_inside<B>(
-        &self,
-        request: Request<B>,
-    ) -> impl Future<Output = Answer> + Send + use<B>
+    pub(crate) fn answer_inside<B>(&self, request: Request<B>) -> Answering<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
     {
         let mut page = None;
-        let begun = self.look_at(request, &mut page);
-        finish(begun, page)
+        let stage = self.look_at(request, &mut page);
+        Answering { stage, page }
     }
 
-    fn look_at<B>(&self, request: Request<B>, page: &mut Option<Page>) -> Begun<B>
+    fn look_at<B>(&self, request: Request<B>, page: &mut Option<Page>) -> Stage<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
@@ -202,7 +170,7 @@ impl Service {
     }
 
     /// A request that is ours. `page` is what the answer's header fields are to say about it.
-    fn begin<B: Body>(&self, request: Request<B>, page: &mut Option<Page>) -> Begun<B> {
+    fn begin<B: Body>(&self, request: Request<B>, page: &mut Option<Page>) -> Stage<B> {
         self.ensure_running();
         let (parts, body) = request.into_parts();
         let present = Present::among(&parts.headers);
@@ -242,7 +210,8 @@ impl Service {
         let hooks = &gate.hooks;
         let view = hooks.headers.as_ref();
         let view = view.and_then(|_| hooks.view(&parts, || gate.client(&parts.headers, peer)));
-        *page = Some(Page {
+        let dresses = hooks.headers.is_some() || !gate.pages.is_silent();
+        *page = dresses.then(|| Page {
             hub: Arc::clone(&self.hub),
             view: view.map(Box::new),
             // A copy: one that shares hyper's buffer would keep it from being used again.
@@ -250,11 +219,11 @@ impl Service {
         });
         if client_file {
             let (hub, name) = (Arc::clone(&self.hub), name.to_owned());
-            Begun::Other(Box::pin(async move {
+            Stage::other(async move {
                 let folder = hub.config.client_files.as_deref();
                 let folder = folder.map(AsRef::<Path>::as_ref);
                 files::serve(folder, &name, &parts.headers, hub.debug).await
-            }))
+            })
         } else if gate.pages.is_preflight(&parts.method) {
             let mut answer = status(StatusCode::NO_CONTENT);
             let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
@@ -266,7 +235,7 @@ impl Service {
     }
 
     /// A request that is not ours.
-    fn fall_back<B>(&self, mut request: Request<B>) -> Begun<B>
+    fn fall_back<B>(&self, mut request: Request<B>) -> Stage<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
@@ -278,7 +247,7 @@ impl Service {
                 peer: self.peer,
                 ..beside.clone()
             };
-            return Begun::Other(Box::pin(beside.answer(request)));
+            return Stage::other(beside.answer(request));
         }
         let Some(fallback) = &self.hub.fallback else {
             let mut missing = status(StatusCode::NOT_FOUND);
@@ -291,7 +260,7 @@ impl Service {
             request.extensions_mut().insert(PeerAddr(peer));
         }
         let answer = fallback(request.map(|_| ()));
-        Begun::Other(Box::pin(async move { answer.await.map(Full::new) }))
+        Stage::other(async move { answer.await.map(Full::new) })
     }
 
     /// Whose request this is.
@@ -321,7 +290,7 @@ impl Service {
         });
     }
 
-    fn dispatch<B: Body>(&self, mut parts: Parts, present: &Present, body: B) -> Begun<B> {
+    fn dispatch<B: Body>(&self, mut parts: Parts, present: &Present, body: B) -> Stage<B> {
         // Nearly none of those that come here asks to leave HTTP: no more is looked at then.
         let form = match present.upgrade || is_extended_connect(&parts) {
             true => form(&parts),
@@ -358,20 +327,22 @@ impl Service {
         match (route, conn) {
             (Route::Open(opening), _) => {
                 let service = self.clone();
-                Begun::Other(Box::pin(service.open(opening, query.jsonp, form, parts)))
+                Stage::other(service.open(opening, query.jsonp, form, parts))
             }
             (Route::Poll, Some(conn)) => {
                 let threshold = self.hub.config.compress_above.filter(|_| present.coding);
                 let coding = threshold
                     .and_then(|threshold| Some((Coding::accepted(&parts.headers)?, threshold)));
-                Begun::Get(conn, query.jsonp, emptied(parts.headers), coding)
+                Stage::get(conn, query.jsonp, emptied(parts.headers), coding)
             }
             (Route::Post, Some(conn)) => {
                 let kind = match present.encoded {
                     true => Kind::of_encoded(&parts.headers, query.jsonp),
                     false => Kind::of(&parts.headers, query.jsonp),
                 };
-                Begun::Post(conn, emptied(parts.headers), kind, body)
+                let post = Post::new(conn, kind, body, self.shard);
+                let fields = emptied(parts.headers);
+                Stage::Post { post, fields }
             }
             (Route::Probe, Some(conn)) => {
                 let dialect = query.dialect();
@@ -493,7 +464,7 @@ impl Service {
     ) -> Answer {
         let facts = self.facts(parts);
         let conn = session::open_polling(admission, self.shard, sid, opening, facts);
-        session::spawn(Arc::clone(&conn), None);
+        session::spawn(Arc::clone(&conn));
         let upgrades = self.hub.engine.upgrades(Transport::Polling);
         let mut payload = Payload::new(opening.revision, 0);
         payload.push_open(&conn.sid, upgrades, &self.hub.engine);
@@ -603,37 +574,6 @@ impl Service {
             .map(|(name, value)| (name.as_str(), value.as_bytes()));
         Facts::new(self.peer(parts), secure, target, headers)
     }
-}
-
-/// Waits for what a request has come to, and dresses the answer for the page that it came from.
-async fn finish<B>(begun: Begun<B>, page: Option<Page>) -> Answer
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-{
-    let mut answer = match begun {
-        Begun::Answered(answer) => answer,
-        Begun::Get(conn, callback, fields, coding) => match polling::get(conn).await {
-            Ok(payload) => {
-                let (kind, payload) = polling::dress(payload, callback);
-                payload_answer(fields, kind, payload, coding).await
-            }
-            Err(code) => refuse(code, Form::Plain),
-        },
-        Begun::Post(conn, fields, kind, body) => match polling::post(conn, kind, body).await {
-            Posted::Ok => text_answer(fields, HTML, Bytes::from_static(b"ok")),
-            Posted::Refused(code) => refuse(code, Form::Plain),
-            posted => status(posted.status()),
-        },
-        Begun::Other(answer) => answer.await,
-    };
-    if let Some(Page { hub, origin, view }) = page {
-        let pages = &hub.gate.pages;
-        pages.apply(origin.as_ref(), answer.headers_mut());
-        let hook = hub.gate.hooks.headers.as_ref();
-        add_headers(hook, answer.headers_mut(), view.as_deref());
-    }
-    answer
 }
 
 /// The longest target of a request, in bytes.
@@ -765,76 +705,9 @@ pub(crate) fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
     }
 }
 
-fn status(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = status;
-    answer
-}
-
 /// What a developer reads at a path that nobody answers.
 const NOTHING_HERE: &str = "nothing is served here: clients of Socket.IO connect below Config::path, and \
                             Server::page, fallback or layer serve the rest";
-
-const HTML: HeaderValue = HeaderValue::from_static("text/html");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-/// The map of a request's fields, to be used again for the answer's; hyper takes it from there for
-/// the next request's. One that has grown large goes.
-fn emptied(mut fields: HeaderMap) -> HeaderMap {
-    const KEEP: usize = 32;
-    if fields.capacity() > KEEP {
-        return HeaderMap::new();
-    }
-    fields.clear();
-    fields
-}
-
-/// An answer with a body. `fields` is empty.
-fn text_answer(mut fields: HeaderMap, kind: HeaderValue, body: Bytes) -> Answer {
-    fields.insert(header::CONTENT_TYPE, kind);
-    fields.insert(header::CACHE_CONTROL, NO_STORE);
-    let mut answer = Response::new(Full::new(body));
-    *answer.headers_mut() = fields;
-    answer
-}
-
-/// The answer to a poll, compressed if the client takes that and it is long enough to be worth it.
-async fn payload_answer(
-    fields: HeaderMap,
-    kind: HeaderValue,
-    payload: Bytes,
-    coding: Option<(Coding, usize)>,
-) -> Answer {
-    if let Some((coding, threshold)) = coding
-        && payload.len() >= threshold
-        && let Some(encoded) = coding.encode(&payload).await
-    {
-        let mut answer = text_answer(fields, kind, encoded);
-        let headers = answer.headers_mut();
-        headers.insert(header::CONTENT_ENCODING, coding.name());
-        return answer;
-    }
-    text_answer(fields, kind, payload)
-}
-
-/// An error of the protocol: JSON for a plain request, text and the end of the connection for one
-/// that asked to leave HTTP.
-fn refuse(code: ErrorCode, form: Form) -> Answer {
-    let (status, kind, body) = match (form, code) {
-        (Form::Plain, _) => (code.status(), JSON, code.json()),
-        // RFC 6455 §4.2.2: who may not is told so by 403.
-        (Form::Upgrade, ErrorCode::Forbidden) => (code.status(), JSON, code.json()),
-        (Form::Upgrade, _) => (400, HTML, code.message()),
-    };
-    let mut answer = text_answer(HeaderMap::new(), kind, Bytes::from_static(body.as_bytes()));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    if form == Form::Upgrade {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(header::CONNECTION, close);
-    }
-    answer
-}
 
 /// What the application had against a request.
 fn refuse_with(refusal: &Refuse, form: Form) -> Answer {

@@ -13,6 +13,7 @@ use crate::{
     front::Front,
     gate::Admission,
     hub::Hub,
+    turns,
     wire::{Wire, WireIo},
 };
 
@@ -59,9 +60,10 @@ pub(crate) fn open_websocket(
     (conn, wire)
 }
 
-/// Spawns a session's task.
-pub(crate) fn spawn(conn: Arc<Conn>, wire: Option<Wire>) {
-    tokio::spawn(Front::driver(conn, wire));
+/// Spawns the task of a session that polls.
+pub(crate) fn spawn(conn: Arc<Conn>) {
+    let front = Front::driver(Arc::clone(&conn), None);
+    turns::spawn(&conn, front);
 }
 
 fn open(

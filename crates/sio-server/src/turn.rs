@@ -98,6 +98,11 @@ pub(crate) fn give_back(mut reply: Box<Encoder>) {
     });
 }
 
+/// Whether it is nobody's turn, on this thread.
+pub(crate) fn is_over() -> bool {
+    TURN.with(|turn| turn.owner.get() == 0)
+}
+
 /// Whether it is the turn of the connection at `owner`, on this thread.
 #[inline]
 pub(crate) fn is_of(owner: usize) -> bool {
