@@ -65,6 +65,7 @@ on_every_road! {
         other.join("/own").await;
         other.text(r#"42/own,7["mine","d"]"#).await;
         other.expect_text(r#"43/own,7["d"]"#).await;
+        other.expect_text(r#"42/own,["also","d"]"#).await;
         // All at once: what is left is the namespace's.
         other.text(r#"42/own,8["quiet",2]"#).await;
         other.expect_text("43/own,8[]").await;
