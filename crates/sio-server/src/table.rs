@@ -374,6 +374,10 @@ where
     A: 'static,
     Fut: Future<Output: Reply<A> + 'static> + Send + 'static,
 {
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "the future of an `async fn` keeps its arguments beside what is made of them"
+    )]
     fn work<D: Send + Sync + 'static>(
         self: Arc<Self>,
         socket: Socket<D>,
