@@ -11,6 +11,7 @@
 //! | `binary` | 16 KiB as an attachment, emitted back |
 //! | `connection` | opening handshake, namespace, both answers |
 //! | `delivery` | one of 100 members of a room hears 32 characters |
+//! | `cast` | 10 members of a room hear 32 characters, one room of 8 after the other |
 //! | `poll` | 32 characters over polling and back: a POST and a GET |
 //!
 //! `SCENARIO-recovery` is the same on a server with connection state recovery, and `delivery-msgpack` to
@@ -30,6 +31,10 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + 
 
 /// Who hears a broadcast.
 const MEMBERS: usize = 100;
+
+/// Rooms of a few, and how many they are in.
+const ROOMS: usize = 8;
+const SMALL: usize = 10;
 
 const TEXT: &str = "0123456789abcdef0123456789abcdef";
 
@@ -69,6 +74,9 @@ fn main() -> Result {
         })
         .on("cast", async |socket, text: String| {
             socket.to("room").emit("cast", &text);
+        })
+        .on("rcast", async |socket, (room, text): (String, String)| {
+            socket.to(&room).emit("cast", &text);
         });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -137,6 +145,31 @@ fn play(scenario: &str, manner: &str, count: usize, address: SocketAddr) -> Resu
                     let heard = member.read()?;
                     let text = TEXT.as_bytes();
                     if !heard.windows(text.len()).any(|part| part == text) {
+                        return Err(String::from_utf8_lossy(&heard).into());
+                    }
+                }
+            }
+            Ok(())
+        }
+        "cast" => {
+            let mut speaker = Client::join(address)?;
+            let mut rooms = Vec::new();
+            for room in 0..ROOMS {
+                let mut members = Vec::new();
+                for _ in 0..SMALL {
+                    let mut member = Client::join(address)?;
+                    member.ask(&format!(r#"421["enter","room {room}"]"#), "431[]")?;
+                    members.push(member);
+                }
+                rooms.push(members);
+            }
+            for index in 0..count {
+                let room = index % ROOMS;
+                let cast = format!(r#"42["rcast","room {room}","{TEXT}"]"#);
+                speaker.write(0x81, cast.as_bytes())?;
+                for member in &mut rooms[room] {
+                    let heard = member.read()?;
+                    if heard != format!(r#"42["cast","{TEXT}"]"#).as_bytes() {
                         return Err(String::from_utf8_lossy(&heard).into());
                     }
                 }

@@ -39,6 +39,11 @@ pub(crate) trait Application: Send + Unpin {
     /// A binary message.
     fn handle_binary(&mut self, data: Cow<'_, [u8]>, cx: &mut Context<'_>);
 
+    /// Whether a binary message that comes now is kept as it is: then it is copied in any case.
+    fn keeps_binary(&self) -> bool {
+        false
+    }
+
     /// Lets handlers go on that were waiting for something.
     fn poll(&mut self, cx: &mut Context<'_>);
 

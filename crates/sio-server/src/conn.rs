@@ -553,7 +553,9 @@ impl Conn {
     pub(crate) fn flush(&self) {
         let mut link = self.lock();
         link.dirty = false;
-        self.flush_link(&mut link, &[]);
+        if !link.send_lone() {
+            self.flush_link(&mut link, &[]);
+        }
     }
 
     /// The wheel came to `tick`.
@@ -1011,6 +1013,17 @@ impl Link {
     /// Queues `parcel`.
     #[inline]
     fn enqueue(&mut self, conn: &Conn, parcel: &Arc<Parcel>, mode: Mode) -> Enqueued {
+        let first = self.outbox.is_empty() && !self.corked && self.dialect == Dialect::V4;
+        if first && parcel.wire().len() <= conn.hub.config.soft_limit() {
+            // What nearly all are.
+            self.outbox.push(Arc::clone(parcel));
+            return Enqueued::Waits;
+        }
+        self.enqueue_any(conn, parcel, mode)
+    }
+
+    #[inline(never)]
+    fn enqueue_any(&mut self, conn: &Conn, parcel: &Arc<Parcel>, mode: Mode) -> Enqueued {
         let translated;
         let parcel = if self.dialect == Dialect::V4 {
             parcel
@@ -1098,6 +1111,30 @@ impl Link {
             }
             _ => None,
         }
+    }
+
+    /// Writes the parcel that waits, if that is all there is to do. False if something is left.
+    #[inline]
+    fn send_lone(&mut self) -> bool {
+        let Writer::Direct(stream) = &self.writer else {
+            return false;
+        };
+        if self.corked || self.blocked || self.codec.is_some() || self.closing.is_some() {
+            return false;
+        }
+        let Some(parcel) = self.outbox.lone() else {
+            return false;
+        };
+        let wire = parcel.wire();
+        match kernel::send(stream, wire) {
+            Ok(sent) if sent == wire.len() => {
+                self.outbox.lone_left();
+                return true;
+            }
+            Ok(sent) => self.outbox.advance(sent),
+            Err(error) => self.stop(&[], 0, &error),
+        }
+        false
     }
 
     /// Goes on with parcels of which the socket has taken a part.

@@ -830,6 +830,11 @@ impl Application for Desk {
         self.handle_binary(data, cx);
     }
 
+    /// An attachment, in front of which there is nothing: in revision 3 there is its type.
+    fn keeps_binary(&self) -> bool {
+        self.reassembler.is_waiting() && self.conn.revision == Revision::V4
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) {
         self.poll(cx);
     }

@@ -522,28 +522,34 @@ fn feed<A: Application>(
 ) {
     let mut control = false;
     loop {
-        match wire.frames.receive_pooled(&mut input, spare) {
-            Ok(None) => break,
-            Ok(Some(Message::Text(text))) => handle_text(desk, text, cx),
-            Ok(Some(Message::Binary(data))) => handle_binary(desk, data, cx),
-            Ok(Some(Message::Compressed { kind, payload })) => {
-                if let Err(code) = handle_compressed(desk, kind, payload, cx) {
-                    count(desk.conn(), code);
-                    wire.frames.close(Some(code.into()));
+        // FIN and binary; asked first, since most messages are text.
+        let binary = input.first() == Some(&0x82) && desk.keeps_binary();
+        if binary && let Some(data) = wire.frames.receive_binary(&mut input) {
+            desk.handle_binary(Cow::Owned(data), cx);
+        } else {
+            match wire.frames.receive_pooled(&mut input, spare) {
+                Ok(None) => break,
+                Ok(Some(Message::Text(text))) => handle_text(desk, text, cx),
+                Ok(Some(Message::Binary(data))) => handle_binary(desk, data, cx),
+                Ok(Some(Message::Compressed { kind, payload })) => {
+                    if let Err(code) = handle_compressed(desk, kind, payload, cx) {
+                        count(desk.conn(), code);
+                        wire.frames.close(Some(code.into()));
+                        transmit(desk.conn(), wire);
+                        desk.conn()
+                            .drive(|session| session.abort(Reason::TransportError, clock::now()));
+                        return;
+                    }
+                }
+                Ok(Some(_)) => control = true,
+                Err(error) => {
+                    tracing::debug!(%error, "a WebSocket broke the protocol");
+                    count(desk.conn(), error.close_code());
                     transmit(desk.conn(), wire);
                     desk.conn()
                         .drive(|session| session.abort(Reason::TransportError, clock::now()));
                     return;
                 }
-            }
-            Ok(Some(_)) => control = true,
-            Err(error) => {
-                tracing::debug!(%error, "a WebSocket broke the protocol");
-                count(desk.conn(), error.close_code());
-                transmit(desk.conn(), wire);
-                desk.conn()
-                    .drive(|session| session.abort(Reason::TransportError, clock::now()));
-                return;
             }
         }
         if desk.is_closed() {

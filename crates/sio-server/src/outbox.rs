@@ -137,6 +137,25 @@ impl Outbox {
             .map_or(&[], |parcel| &parcel.wire()[self.written..])
     }
 
+    /// The parcel that waits, if it is alone and nothing is to be seen to when it has left: what most
+    /// deliveries are.
+    #[inline]
+    pub(crate) fn lone(&self) -> Option<&Arc<Parcel>> {
+        let plain = self.left.is_none()
+            && self.jam.is_none()
+            && self.rest.capacity() == 0
+            && self.written == 0
+            && self.charged == 0;
+        self.front.as_ref().filter(|_| plain)
+    }
+
+    /// The parcel that was alone has left.
+    #[inline]
+    pub(crate) fn lone_left(&mut self) {
+        self.front = None;
+        self.bytes = 0;
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Arc<Parcel>> {
         let front = self.front.take()?;
         if let Some(left) = &mut self.left {

@@ -6,7 +6,7 @@
 
 use crate::assembler::Assembler;
 use crate::control::Control;
-use crate::mask::Masker;
+use crate::mask::{Masker, masked_copy};
 use crate::{Header, Kind, Limits, OpCode, ProtocolError, Role, mask};
 
 #[derive(Debug)]
@@ -73,6 +73,22 @@ pub(crate) enum Found<'i> {
     ControlBehind(OpCode),
 }
 
+/// A message that lies whole in the input, still masked.
+struct Whole {
+    kind: Kind,
+    key: Option<[u8; 4]>,
+    /// How long its header is, and its payload.
+    start: (usize, usize),
+}
+
+/// Takes a frame of these lengths out of the input, and returns its payload.
+#[inline]
+fn take<'i>(input: &mut &'i mut [u8], (header, payload): (usize, usize)) -> &'i mut [u8] {
+    let (frame, rest) = std::mem::take(input).split_at_mut(header + payload);
+    *input = rest;
+    &mut frame[header..]
+}
+
 impl Reader {
     pub(crate) const fn new(role: Role, limits: Limits) -> Self {
         Self {
@@ -114,13 +130,37 @@ impl Reader {
     /// the input. Everything else, and every fault, is left to [`advance`](Self::advance).
     #[inline]
     pub(crate) fn whole<'i>(&self, input: &mut &'i mut [u8]) -> Option<(Kind, &'i [u8])> {
+        let Whole { kind, key, start } = self.find_whole(input)?;
+        let payload = take(input, start);
+        if let Some(key) = key {
+            mask(payload, key);
+        }
+        Some((kind, payload))
+    }
+
+    /// The same for a binary message, which is copied out of the input.
+    #[inline]
+    pub(crate) fn whole_binary(&self, input: &mut &mut [u8]) -> Option<Vec<u8>> {
+        let whole = self.find_whole(input)?;
+        if whole.kind != Kind::Binary {
+            return None;
+        }
+        let payload = take(input, whole.start);
+        Some(match whole.key {
+            Some(key) => masked_copy(payload, key),
+            None => payload.to_vec(),
+        })
+    }
+
+    #[inline]
+    fn find_whole(&self, input: &[u8]) -> Option<Whole> {
         let between = matches!(self.reading, Reading::Header { len: 0, .. })
             && self.under_way.is_none()
             && self.assembler.is_empty();
         if !between {
             return None;
         }
-        let &[first, second, ref rest @ ..] = &**input else {
+        let &[first, second, ref rest @ ..] = input else {
             return None;
         };
         // A text or binary message, FIN set and no reserved bit.
@@ -133,12 +173,19 @@ impl Reader {
         if masked != (self.role == Role::Server) {
             return None;
         }
-        let (len, mut size) = match second & 0x7f {
-            127 => return None,
-            126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
-            short => (usize::from(short), 2),
+        // The least that a header of this size is for.
+        let (len, mut size, least) = match second & 0x7f {
+            127 => {
+                let len = u64::from_be_bytes(*rest.first_chunk()?);
+                (usize::try_from(len).ok()?, 10, 0x1_0000)
+            }
+            126 => (
+                usize::from(u16::from_be_bytes(*rest.first_chunk()?)),
+                4,
+                126,
+            ),
+            short => (usize::from(short), 2, 0),
         };
-        let minimal = size == 2 || len > 125;
         let key = match masked {
             true => {
                 size += 4;
@@ -146,16 +193,11 @@ impl Reader {
             }
             false => None,
         };
-        if !minimal || len > self.limits.max_message || input.len() < size + len {
+        if len < least || len > self.limits.max_message || input.len() - size < len {
             return None;
         }
-        let (frame, rest) = std::mem::take(input).split_at_mut(size + len);
-        *input = rest;
-        let payload = &mut frame[size..];
-        if let Some(key) = key {
-            mask(payload, key);
-        }
-        Some((kind, payload))
+        let start = (size, len);
+        Some(Whole { kind, key, start })
     }
 
     /// Goes to the end of the next message or control frame, or of the input.

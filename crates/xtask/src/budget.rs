@@ -18,8 +18,9 @@ use crate::{
 const TOLERANCE: f64 = 5.0;
 
 /// Operations of the shorter run, and how many more the longer one has.
-const SCENARIOS: [(&str, u64, u64); 5] = [
+const SCENARIOS: [(&str, u64, u64); 6] = [
     ("binary", 100, 300),
+    ("cast", 200, 800),
     ("connection", 300, 200),
     ("delivery", 5_000, 20_000),
     ("echo", 300, 1_000),

@@ -26,7 +26,8 @@ pub(crate) struct Case {
 pub(crate) enum By {
     /// `receive`, nothing else.
     Slice,
-    /// `receive_pooled` with a spare buffer, and `space` whenever something is wanted.
+    /// `receive_binary`, else `receive_pooled` with a spare buffer, and `space` whenever something is
+    /// wanted.
     Space,
 }
 
@@ -162,12 +163,18 @@ fn receive(
 ) {
     loop {
         let received = match by {
-            By::Slice => connection.receive(&mut input),
-            By::Space => connection.receive_pooled(&mut input, spare),
+            By::Slice => connection.receive(&mut input).map(|some| some.map(event)),
+            By::Space => match connection.receive_binary(&mut input) {
+                Some(payload) => Ok(Some(Event::Binary(payload))),
+                None => {
+                    let received = connection.receive_pooled(&mut input, spare);
+                    received.map(|some| some.map(event))
+                }
+            },
         };
         let done = match received {
-            Ok(Some(message)) => {
-                outcome.events.push(event(message));
+            Ok(Some(event)) => {
+                outcome.events.push(event);
                 if outcome.events.len() == case.close_after {
                     connection.close(Some(CloseCode::NORMAL.into()));
                 }
