@@ -4,12 +4,12 @@
 //! eight bytes at first, and of whole blocks, by way of vector instructions, when it turns out to be
 //! long; its plain parts are copied whole.
 
-use memchr::memchr2;
+use std::sync::LazyLock;
+
+use fearless_simd::{Level, dispatch};
 
 /// How many bytes at the beginning may stand in a JSON string as they are: up to the first quote,
 /// backslash or control character.
-///
-/// If it is a control character, the search may have gone far beyond it.
 #[inline]
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
     match bytes.split_at_checked(SHORT) {
@@ -32,7 +32,7 @@ fn plain_head(bytes: &[u8]) -> usize {
             WORD => at = WORD,
             len => return len,
         }
-        while let Some(block) = bytes[at..].first_chunk()
+        while let Some(block) = bytes[at..].first_chunk::<BLOCK>()
             && is_plain_block(block)
         {
             at += BLOCK;
@@ -50,18 +50,21 @@ fn plain_head(bytes: &[u8]) -> usize {
     at
 }
 
+/// What is left of a long text, by the widest vectors that this processor has.
 #[inline(never)]
 fn plain_tail(bytes: &[u8]) -> usize {
-    let len = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-    let least = bytes[..len]
-        .iter()
-        .fold(u8::MAX, |least, &byte| least.min(byte));
-    if least < 0x20 {
-        let special = bytes.iter().position(|&byte| is_special(byte));
-        special.unwrap_or(len)
-    } else {
-        len
-    }
+    let (blocks, _) = bytes.as_chunks();
+    let plain = SHORT * dispatch!(*LEVEL, _ => plain_blocks(blocks));
+    let rest = &bytes[plain..];
+    plain + plain_head(rest.get(..SHORT).unwrap_or(rest))
+}
+
+/// How many blocks stand before the first one that holds a special byte. Inlined into whatever was
+/// compiled for wider vectors.
+#[inline(always)]
+fn plain_blocks(blocks: &[[u8; SHORT]]) -> usize {
+    let plain = blocks.iter().take_while(|block| is_plain_block(block));
+    plain.count()
 }
 
 /// Whether all bytes may stand in a JSON string as they are.
@@ -71,8 +74,8 @@ fn is_plain(bytes: &[u8]) -> bool {
         return plain_len(bytes) == bytes.len();
     }
     // The last of a kind may overlap the one before.
-    if let Some(last) = bytes.last_chunk() {
-        return is_plain_block(last) && bytes.as_chunks().0.iter().all(is_plain_block);
+    if let Some(last) = bytes.last_chunk::<BLOCK>() {
+        return is_plain_block(last) && bytes.as_chunks().0.iter().all(is_plain_block::<BLOCK>);
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         return specials(*first) | specials(*last) == 0;
@@ -91,7 +94,7 @@ fn is_plain(bytes: &[u8]) -> bool {
 /// Whether none of these is special: for each byte a number that is 0 if it is, so that a vector of
 /// them is compared once.
 #[inline(always)]
-fn is_plain_block(block: &[u8; BLOCK]) -> bool {
+fn is_plain_block<const N: usize>(block: &[u8; N]) -> bool {
     block.iter().fold(true, |plain, byte| {
         let quote = byte ^ b'"';
         let backslash = byte ^ b'\\';
@@ -228,7 +231,10 @@ const WORD: usize = 8;
 /// Bytes of a vector that every processor has.
 const BLOCK: usize = 16;
 
-/// From here on a search by the vectors that this processor has is faster.
+/// The vectors that this processor has.
+static LEVEL: LazyLock<Level> = LazyLock::new(Level::new);
+
+/// From here on a search by them is faster.
 const SHORT: usize = 64;
 
 #[cfg(test)]
