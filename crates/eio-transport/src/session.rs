@@ -46,6 +46,40 @@ pub enum Source {
 /// [`handle_timeout`](Self::handle_timeout)).
 ///
 /// A session that has ended takes no notice of anything and refuses all requests.
+///
+/// ```
+/// use std::{sync::Arc, time::Instant};
+/// use eio_transport::{
+///     Action, Config, Control, Packet, Reason, Revision, Road, Session, Source, Transport,
+/// };
+///
+/// let (config, now) = (Arc::new(Config::default()), Instant::now());
+/// let mut session = Session::open(Revision::V4, Transport::WebSocket, Arc::clone(&config), now);
+/// session.claim(); // An application wants it.
+/// assert_eq!((session.transport(), session.road()), (Transport::WebSocket, Some(Road::WebSocket)));
+///
+/// // A ping is due, and answered.
+/// let due = session.poll_timeout().expect("it lives");
+/// session.handle_timeout(due);
+/// assert_eq!(session.poll_action(), Some(Action::Send(Control::Ping)));
+/// session.handle_packet(Source::WebSocket, Packet::parse_text("3").unwrap(), due);
+/// assert!(session.poll_timeout() > Some(due));
+///
+/// // A client that sends what is no packet is done with.
+/// session.handle_malformed(Source::WebSocket, due);
+/// assert_eq!(session.poll_action(), Some(Action::Hang));
+/// assert_eq!(session.poll_action(), Some(Action::Ended(Reason::ParseError)));
+/// assert!(session.is_ended() && session.reason() == Some(Reason::ParseError));
+///
+/// // Over polling a POST is announced, and its packets are read before it ends.
+/// let mut session = Session::open(Revision::V4, Transport::Polling, config, now);
+/// session.handle_post(now)?;
+/// assert!(session.accepts(Source::Polling));
+/// session.handle_packet(Source::Polling, Packet::parse_text("4hello").unwrap(), now);
+/// session.handle_post_end(now);
+/// session.close(Reason::ForcedServerClose, now); // The next GET will say so.
+/// # Ok::<(), eio_transport::ErrorCode>(())
+/// ```
 #[derive(Debug)]
 // In this order: a broadcast asks each connection for its state, and finds it out of the caches.
 #[repr(C)]

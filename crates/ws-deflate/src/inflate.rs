@@ -15,6 +15,20 @@ use crate::pool::{Pool, new_inflater};
 /// Inflates the messages of one connection.
 ///
 /// Takes 40 bytes, and with context take-over [`InflateConfig::memory`] from its first message on.
+///
+/// ```
+/// use ws_deflate::{Budget, Inflate, InflateConfig, InflateError, Pool};
+///
+/// let mut pool = Pool::new(Budget::new(64 << 20));
+/// let mut inflate = Inflate::new(InflateConfig::default(), &pool)?;
+/// let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]; // RFC 7692 §7.2.3.1
+/// let mut message = Vec::new();
+/// inflate.inflate(&mut pool, &hello, 5, &mut message)?;
+/// assert_eq!(message, b"Hello");
+/// let error = inflate.inflate(&mut pool, &hello, 4, &mut Vec::new()).unwrap_err();
+/// assert_eq!(error.close_code(), 1009); // more than the limit
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Inflate {
     config: InflateConfig,

@@ -44,6 +44,29 @@ pub enum Role {
 /// [`receive_pooled`](Self::receive_pooled). Text takes 32 bytes besides, and what was read straight
 /// in of a text that is not whole by then is there twice for the moment in which it is moved. Pongs
 /// that wait take 2 KiB at most.
+///
+/// ```
+/// use ws_frame::{CloseCode, CloseFrame, Connection, Limits, Message, OpCode, Role, State, write_frame};
+///
+/// // Two of them, and no network.
+/// let mut server = Connection::new(Role::Server, Limits::default());
+/// let mut client = Connection::new(Role::Client, Limits::default());
+/// let mut wire = Vec::new();
+/// write_frame(&mut wire, OpCode::Text, 5, |out| out.extend_from_slice(b"hello"));
+/// server.close(CloseFrame::new(CloseCode::NORMAL, "bye"));
+/// server.poll_transmit(&mut wire);
+///
+/// let mut input = &mut wire[..];
+/// assert_eq!(client.receive(&mut input), Ok(Some(Message::Text("hello"))));
+/// let Ok(Some(Message::Close(Some(close)))) = client.receive(&mut input) else { panic!() };
+/// assert_eq!((close.code(), close.reason()), (CloseCode::NORMAL, "bye"));
+///
+/// let mut answer = Vec::new();
+/// client.poll_transmit_masked(&mut answer, || [1, 2, 3, 4]); // keys of real entropy
+/// let mut input = &mut answer[..];
+/// assert!(matches!(server.receive(&mut input), Ok(Some(Message::Close(_)))));
+/// assert!(server.is_finished() && server.state() == State::Closed);
+/// ```
 #[derive(Debug)]
 pub struct Connection {
     reader: Reader,

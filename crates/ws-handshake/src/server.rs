@@ -15,6 +15,36 @@ use crate::token::{elements, is_token};
 /// A request that may become a WebSocket: what it offers, and the answer to its key.
 ///
 /// Exists only if every check passed.
+///
+/// ```
+/// use http::Version;
+/// use ws_handshake::{DeflateOffer, DeflatePolicy, Policy, Upgrade};
+///
+/// let headers = [
+///     ("Host", "server.example.com"),
+///     ("Upgrade", "websocket"),
+///     ("Connection", "Upgrade"),
+///     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+///     ("Sec-WebSocket-Version", "13"),
+///     ("Sec-WebSocket-Protocol", "chat, superchat"),
+///     ("Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover, x-own"),
+/// ];
+/// let upgrade = Upgrade::check("GET", Version::HTTP_11, &headers)?;
+/// assert_eq!(upgrade.protocols().collect::<Vec<_>>(), ["chat", "superchat"]);
+/// let names: Vec<_> = upgrade.offers().map(|offer| offer.name()).collect();
+/// assert_eq!(names, ["permessage-deflate", "x-own"]);
+/// let terms = upgrade.offers().find_map(|offer| DeflateOffer::read(&offer));
+/// assert!(terms.is_some_and(|terms| terms.server_no_context_takeover));
+///
+/// let policy = Policy {
+///     protocols: vec!["superchat".into()],
+///     deflate: Some(DeflatePolicy::default()),
+/// };
+/// let agreed = upgrade.agree(&policy);
+/// assert_eq!(agreed.protocol(), Some("superchat"));
+/// assert_eq!(agreed.response().headers()["sec-websocket-protocol"], "superchat");
+/// # Ok::<(), ws_handshake::HandshakeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Upgrade<'a> {
     /// `None` over HTTP/2, which has no key (RFC 8441 §5).
