@@ -137,6 +137,8 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
         let mut over = false;
         while !(over && elsewhere.answers.is_none()) {
             tokio::select! {
+                // What has come wins over a deadline that has passed.
+                biased;
                 heard = round.next(), if !over => match heard {
                     Some(Word { who, answer, bytes }) => {
                         f(who.as_ref(), answer);
@@ -251,7 +253,6 @@ impl<R> Asked<R> {
     pub(crate) fn len(&self) -> usize {
         let state = self.round.lock();
         state.silent.len()
-            + state.reading
             + state
                 .heard
                 .iter()
@@ -383,9 +384,8 @@ trait AnyRound: Send + Sync {
 struct Round<R>(Mutex<State<R>>);
 
 struct State<R> {
+    /// Also those whose answer is being read: whoever is taken out is told of in the same step.
     silent: HashSet<SocketId, RandomState>,
-    /// Answers that are being read at the moment.
-    reading: usize,
     heard: VecDeque<Word<R>>,
     /// Bytes of answers that are kept, as they came.
     bytes: usize,
@@ -405,7 +405,6 @@ impl<R> Round<R> {
     fn new(sockets: impl Iterator<Item = SocketId>, max_bytes: usize) -> Self {
         Self(Mutex::new(State {
             silent: sockets.collect(),
-            reading: 0,
             heard: VecDeque::new(),
             bytes: 0,
             max_bytes,
@@ -424,7 +423,7 @@ impl<R> Round<R> {
             if let Some(heard) = state.heard.pop_front() {
                 return Poll::Ready(Some(heard));
             }
-            if state.silent.is_empty() && state.reading == 0 {
+            if state.silent.is_empty() {
                 return Poll::Ready(None);
             }
             state.waker = Some(cx.waker().clone());
@@ -443,8 +442,14 @@ impl<R> Round<R> {
         self.lock().silent.drain().collect()
     }
 
-    fn tell(&self, who: SocketId, answer: Result<R, CallError>, bytes: usize) {
+    /// Tells what became of one who is silent; of anybody else it has been told already.
+    fn tell(&self, who: &SocketId, answer: Result<R, CallError>, bytes: usize) {
         let mut state = self.lock();
+        let Some(who) = state.silent.take(who) else {
+            state.bytes -= bytes;
+            drop(state);
+            return; // `answer` is the application's: it is dropped without the lock.
+        };
         state.heard.push_back(Word { who, answer, bytes });
         let waker = state.waker.take();
         drop(state);
@@ -462,13 +467,11 @@ impl<R: DeserializeOwned + Send> AnyRound for Round<R> {
                 drop(state);
                 return args.validate().map(|()| true);
             }
-            state.silent.remove(&who);
             let limit = state.max_bytes;
-            let room = state.bytes + bytes <= limit;
+            let room = bytes <= limit.saturating_sub(state.bytes);
             if room {
                 state.bytes += bytes;
             }
-            state.reading += 1;
             room.then_some(()).ok_or(limit)
         };
         // Reading is the application's code: not under the lock, and whatever becomes of it is told.
@@ -490,10 +493,7 @@ impl<R: DeserializeOwned + Send> AnyRound for Round<R> {
     }
 
     fn missed(&self, who: &SocketId, why: CallError) {
-        let waited = self.lock().silent.take(who);
-        if let Some(who) = waited {
-            self.tell(who, Err(why), 0);
-        }
+        self.tell(who, Err(why), 0);
     }
 }
 
@@ -507,9 +507,63 @@ struct Report<'a, R> {
 
 impl<R> Drop for Report<'_, R> {
     fn drop(&mut self) {
-        self.round.lock().reading -= 1;
         if let Some(answer) = self.answer.take() {
-            self.round.tell(self.who.clone(), answer, self.bytes);
+            self.round.tell(&self.who, answer, self.bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, task::Context, thread};
+
+    use super::*;
+
+    /// Those who answer and go at the same moment, on threads of their own, while somebody looks all the
+    /// time.
+    #[test]
+    fn everybody_is_told_of_before_there_is_nobody_left() {
+        const TIMES: usize = 2000;
+        const MANY: usize = 3;
+        let ids = ["a", "b", "c"].map(|id| SocketId::Session(id.into()));
+        let start = Barrier::new(MANY + 1);
+        let rounds: Vec<Round<u32>> = (0..TIMES)
+            .map(|_| Round::new(ids.iter().cloned(), 100))
+            .collect();
+        let mut heard = vec![0; TIMES];
+        thread::scope(|scope| {
+            for (index, id) in ids.iter().enumerate() {
+                let (start, rounds) = (&start, &rounds);
+                scope.spawn(move || {
+                    for round in rounds {
+                        start.wait();
+                        match index {
+                            0 => round.missed(id, CallError::Disconnected),
+                            _ => assert!(
+                                round
+                                    .answer(id.clone(), Args::ack("[1]", &mut []), 3)
+                                    .unwrap()
+                            ),
+                        }
+                    }
+                });
+            }
+            for (round, heard) in rounds.iter().zip(&mut heard) {
+                start.wait();
+                let mut cx = Context::from_waker(Waker::noop());
+                loop {
+                    match std::pin::pin!(round.next()).poll(&mut cx) {
+                        Poll::Ready(None) => break,
+                        Poll::Ready(Some(word)) => {
+                            round.let_go(word.bytes);
+                            *heard += 1;
+                        }
+                        Poll::Pending => {}
+                    }
+                }
+            }
+        });
+        assert!(heard.iter().all(|heard| *heard == MANY));
+        assert!(rounds.iter().all(|round| round.lock().bytes == 0));
     }
 }

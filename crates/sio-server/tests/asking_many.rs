@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{future::IntoFuture, time::Duration};
 
 use sio_server::{Ack, Answers, CallError, Io};
 use support::{Got, House, Polling, Road, Ws, config, on_every_road, until, within};
@@ -253,6 +253,28 @@ on_every_road! {
         ws.leave().await;
         until("an empty namespace", || members.is_empty() && members.rooms().is_empty()).await;
         assert_eq!(room.count(), 0);
+    }
+
+    async fn what_came_in_time_is_heard_by_who_looks_late(road: Road) {
+        let house = house(road).await;
+        let mut members = Vec::new();
+        for _ in 0..12 {
+            members.push(member(&house, "jury").await.0);
+        }
+        let patience = Duration::from_millis(200);
+        let calls = house.io.to("jury").call::<_, _, u32>("count", &7).timeout(patience);
+        for ws in &mut members {
+            answer(ws, r#"["count",7]"#, "5").await;
+            ws.text(r#"420["enter","again"]"#).await;
+            ws.expect_text("430[true]").await;
+        }
+        tokio::time::sleep(patience).await;
+        let answers = within("the answers", calls.into_future()).await.unwrap();
+        assert_eq!((answers.given.len(), answers.missing.len()), (12, 0));
+        for ws in members {
+            ws.leave().await;
+        }
+        house.is_unharmed().await;
     }
 
     async fn a_target_may_be_older_than_its_namespace(road: Road) {
