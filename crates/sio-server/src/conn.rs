@@ -772,10 +772,8 @@ impl Conn {
             if link.outbox.bytes() > ledger::SMALL && !matches!(link.writer, Writer::Task) {
                 link.outbox.charge(&self.hub.ledger);
             }
-        } else if let Some(reason) = link.closing.take() {
-            link.session.close(reason, clock::now());
-            link.unsettled = true;
-            link.wake();
+        } else if link.closing.is_some() {
+            link.close_at_last();
         }
     }
 
@@ -946,8 +944,12 @@ impl Link {
         }
     }
 
-    /// The first of what waits, for the task that writes itself.
+    /// The first of what waits, for the task that writes itself. What its turn has said already stands in
+    /// front of it, and comes when the turn has ended.
     pub(crate) fn next(&mut self, conn: &Conn) -> Option<Next> {
+        if self.corked {
+            return None;
+        }
         if let (Some(codec), Some(compression)) = (&mut self.codec, &conn.hub.compression) {
             let shard = conn.shard_index();
             self.outbox
@@ -956,7 +958,9 @@ impl Link {
         let parcel = self.outbox.front()?;
         let left = self.outbox.front_bytes().len();
         if self.outbox.len() == 1 || left >= COPY || self.codec.is_some() {
-            return Some(Next::Parcel(Arc::clone(parcel), left));
+            let parcel = Arc::clone(parcel);
+            self.outbox.offer_front();
+            return Some(Next::Parcel(parcel, left));
         }
         Some(Next::Joined(self.outbox.join(COPY)))
     }
@@ -966,6 +970,19 @@ impl Link {
         self.ease(config);
         if self.outbox.is_watched() {
             self.tell_what_left();
+        }
+        if self.closing.is_some() && self.outbox.is_empty() {
+            self.close_at_last();
+        }
+    }
+
+    /// All has left that was to leave before the session is closed.
+    #[cold]
+    fn close_at_last(&mut self) {
+        if let Some(reason) = self.closing.take() {
+            self.session.close(reason, clock::now());
+            self.unsettled = true;
+            self.wake();
         }
     }
 

@@ -29,7 +29,9 @@ pub(crate) struct Outbox {
     /// Bytes that wait, counted for this connection although parcels are shared.
     bytes: usize,
     /// How many parcels from the front on the ledger knows.
-    charged: usize,
+    charged: u32,
+    /// How many from the front on a stream has been given, which may have taken some of it: they stay.
+    offered: u32,
     /// In a box: an outbox has room for a pointer to what it nearly never has.
     jam: Option<Box<Jam>>,
 }
@@ -107,27 +109,36 @@ impl Outbox {
     #[cold]
     pub(crate) fn charge(&mut self, ledger: &Ledger) {
         let all = self.front.iter().chain(&self.rest);
-        for parcel in all.skip(self.charged) {
+        for parcel in all.skip(self.charged as usize) {
             ledger.charge(parcel);
         }
-        self.charged = self.len();
+        self.charged = u32::try_from(self.len()).unwrap_or(u32::MAX);
     }
 
     pub(crate) fn front(&self) -> Option<&Arc<Parcel>> {
         self.front.as_ref()
     }
 
-    /// Whole parcels from the front on, one behind the other, `most` bytes at most if there are several.
-    pub(crate) fn join(&self, most: usize) -> Vec<u8> {
+    /// Whole parcels from the front on, one behind the other, `most` bytes at most if there are several:
+    /// for a stream, as by [`offer_front`](Self::offer_front).
+    pub(crate) fn join(&mut self, most: usize) -> Vec<u8> {
         let mut joined = Vec::with_capacity(self.bytes.min(most));
         joined.extend_from_slice(self.front_bytes());
+        self.offered = 1;
         for parcel in &self.rest {
             if joined.len() + parcel.wire().len() > most {
                 break;
             }
             joined.extend_from_slice(parcel.wire());
+            self.offered += 1;
         }
         joined
+    }
+
+    /// A stream is given the front parcel, and may have taken some of it before anybody knows: it stays
+    /// where it is.
+    pub(crate) fn offer_front(&mut self) {
+        self.offered = 1;
     }
 
     /// What is left to write of the front parcel.
@@ -164,6 +175,7 @@ impl Outbox {
         self.bytes -= front.wire().len() - self.written;
         self.written = 0;
         self.charged = self.charged.saturating_sub(1);
+        self.offered = self.offered.saturating_sub(1);
         self.front = self.rest.pop_front();
         if self.front.is_none() {
             self.rest_at_last();
@@ -233,13 +245,14 @@ impl Outbox {
     }
 
     /// Drops parcels that may be dropped, the oldest first, until `enough` says that there is room.
-    /// Returns how many were dropped. One that has begun to leave goes on.
+    /// Returns how many were dropped. One that has begun to leave, or may have, goes on.
     #[cold]
     pub(crate) fn evict(&mut self, enough: impl Fn(usize, usize) -> bool) -> u64 {
         let mut dropped = 0;
         // What is dropped has not left.
         let left = self.left.take();
         while self.written == 0
+            && self.offered == 0
             && self.front().is_some_and(|front| front.is_droppable())
             && !enough(self.bytes, self.len())
         {
@@ -247,7 +260,12 @@ impl Outbox {
             dropped += 1;
         }
         let (mut bytes, mut len) = (self.bytes, self.len());
+        let mut staying = self.offered.saturating_sub(1);
         self.rest.retain(|parcel| {
+            if staying > 0 {
+                staying -= 1;
+                return true;
+            }
             if !parcel.is_droppable() || enough(bytes, len) {
                 return true;
             }

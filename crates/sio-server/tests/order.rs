@@ -10,8 +10,8 @@ use std::{
     },
 };
 
-use sio_server::{Ack, Call, CallError, Namespace, Value};
-use support::{Got, House, Polling, Road, Ws, config, frame, on_every_road, within};
+use sio_server::{Ack, Call, CallError, Namespace, Socket, Value};
+use support::{End, Got, House, Polling, Road, Ws, config, frame, on_every_road, until, within};
 use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
 /// Texts until `count` have come.
@@ -430,6 +430,43 @@ on_every_road! {
         for ws in members {
             ws.leave().await;
         }
+        house.is_unharmed().await;
+    }
+
+    async fn what_others_say_meanwhile_stays_behind_what_a_turn_has_said(road: Road) {
+        let house = House::with(road, config(), |server| {
+            let io = server.io();
+            server.mount(Namespace::open("/first").on_disconnecting(move |_: &Socket, _| {
+                let io = io.of("/other");
+                let meanwhile = std::thread::spawn(move || io.emit("news", &1).reached);
+                assert_eq!(meanwhile.join().unwrap(), 1);
+            }))
+        })
+        .await;
+        let mut ws = Ws::open(house.address).await;
+        ws.join("/first").await;
+        ws.join("/other").await;
+        house.io.of("/first").everyone().disconnect_connections().await;
+        ws.expect_text("41/first,").await;
+        ws.expect_text(r#"42/other,["news",1]"#).await;
+        ws.expect_text("41/other,").await;
+        assert!(matches!(ws.next().await, Got::End(_)));
+        house.is_unharmed().await;
+    }
+
+    async fn who_is_put_out_in_the_midst_of_an_upgrade_hears_of_it_and_then_the_end(road: Road) {
+        let house = House::start(road).await;
+        let polling = Polling::join(house.address).await;
+        let query = format!("EIO=4&transport=websocket&sid={}", polling.sid);
+        let mut ws = Ws::upgrade(house.address, &query).await;
+        ws.text("2probe").await;
+        ws.expect_text("3probe").await;
+        // It has paused: no GET waits.
+        house.io.everyone().disconnect_connections().await;
+        until("its being out", || house.io.is_empty()).await;
+        ws.text("5").await;
+        ws.expect_text("41").await;
+        assert_eq!(ws.next().await, Got::End(End::NoCode));
         house.is_unharmed().await;
     }
 }

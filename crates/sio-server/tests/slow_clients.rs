@@ -4,16 +4,24 @@ mod support;
 
 use std::{
     future::IntoFuture,
+    io,
+    pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use sio_server::{Ack, CallError, EmitError, Limit, Namespace, Reason, SlowClients};
+use hyper_util::rt::TokioIo;
+use sio_server::{Ack, CallError, EmitError, Limit, Namespace, Reason, Server, SlowClients};
 use support::{Got, House, Polling, Road, Ws, config, on_every_road, until, within};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::mpsc::unbounded_channel,
+};
 
 /// More than the kernel takes for a client that does not read.
 const MUCH: usize = 400;
@@ -404,4 +412,93 @@ on_every_road! {
             assert!(matches!(gone, Err(EmitError::Disconnected)), "{gone:?}");
         }
     }
+}
+
+/// Lets something happen while it is about to take what it is given.
+struct Meddled {
+    stream: TcpStream,
+    meddle: Arc<Mutex<Option<Meddle>>>,
+}
+
+type Meddle = Box<dyn FnOnce() + Send>;
+
+impl AsyncRead for Meddled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Meddled {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let meddle = self.meddle.lock().unwrap().take();
+        if let Some(meddle) = meddle {
+            std::thread::spawn(meddle).join().unwrap();
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn what_a_stream_has_been_given_is_not_dropped_to_make_room() {
+    let mut config = config();
+    config.max_queued_packets = 4;
+    config.slow_clients = SlowClients::DropVolatileOnly;
+    let server = Server::new().config(config);
+    let io = server.io();
+    let service = server.into_service().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let meddle = Arc::<Mutex<Option<Meddle>>>::default();
+    let of_stream = Arc::clone(&meddle);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = Meddled {
+            stream,
+            meddle: of_stream,
+        };
+        let http = hyper::server::conn::http1::Builder::new();
+        let serving = http.serve_connection(TokioIo::new(stream), service);
+        serving.with_upgrades().await.unwrap();
+    });
+    let mut ws = Ws::open(address).await;
+    ws.join("/").await;
+    // The first alone fills a write; the second would have to be what is left of it.
+    let volatile = io.everyone().volatile();
+    for (event, len) in [("a", 10_000), ("b", 12_000), ("c", 1)] {
+        assert_eq!(volatile.emit(event, &"x".repeat(len)).reached, 1);
+    }
+    let others = io.clone();
+    *meddle.lock().unwrap() = Some(Box::new(move || {
+        for event in ["d", "e"] {
+            assert_eq!(others.emit(event, &1).reached, 1);
+        }
+    }));
+    for event in ["a", "c", "d", "e"] {
+        let Got::Text(text) = ws.next().await else {
+            panic!("the end before {event}")
+        };
+        let start = format!(r#"42["{event}","#);
+        assert!(
+            text.starts_with(&start),
+            "{event}: {}",
+            &text[..20.min(text.len())]
+        );
+    }
+    ws.leave().await;
 }
