@@ -702,7 +702,7 @@ impl Conn {
     pub(crate) fn settle(self: &Arc<Self>, link: &mut Link) {
         while let Some(action) = link.session.poll_action() {
             match action {
-                Action::Send(control) => link.outbox.push(Arc::new(Parcel::control(control))),
+                Action::Send(control) => link.outbox.push_once(Parcel::control(control)),
                 Action::Answer(id, answer) => {
                     if let Some(poll) = link.take_get(Some(id)) {
                         let mut payload = Payload::new(self.revision, 0);

@@ -75,6 +75,15 @@ impl Outbox {
         }
     }
 
+    /// Pushes a parcel, unless the last that waits, whole, says the same.
+    pub(crate) fn push_once(&mut self, parcel: Parcel) {
+        let front = self.front.as_ref().filter(|_| self.written == 0);
+        let last = self.rest.back().or(front);
+        if last.is_none_or(|last| last.wire() != parcel.wire()) {
+            self.push(Arc::new(parcel));
+        }
+    }
+
     /// Puts a parcel in front of all that waits, `written` bytes of which have been written.
     pub(crate) fn push_front(&mut self, parcel: Arc<Parcel>, written: usize) {
         debug_assert_eq!(self.written, 0, "a parcel is on its way already");

@@ -16,7 +16,7 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use sio_server::{Ack, CallError, EmitError, Limit, Namespace, Reason, Server, SlowClients};
-use support::{Got, House, Polling, Road, Ws, config, on_every_road, until, within};
+use support::{Got, House, Peer, Polling, Road, Ws, config, on_every_road, until, within};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -412,6 +412,34 @@ on_every_road! {
             assert!(matches!(gone, Err(EmitError::Disconnected)), "{gone:?}");
         }
     }
+
+    async fn sec_f14_pings_of_an_old_client_that_fetches_nothing_do_not_pile_up(road: Road) {
+        let mut config = config();
+        config.engine.allow_eio3 = true;
+        let house = House::with(road, config, |server| server).await;
+        let (mut posts, query) = old(&house).await;
+        until("its coming", || house.io.len() == 1).await;
+        let socket = house.io.everyone().sockets::<()>().remove(0);
+        for _ in 0..3 {
+            posts.send(support::post(&query, &"1:2".repeat(10_000))).await;
+            assert_eq!(posts.answer().await.body, "ok");
+        }
+        assert!(socket.buffered_bytes() < 100, "{} bytes wait", socket.buffered_bytes());
+        posts.send(format!("{}\r\n", support::get(&query))).await;
+        assert_eq!(posts.answer().await.body, "2:401:3");
+    }
+}
+
+/// A client of revision 3 that polls, with its query.
+async fn old(house: &House) -> (Peer, String) {
+    let mut peer = Peer::connect(house.address).await;
+    let query = "EIO=3&transport=polling";
+    peer.send(format!("{}\r\n", support::get(query))).await;
+    let body = peer.answer().await.body;
+    let (_, rest) = body.split_once(r#""sid":""#).expect("an open packet");
+    let (sid, _) = rest.split_once('"').expect("an id");
+    let query = format!("{query}&sid={sid}");
+    (peer, query)
 }
 
 /// Lets something happen while it is about to take what it is given.
