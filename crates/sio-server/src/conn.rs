@@ -881,13 +881,18 @@ impl Link {
         Poll::Pending
     }
 
-    /// Waits until there is room for a parcel of `len` bytes: true or false once it is so or never will
-    /// be. Until then `waker` is woken when it may be.
-    pub(crate) fn poll_room(&mut self, len: usize, config: &Config, waker: &Waker) -> Poll<bool> {
+    /// Waits until there is room for a parcel, as this client takes it: true or false once it is so or
+    /// never will be. Until then `waker` is woken when it may be.
+    pub(crate) fn poll_room(
+        &mut self,
+        parcel: &Arc<Parcel>,
+        config: &Config,
+        waker: &Waker,
+    ) -> Poll<bool> {
         if self.session.is_ended() {
             return Poll::Ready(false);
         }
-        if self.has_room(len, config) {
+        if self.has_room(parcel.translated(self.dialect).len(), config) {
             return Poll::Ready(true);
         }
         self.outbox.jammed().wait_for_room(waker);
@@ -1196,7 +1201,10 @@ impl Link {
             _ => return self.write_all(head, 0, config),
         };
         match written {
-            Ok(n) if head.is_empty() => self.outbox.advance(n),
+            Ok(n) if head.is_empty() => {
+                self.outbox.advance(n);
+                self.ease(config);
+            }
             Ok(n) if n == head.len() => return,
             Ok(n) => return self.write_all(head, n, config),
             Err(error) => return self.stop(head, 0, &error),

@@ -67,7 +67,7 @@ impl IntoFuture for Emitting {
             let core = self.socket.core();
             let deadline = (self.begun + self.max).into();
             loop {
-                let room = wait_for_room(core, parcel.len());
+                let room = wait_for_room(core, &parcel);
                 match tokio::time::timeout_at(deadline, room).await {
                     Ok(true) => {}
                     Ok(false) => return Err(EmitError::Disconnected),
@@ -120,14 +120,14 @@ fn encode<T: Serialize + ?Sized>(
 }
 
 /// True when there is room, false if there never will be.
-async fn wait_for_room(core: &Core, len: usize) -> bool {
+async fn wait_for_room(core: &Core, parcel: &Arc<Parcel>) -> bool {
     poll_fn(|cx| {
         if core.is_gone() {
             return Poll::Ready(false);
         }
         let conn = &core.conn;
         conn.settle_fans();
-        conn.lock().poll_room(len, &conn.hub.config, cx.waker())
+        conn.lock().poll_room(parcel, &conn.hub.config, cx.waker())
     })
     .await
 }

@@ -14,17 +14,20 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use sio_server::{Ack, CallError, EmitError, Limit, Namespace, Reason, Server, SlowClients};
 use support::{Got, House, Peer, Polling, Road, Ws, config, on_every_road, until, within};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc::unbounded_channel,
 };
 
 /// More than the kernel takes for a client that does not read.
 const MUCH: usize = 400;
+
+const WEBSOCKET: &str = "EIO=4&transport=websocket";
 
 on_every_road! {
     async fn sec_f14_what_waits_may_reach_its_limit_and_not_a_byte_more(road: Road) {
@@ -411,6 +414,61 @@ on_every_road! {
             let gone = socket.emit_within(Duration::from_secs(20), "n", &6).await;
             assert!(matches!(gone, Err(EmitError::Disconnected)), "{gone:?}");
         }
+    }
+
+    async fn a_queue_that_has_become_short_enough_is_not_held_to_be_long(road: Road) {
+        const SOFT: usize = 3 << 20;
+        let mut config = config();
+        config.soft_queued_bytes = SOFT;
+        config.soft_queued_time = Duration::from_secs(2);
+        let house = House::with(road, config, |server| server).await;
+        // Whose kernel takes little.
+        let stream = TcpSocket::new_v4().unwrap();
+        stream.set_recv_buffer_size(64 << 10).unwrap();
+        let stream = within("a connection", stream.connect(house.address)).await.unwrap();
+        let mut ws = Ws::over(Peer { stream, unread: Vec::new() });
+        ws.peer.send(support::request(WEBSOCKET)).await;
+        ws.accepted(WEBSOCKET).await;
+        ws.opened().await;
+        ws.join("/").await;
+        let socket = house.io.everyone().sockets::<()>().remove(0);
+        let pad = "x".repeat(8 << 20);
+        assert_eq!(socket.emit("news", &pad).reached, 1);
+        until("what the kernel takes", || socket.buffered_bytes() < pad.len()).await;
+        assert!(socket.buffered_bytes() > SOFT, "the kernel takes too much of it");
+        while socket.buffered_bytes() > SOFT {
+            assert!(ws.peer.read().await);
+        }
+        assert!(socket.buffered_bytes() > 0);
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        assert!(socket.is_connected() && socket.buffered_bytes() > 0);
+        ws.reset();
+        house.is_unharmed().await;
+    }
+
+    async fn an_event_for_an_old_client_waits_for_as_much_room_as_it_takes_there(road: Road) {
+        const MAX: usize = 10_000;
+        let mut config = config();
+        config.engine.allow_eio3 = true;
+        config.max_queued_bytes = MAX;
+        let house = House::with(road, config, |server| server).await;
+        let _polling = old(&house).await;
+        until("its coming", || house.io.len() == 1).await;
+        let socket = house.io.everyone().sockets::<()>().remove(0);
+        // Its CONNECT waits. Frames have heads of 2 and 4 bytes.
+        assert_eq!(socket.buffered_bytes(), "40".len() + 2);
+        let text = r#"451-["news",{"_placeholder":true,"num":0}]"#.len() + 2;
+        let photo = Bytes::from(vec![7; MAX - socket.buffered_bytes() - text - 4]);
+        // With the type in front of its bytes, which others do not have, it is one too long. What does not
+        // give up would never come back.
+        let (tell, mut told) = unbounded_channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let sent = socket.emit_within(Duration::from_millis(50), "news", &photo);
+            let _ = tell.send(runtime.block_on(sent.into_future()));
+        });
+        let sent = within("an answer", told.recv()).await.unwrap();
+        assert!(matches!(sent, Err(EmitError::SlowClient(_))), "{sent:?}");
     }
 
     async fn sec_f14_pings_of_an_old_client_that_fetches_nothing_do_not_pile_up(road: Road) {
