@@ -13,7 +13,7 @@
 //! Where Node writes JSON and there are bytes among the values, MessagePack is written here: Node's
 //! readers look at the first byte.
 
-use sio_packet::{Object, Value};
+use sio_packet::{Object, Value, msgpack::write};
 use sio_rooms::Selection;
 
 use crate::{
@@ -391,18 +391,18 @@ impl Classic {
     /// exactly one.
     fn encode_packet(&self, namespace: &str, uid: &str, emit: &Emit) -> Publish {
         let mut body = Vec::new();
-        msgpack::write_array_len(3, &mut body);
-        msgpack::write_str(uid, &mut body);
-        msgpack::write_map_len(3, &mut body);
-        msgpack::write_str("type", &mut body);
-        msgpack::write_uint(EVENT, &mut body);
-        msgpack::write_str("data", &mut body);
-        msgpack::write_array_len(emit.data.len(), &mut body);
+        write::array(&mut body, 3);
+        write::text(&mut body, uid);
+        write::map(&mut body, 3);
+        write::text(&mut body, "type");
+        write::positive(&mut body, EVENT);
+        write::text(&mut body, "data");
+        write::array(&mut body, emit.data.len());
         for value in &emit.data {
             msgpack::encode(value, &mut body);
         }
-        msgpack::write_str("nsp", &mut body);
-        msgpack::write_str(namespace, &mut body);
+        write::text(&mut body, "nsp");
+        write::text(&mut body, namespace);
         let options = fields::options(&emit.to, Some(&emit.flags));
         msgpack::encode(&options.into(), &mut body);
 

@@ -35,7 +35,6 @@ mod arguments;
 mod bus;
 mod claims;
 mod classic;
-mod date;
 mod error;
 mod fields;
 mod format;

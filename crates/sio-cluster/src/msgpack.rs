@@ -7,10 +7,12 @@
 //! [the specification]: https://github.com/msgpack/msgpack/blob/master/spec.md
 
 use bytes::Bytes;
-use serde_json::Number;
-use sio_packet::{Object, Value};
+use sio_packet::{
+    Object, Value,
+    msgpack::{Reader, Token, date, write},
+};
 
-use crate::{DecodeError, date};
+use crate::DecodeError;
 
 /// Levels that arrays and maps may be nested: those of serde_json.
 pub const MAX_DEPTH: usize = 128;
@@ -18,279 +20,100 @@ pub const MAX_DEPTH: usize = 128;
 /// Reads the one value that the bytes consist of.
 ///
 /// Nothing is reserved that the bytes themselves do not hold: a list announced as four thousand
-/// million elements long takes what has arrived of it, at most 40 bytes for each of these.
+/// million elements long is refused.
 ///
 /// # Errors
 ///
 /// If the bytes are not MessagePack, or are followed by others, or are nested too deep.
 pub fn decode(bytes: &[u8]) -> Result<Value, DecodeError> {
-    let mut reader = Reader { bytes, at: 0 };
-    let value = reader.value(MAX_DEPTH)?;
-    if reader.at < bytes.len() {
-        return Err(reader.syntax());
+    let mut reader = Reader::new(bytes);
+    let value = value(&mut reader, MAX_DEPTH)?;
+    match reader.is_at_end() {
+        true => Ok(value),
+        false => Err(syntax(&reader)),
     }
-    Ok(value)
 }
 
 /// Appends a value: whole numbers in the fewest bytes that hold them, others as float 64.
 pub fn encode(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Null => out.push(0xc0),
-        Value::Bool(value) => out.push(0xc2 + u8::from(*value)),
-        Value::Number(number) => write_number(number, out),
-        Value::String(text) => write_str(text, out),
-        Value::Binary(bytes) => {
-            write_len(bytes.len(), [None, Some(0xc4), Some(0xc5), Some(0xc6)], out);
-            out.extend_from_slice(bytes);
+        Value::Null => write::nil(out),
+        Value::Bool(value) => write::bool(out, *value),
+        Value::Number(number) => {
+            if let Some(value) = number.as_u64() {
+                write::positive(out, value);
+            } else if let Some(value) = number.as_i64() {
+                write::negative(out, value);
+            } else {
+                write::float(out, number.as_f64().unwrap_or_default());
+            }
         }
+        Value::String(text) => write::text(out, text),
+        Value::Binary(bytes) => write::binary(out, bytes),
         Value::Array(elements) => {
-            write_array_len(elements.len(), out);
+            write::array(out, elements.len());
             for element in elements {
                 encode(element, out);
             }
         }
         Value::Object(object) => {
-            write_map_len(object.len(), out);
+            write::map(out, object.len());
             for (name, value) in object.iter() {
-                write_str(name, out);
+                write::text(out, name);
                 encode(value, out);
             }
         }
     }
 }
 
-pub(crate) fn write_array_len(len: usize, out: &mut Vec<u8>) {
-    write_len(len, [Some(0x90), None, Some(0xdc), Some(0xdd)], out);
-}
-
-pub(crate) fn write_map_len(len: usize, out: &mut Vec<u8>) {
-    write_len(len, [Some(0x80), None, Some(0xde), Some(0xdf)], out);
-}
-
-pub(crate) fn write_str(text: &str, out: &mut Vec<u8>) {
-    write_len(
-        text.len(),
-        [Some(0xa0), Some(0xd9), Some(0xda), Some(0xdb)],
-        out,
-    );
-    out.extend_from_slice(text.as_bytes());
-}
-
-pub(crate) fn write_uint(value: u64, out: &mut Vec<u8>) {
-    match value {
-        0..=0x7f => out.push(value as u8),
-        0x80..=0xff => out.extend_from_slice(&[0xcc, value as u8]),
-        0x100..=0xffff => tagged(0xcd, (value as u16).to_be_bytes(), out),
-        0x1_0000..=0xffff_ffff => tagged(0xce, (value as u32).to_be_bytes(), out),
-        _ => tagged(0xcf, value.to_be_bytes(), out),
-    }
-}
-
-fn write_number(number: &Number, out: &mut Vec<u8>) {
-    if let Some(value) = number.as_u64() {
-        write_uint(value, out);
-    } else if let Some(value) = number.as_i64() {
-        match value {
-            -0x20.. => out.push(value as u8),
-            -0x80..-0x20 => out.extend_from_slice(&[0xd0, value as u8]),
-            -0x8000..-0x80 => tagged(0xd1, (value as i16).to_be_bytes(), out),
-            -0x8000_0000..-0x8000 => tagged(0xd2, (value as i32).to_be_bytes(), out),
-            _ => tagged(0xd3, value.to_be_bytes(), out),
-        }
-    } else {
-        let value = number.as_f64().unwrap_or_default();
-        tagged(0xcb, value.to_be_bytes(), out);
-    }
-}
-
-/// The forms of a length: within the first byte, and in one, two or four bytes behind it.
-fn write_len(len: usize, forms: [Option<u8>; 4], out: &mut Vec<u8>) {
-    let [fix, one, two, four] = forms;
-    let fix_limit = match fix {
-        Some(0xa0) => 32,
-        Some(_) => 16,
-        None => 0,
-    };
-    match (fix, one, two, four) {
-        (Some(fix), ..) if len < fix_limit => out.push(fix + len as u8),
-        (_, Some(one), ..) if len <= 0xff => out.extend_from_slice(&[one, len as u8]),
-        (_, _, Some(two), _) if len <= 0xffff => tagged(two, (len as u16).to_be_bytes(), out),
-        (_, _, _, four) => {
-            let len = u32::try_from(len).expect("a message of the cluster is below 4 GiB");
-            tagged(four.unwrap_or(0xc6), len.to_be_bytes(), out);
-        }
-    }
-}
-
-fn tagged<const N: usize>(tag: u8, bytes: [u8; N], out: &mut Vec<u8>) {
-    out.push(tag);
-    out.extend_from_slice(&bytes);
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
-        let tag = self.byte()?;
-        Ok(match tag {
-            0x00..=0x7f => u64::from(tag).into(),
-            0x80..=0x8f => self.map(usize::from(tag & 0x0f), depth)?,
-            0x90..=0x9f => self.array(usize::from(tag & 0x0f), depth)?,
-            0xa0..=0xbf => self.text(usize::from(tag & 0x1f))?.into(),
-            0xc0 => Value::Null,
-            0xc1 => return Err(self.syntax()),
-            0xc2 | 0xc3 => (tag == 0xc3).into(),
-            0xc4..=0xc6 => {
-                let len = self.len(tag - 0xc4)?;
-                Bytes::copy_from_slice(self.take(len)?).into()
+fn value(reader: &mut Reader<'_>, depth: usize) -> Result<Value, DecodeError> {
+    Ok(match token(reader)? {
+        Token::Array(len) => {
+            let depth = deeper(depth)?;
+            let mut elements = Vec::with_capacity(len);
+            for _ in 0..len {
+                elements.push(value(reader, depth)?);
             }
-            0xc7..=0xc9 => {
-                let len = self.len(tag - 0xc7)?;
-                self.extension(len)?
-            }
-            0xca => f64::from(f32::from_be_bytes(self.array_of()?)).into(),
-            0xcb => f64::from_be_bytes(self.array_of()?).into(),
-            0xcc => u64::from(self.byte()?).into(),
-            0xcd => u64::from(u16::from_be_bytes(self.array_of()?)).into(),
-            0xce => u64::from(u32::from_be_bytes(self.array_of()?)).into(),
-            0xcf => u64::from_be_bytes(self.array_of()?).into(),
-            0xd0 => i64::from(i8::from_be_bytes(self.array_of()?)).into(),
-            0xd1 => i64::from(i16::from_be_bytes(self.array_of()?)).into(),
-            0xd2 => i64::from(i32::from_be_bytes(self.array_of()?)).into(),
-            0xd3 => i64::from_be_bytes(self.array_of()?).into(),
-            0xd4..=0xd8 => self.extension(1 << (tag - 0xd4))?,
-            0xd9..=0xdb => {
-                let len = self.len(tag - 0xd9)?;
-                self.text(len)?.into()
-            }
-            0xdc | 0xdd => {
-                let len = self.len(tag - 0xdc + 1)?;
-                self.array(len, depth)?
-            }
-            0xde | 0xdf => {
-                let len = self.len(tag - 0xde + 1)?;
-                self.map(len, depth)?
-            }
-            0xe0..=0xff => i64::from(tag.cast_signed()).into(),
-        })
-    }
-
-    fn array(&mut self, len: usize, depth: usize) -> Result<Value, DecodeError> {
-        let depth = self.deeper(depth)?;
-        // An element is a byte at least.
-        if len > self.left() {
-            return Err(self.syntax());
+            Value::Array(elements)
         }
-        let mut elements = Vec::with_capacity(len);
-        for _ in 0..len {
-            elements.push(self.value(depth)?);
-        }
-        Ok(Value::Array(elements))
-    }
-
-    fn map(&mut self, len: usize, depth: usize) -> Result<Value, DecodeError> {
-        let depth = self.deeper(depth)?;
-        if len > self.left() / 2 {
-            return Err(self.syntax());
-        }
-        let mut members = Object::new();
-        for _ in 0..len {
-            let name = match self.byte()? {
-                tag @ 0xa0..=0xbf => self.text(usize::from(tag & 0x1f))?,
-                tag @ 0xd9..=0xdb => {
-                    let len = self.len(tag - 0xd9)?;
-                    self.text(len)?
-                }
-                _ => return Err(self.syntax()),
-            };
-            let value = self.value(depth)?;
-            members.push(name, value);
-        }
-        Ok(Value::Object(members))
-    }
-
-    /// An extension whose data is `len` bytes long: a time, or what notepack once wrote.
-    fn extension(&mut self, len: usize) -> Result<Value, DecodeError> {
-        let kind = self.byte()?.cast_signed();
-        let data = self.take(len)?;
-        match (kind, data.len()) {
-            // Seconds; nanoseconds and seconds in 30 and 34 bits; nanoseconds and seconds.
-            (-1, 4) => Ok(time(i64::from(u32::from_be_bytes(fixed(data))), 0)),
-            (-1, 8) => {
-                let both = u64::from_be_bytes(fixed(data));
-                Ok(time(
-                    (both & 0x3_ffff_ffff).cast_signed(),
-                    (both >> 34) as u32,
-                ))
+        Token::Map(len) => {
+            let depth = deeper(depth)?;
+            let mut members = Object::new();
+            for _ in 0..len {
+                let Token::Text(name) = token(reader)? else {
+                    return Err(syntax(reader));
+                };
+                members.push(name, value(reader, depth)?);
             }
-            (-1, 12) => {
-                let nanos = u32::from_be_bytes(fixed(&data[..4]));
-                Ok(time(i64::from_be_bytes(fixed(&data[4..])), nanos))
-            }
-            (0, 1) => Ok(Value::Null),
-            (0, 8) => Ok(date::text(i64::from_be_bytes(fixed(data))).into()),
-            (0, _) => Ok(Bytes::copy_from_slice(data).into()),
-            _ => Err(self.syntax()),
+            Value::Object(members)
         }
-    }
-
-    fn text(&mut self, len: usize) -> Result<&'a str, DecodeError> {
-        let bytes = self.take(len)?;
-        str::from_utf8(bytes).map_err(|_| self.syntax())
-    }
-
-    /// A length of 1, 2 or 4 bytes.
-    fn len(&mut self, form: u8) -> Result<usize, DecodeError> {
-        Ok(match form {
-            0 => usize::from(self.byte()?),
-            1 => usize::from(u16::from_be_bytes(self.array_of()?)),
-            _ => u32::from_be_bytes(self.array_of()?) as usize,
-        })
-    }
-
-    fn array_of<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        self.take(N).map(fixed)
-    }
-
-    fn byte(&mut self) -> Result<u8, DecodeError> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let taken = self.bytes[self.at..].get(..len);
-        let taken = taken.ok_or_else(|| self.syntax())?;
-        self.at += len;
-        Ok(taken)
-    }
-
-    fn left(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
-    fn deeper(&self, depth: usize) -> Result<usize, DecodeError> {
-        depth
-            .checked_sub(1)
-            .ok_or(DecodeError::TooDeep { limit: MAX_DEPTH })
-    }
-
-    fn syntax(&self) -> DecodeError {
-        DecodeError::Syntax {
-            syntax: "MessagePack",
-            at: self.at,
-        }
-    }
+        // Old releases of notepack wrote an `ArrayBuffer` so, also one of two or of sixteen bytes.
+        Token::Binary(bytes) | Token::Extension(0, bytes) => Bytes::copy_from_slice(bytes).into(),
+        Token::Bool(value) => value.into(),
+        Token::Date(millis) => date(millis).map_or(Value::Null, Value::from),
+        Token::Float(value) => value.into(),
+        Token::Negative(value) => value.into(),
+        Token::Null | Token::Undefined => Value::Null,
+        Token::Positive(value) => value.into(),
+        Token::Text(text) => text.into(),
+        _ => return Err(syntax(reader)),
+    })
 }
 
-fn time(seconds: i64, nanos: u32) -> Value {
-    let millis = seconds.saturating_mul(1000);
-    date::text(millis.saturating_add(i64::from(nanos / 1_000_000))).into()
+fn token<'a>(reader: &mut Reader<'a>) -> Result<Token<'a>, DecodeError> {
+    reader.token().map_err(|_| syntax(reader))
 }
 
-fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    bytes.try_into().expect("as many bytes as were asked for")
+fn deeper(depth: usize) -> Result<usize, DecodeError> {
+    let limit = MAX_DEPTH;
+    depth.checked_sub(1).ok_or(DecodeError::TooDeep { limit })
+}
+
+fn syntax(reader: &Reader<'_>) -> DecodeError {
+    DecodeError::Syntax {
+        syntax: "MessagePack",
+        at: reader.offset(),
+    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ mod error;
 mod fault;
 mod key;
 mod limits;
-mod msgpack;
+pub mod msgpack;
 mod offset;
 mod packet;
 mod parser;

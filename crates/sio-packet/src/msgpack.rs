@@ -20,11 +20,18 @@
 //! | an integer as the name of a member | its digits |
 //! | any other extension | `[type, attachment]`, as the npm package shows it |
 //!
+//! The encoding itself, for whoever has other messages in it, is [`Reader`] and [`write`](mod@write).
+//!
 //! [msgpack]: https://github.com/msgpack/msgpack/blob/master/spec.md
 
 mod date;
 mod decode;
 mod encode;
+mod token;
+pub mod write;
+
+pub use date::text as date;
+pub use token::{Reader, Token};
 
 use bytes::Bytes;
 

@@ -9,8 +9,25 @@ const DAY: i64 = 86_400_000;
 
 /// Appends the moment as a JSON string, `null` if no `Date` can be so far away.
 pub(super) fn write(out: &mut Vec<u8>, millis: i64) {
+    match text(millis) {
+        Some(text) => {
+            let _ = write!(out, "\"{text}\"");
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A moment in milliseconds since 1970 as JavaScript spells it; `None` if no `Date` can be so far away.
+///
+/// ```
+/// use sio_packet::msgpack::date;
+///
+/// assert_eq!(date(1_234_567_890_123).as_deref(), Some("2009-02-13T23:31:30.123Z"));
+/// assert_eq!(date(i64::MAX), None);
+/// ```
+pub fn text(millis: i64) -> Option<String> {
     if !(-MAX..=MAX).contains(&millis) {
-        return out.extend_from_slice(b"null");
+        return None;
     }
     let (year, month, day) = civil(millis.div_euclid(DAY));
     let time = millis.rem_euclid(DAY);
@@ -20,10 +37,10 @@ pub(super) fn write(out: &mut Vec<u8>, millis: i64) {
         0..=9999 => format!("{year:04}"),
         year => format!("{year:+07}"),
     };
-    let _ = write!(
-        out,
-        "\"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z\""
-    );
+    let day = format!("{year}-{month:02}-{day:02}");
+    Some(format!(
+        "{day}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
+    ))
 }
 
 /// Year, month and day of the day that is so many after 1970-01-01, in the Gregorian calendar.

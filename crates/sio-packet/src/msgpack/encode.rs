@@ -1,5 +1,6 @@
 //! JSON text and attachments into msgpack.
 
+use super::write::{binary, float, negative, positive, text};
 use crate::placeholder::{self, Found};
 use crate::scanner::{Number, Scanner};
 use crate::{Kind, Packet, WriteError};
@@ -149,74 +150,6 @@ fn close(out: &mut Vec<u8>, open: Option<Open>) {
         let [a, b, c, d] = count.to_be_bytes();
         out.splice(at..=at, [if map { 0xdf } else { 0xdd }, a, b, c, d]);
     }
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    if let Ok(short @ 0..=31) = u8::try_from(text.len()) {
-        out.push(0xa0 | short);
-    } else {
-        length(out, [0xd9, 0xda, 0xdb], text.len());
-    }
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
-    length(out, [0xc4, 0xc5, 0xc6], bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-/// The shortest of three markers, and the length in 1, 2 or 4 bytes.
-fn length(out: &mut Vec<u8>, markers: [u8; 3], len: usize) {
-    if let Ok(len) = u8::try_from(len) {
-        out.extend_from_slice(&[markers[0], len]);
-    } else if let Ok(len) = u16::try_from(len) {
-        out.push(markers[1]);
-        out.extend_from_slice(&len.to_be_bytes());
-    } else {
-        out.push(markers[2]);
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
-        out.extend_from_slice(&len.to_be_bytes());
-    }
-}
-
-fn positive(out: &mut Vec<u8>, value: u64) {
-    if let Ok(short @ 0..=0x7f) = u8::try_from(value) {
-        out.push(short);
-    } else if let Ok(value) = u8::try_from(value) {
-        out.extend_from_slice(&[0xcc, value]);
-    } else if let Ok(value) = u16::try_from(value) {
-        out.push(0xcd);
-        out.extend_from_slice(&value.to_be_bytes());
-    } else if let Ok(value) = u32::try_from(value) {
-        out.push(0xce);
-        out.extend_from_slice(&value.to_be_bytes());
-    } else {
-        out.push(0xcf);
-        out.extend_from_slice(&value.to_be_bytes());
-    }
-}
-
-fn negative(out: &mut Vec<u8>, value: i64) {
-    if let Ok(value) = i8::try_from(value) {
-        if value < -32 {
-            out.push(0xd0);
-        }
-        out.extend_from_slice(&value.to_be_bytes());
-    } else if let Ok(value) = i16::try_from(value) {
-        out.push(0xd1);
-        out.extend_from_slice(&value.to_be_bytes());
-    } else if let Ok(value) = i32::try_from(value) {
-        out.push(0xd2);
-        out.extend_from_slice(&value.to_be_bytes());
-    } else {
-        out.push(0xd3);
-        out.extend_from_slice(&value.to_be_bytes());
-    }
-}
-
-fn float(out: &mut Vec<u8>, value: f64) {
-    out.push(0xcb);
-    out.extend_from_slice(&value.to_be_bytes());
 }
 
 /// Only the JSON of a `RawValue` that was made without a check can be malformed.
