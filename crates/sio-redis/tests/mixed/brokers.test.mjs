@@ -7,7 +7,7 @@ import { test } from "node:test";
 import adapters from "@socket.io/redis-adapter";
 import { createCluster } from "redis";
 import { Server } from "socket.io";
-import { freePort, kill, Node, Redis, sleep, until } from "./support.mjs";
+import { freePort, kill, Node, Redis, sleep, together, until } from "./support.mjs";
 
 const cli = (...args) => execFileSync("redis-cli", args, { encoding: "utf8" });
 
@@ -26,12 +26,6 @@ const talk = async ([one, two], clients, word) => {
   assert.equal(missingNodes, 0);
   assert.ok(Date.now() - started < 3000);
 };
-
-const together = (nodes, milliseconds) =>
-  until(async () => {
-    const states = await Promise.all(nodes.map((node) => node.do("status")));
-    return states.every(({ up, peers }) => up && peers.length === nodes.length - 1);
-  }, "the nodes know each other", milliseconds);
 
 /** A free port above which, by 10,000, there is one for the cluster's bus. */
 const clusterPort = async () => {

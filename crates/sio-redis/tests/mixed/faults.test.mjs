@@ -1,10 +1,9 @@
 // What a Redis in trouble does to three nodes of ours: nothing to what is theirs alone, nothing that is
 // not counted to the rest, and nothing that stays.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { createClient } from "redis";
-import { kill, Node, Redis, sleep, until } from "./support.mjs";
+import { cpu, kill, ledger, Node, Redis, sleep, together, until } from "./support.mjs";
 
 /** How long Redis is stopped: half a minute if somebody has the time. */
 const STOPPED = process.env.LONG ? 30_000 : 5_000;
@@ -17,7 +16,7 @@ before(async () => {
   redis = await Redis.start();
   nodes = await Promise.all([1, 2, 3].map(() => Node.start("ours", redis)));
   clients = await Promise.all(nodes.map((node) => node.client("lobby")));
-  await whole();
+  await together(nodes);
 });
 
 after(async () => {
@@ -25,49 +24,6 @@ after(async () => {
   for (const node of nodes) await node.stop();
   await redis.kill();
 });
-
-/** All nodes are there, and hear each other. */
-const whole = () =>
-  until(async () => {
-    const states = await Promise.all(nodes.map((node) => node.do("status")));
-    return states.every(({ up, peers }) => up && peers.length === nodes.length - 1);
-  }, "the cluster is whole");
-
-/** Milliseconds of processor time that a process has used. */
-const cpu = (node) => {
-  const fields = readFileSync(`/proc/${node.child.pid}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-};
-
-/** Emits numbered packets from each node for as long as `during` takes; the audit of who heard what. */
-const ledger = async (during) => {
-  for (const client of clients) client.heard.length = 0;
-  let over = false;
-  const sent = nodes.map(() => 0);
-  const emitting = nodes.map(async (node, at) => {
-    while (!over) {
-      const started = Date.now();
-      await node.do("emit", { to: ["lobby"], event: "news", args: [at, sent[at]] });
-      assert.ok(Date.now() - started < 1000, "an emit takes no time");
-      sent[at] += 1;
-      await sleep(20);
-    }
-  });
-  await during();
-  over = true;
-  await Promise.all(emitting);
-  await sleep(500);
-  let remote = 0;
-  clients.forEach((client, here) => {
-    sent.forEach((count, from) => {
-      const numbers = client.heard.filter(([at, number]) => at === from && number >= 0).map(([, number]) => number);
-      assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b), "nothing twice, nothing out of order");
-      if (here === from) assert.equal(numbers.length, count, "what is local is heard, all of it");
-      else remote += count - numbers.length;
-    });
-  });
-  return { sent, remote };
-};
 
 /** Local work goes on: an echo, a join, the local half of a broadcast. */
 const works = async () => {
@@ -85,7 +41,7 @@ const works = async () => {
 };
 
 test("without trouble nothing is lost", async () => {
-  const { remote, sent } = await ledger(() => sleep(1500));
+  const { remote, sent } = await ledger(nodes, clients, () => sleep(1500));
   assert.ok(sent[0] > 10);
   assert.equal(remote, 0);
 });
@@ -99,7 +55,7 @@ test("three nodes answer as one: fetch, calls, rooms", async () => {
 });
 
 test("fault 1: Redis is killed and comes back", async () => {
-  await ledger(async () => {
+  await ledger(nodes, clients, async () => {
     await redis.kill();
     await until(async () => !(await nodes[0].do("status")).up, "it is seen", 3000);
     const before = nodes.map(cpu);
@@ -108,10 +64,10 @@ test("fault 1: Redis is killed and comes back", async () => {
     await works();
     await redis.start();
     const started = Date.now();
-    await whole();
+    await together(nodes);
     assert.ok(Date.now() - started < 4000, "back soon");
   });
-  const { remote } = await ledger(() => sleep(1000));
+  const { remote } = await ledger(nodes, clients, () => sleep(1000));
   assert.equal(remote, 0, "afterwards nothing is lost");
   for (const node of nodes) {
     const { events } = await node.do("events");
@@ -122,7 +78,7 @@ test("fault 1: Redis is killed and comes back", async () => {
 });
 
 test("fault 2: Redis is stopped, its connections open", async () => {
-  await ledger(async () => {
+  await ledger(nodes, clients, async () => {
     redis.child.kill("SIGSTOP");
     const started = Date.now();
     await until(async () => !(await nodes[0].do("status")).up, "it is seen", 5000);
@@ -133,9 +89,9 @@ test("fault 2: Redis is stopped, its connections open", async () => {
     nodes.forEach((node, at) => assert.ok(cpu(node) - before[at] < STOPPED / 5, "no spinning"));
     await works();
     redis.child.kill("SIGCONT");
-    await whole();
+    await together(nodes);
   });
-  const { remote } = await ledger(() => sleep(1000));
+  const { remote } = await ledger(nodes, clients, () => sleep(1000));
   assert.equal(remote, 0, "afterwards nothing is lost");
 });
 
@@ -143,7 +99,7 @@ test("fault 3: Redis refuses everything", async () => {
   const admin = createClient({ url: redis.url });
   admin.on("error", () => {});
   await admin.connect();
-  await ledger(async () => {
+  await ledger(nodes, clients, async () => {
     await admin.sendCommand(["CONFIG", "SET", "requirepass", "secret"]);
     await admin.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     await admin.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
@@ -153,10 +109,10 @@ test("fault 3: Redis refuses everything", async () => {
     nodes.forEach((node, at) => assert.ok(cpu(node) - before[at] < 400, "no spinning"));
     await works();
     await admin.sendCommand(["CONFIG", "SET", "requirepass", ""]);
-    await whole();
+    await together(nodes);
   });
   await admin.sendCommand(["CONFIG", "SET", "maxmemory", "1mb"]);
-  const full = await ledger(() => sleep(1000));
+  const full = await ledger(nodes, clients, () => sleep(1000));
   assert.equal(full.remote, 0, "a full memory does not keep messages back");
   await admin.sendCommand(["CONFIG", "SET", "maxmemory", "0"]);
   await admin.disconnect();
@@ -174,8 +130,8 @@ test("a subscriber that Redis cuts off in the middle of a message comes back", a
   await sleep(500);
   one.child.kill("SIGCONT");
   await admin.sendCommand(["CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60"]);
-  await whole();
-  const { remote } = await ledger(() => sleep(1000));
+  await together(nodes);
+  const { remote } = await ledger(nodes, clients, () => sleep(1000));
   assert.equal(remote, 0);
   await admin.disconnect();
 });
@@ -183,7 +139,7 @@ test("a subscriber that Redis cuts off in the middle of a message comes back", a
 test("fault 16: a node is killed, and is missed by nobody for long", async () => {
   const extra = await Node.start("ours", redis);
   nodes.push(extra);
-  await whole();
+  await together(nodes);
   nodes.pop();
   await kill(extra.child);
   extra.control.close();
@@ -193,7 +149,7 @@ test("fault 16: a node is killed, and is missed by nobody for long", async () =>
   assert.equal(missingNodes, 0, "Redis does not count it any more");
   assert.ok(Date.now() - started < 1000);
   await until(async () => (await nodes[0].do("status")).peers.length === 2, "its lease ends", 12_000);
-  const { remote } = await ledger(() => sleep(1000));
+  const { remote } = await ledger(nodes, clients, () => sleep(1000));
   assert.equal(remote, 0);
 });
 
@@ -203,5 +159,5 @@ test("a node that is stopped is named, and what came in time is there", async ()
   nodes[2].child.kill("SIGCONT");
   assert.equal(sockets.length, 2);
   assert.equal(missingNodes, 1);
-  await whole();
+  await together(nodes);
 });

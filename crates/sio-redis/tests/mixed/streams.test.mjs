@@ -2,13 +2,12 @@
 // another node where the last one left it, also if that one was killed under it. Every packet is numbered at
 // both ends.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { createServer, connect as dial } from "node:net";
 import { once } from "node:events";
 import { after, before, beforeEach, test } from "node:test";
 import { createClient } from "redis";
 import { io as connect } from "socket.io-client";
-import { kill, Node, Redis, sleep, until } from "./support.mjs";
+import { cpu, kill, Node, Redis, sleep, together, until } from "./support.mjs";
 
 /** How long Redis is stopped: half a minute if somebody has the time. */
 const STOPPED = process.env.LONG ? 30_000 : 6_000;
@@ -113,17 +112,6 @@ const expectAll = (socket, from, count, who) => {
   assert.deepEqual(numbers, Array.from({ length: count }, (_, number) => number), who);
 };
 
-const whole = (nodes) =>
-  until(async () => {
-    const states = await Promise.all(nodes.map((node) => node.do("status")));
-    return states.every(({ up, peers }) => up && peers.length === nodes.length - 1);
-  }, "the cluster is whole", 15_000);
-
-const cpu = (node) => {
-  const fields = readFileSync(`/proc/${node.child.pid}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-};
-
 before(async () => {
   redis = new Redis((await Redis.start().then(async (first) => (await first.kill(), first))).port);
   await redis.start("--appendonly", "yes", "--appendfsync", "always");
@@ -132,7 +120,7 @@ before(async () => {
   await admin.connect();
   ours = await Promise.all([1, 2, 3].map(() => Node.start("ours", redis, ENV)));
   node = await Node.start("node", redis, ENV);
-  await whole(ours);
+  await together(ours, 15_000);
 });
 
 after(async () => {
@@ -141,7 +129,7 @@ after(async () => {
   await redis?.kill();
 });
 
-beforeEach(() => whole(ours));
+beforeEach(() => together(ours, 15_000));
 
 test("a client that goes from node to node is recovered, and misses nothing that any of them says", async () => {
   const balancer = await Balancer.start(ours[0]);
@@ -167,7 +155,7 @@ test("a client that goes from node to node is recovered, and misses nothing that
 
 test("a node is killed under its clients: another goes on, and nothing is missing or doubled", async () => {
   const doomed = await Node.start("ours", redis, ENV);
-  await whole([...ours, doomed]);
+  await together([...ours, doomed], 15_000);
   const balancer = await Balancer.start(doomed);
   const clients = await Promise.all(Array.from({ length: 10 }, () => balancer.client("orphans")));
   // One that has not heard anything yet.
@@ -302,7 +290,7 @@ test("fault 1: Redis is killed and comes back with what it had: nothing is lost"
     ours.forEach((one, at) => assert.ok(cpu(one) - before[at] < 500, "no spinning"));
     await works(clients, heard);
     await redis.start("--appendonly", "yes", "--appendfsync", "always");
-    await whole(ours);
+    await together(ours, 15_000);
   });
 });
 
@@ -319,7 +307,7 @@ test("fault 2: Redis is stopped, its connections open: nothing is lost", async (
     ours.forEach((one, at) => assert.ok(cpu(one) - before[at] < allowed, "no spinning"));
     redis.child.kill("SIGCONT");
     const resumed = Date.now();
-    await whole(ours);
+    await together(ours, 15_000);
     assert.ok(Date.now() - resumed < 10_000, "back soon");
   });
 });
@@ -338,7 +326,7 @@ test("fault 3: Redis refuses to write, for it is full or a replica: nothing is l
       ours.forEach((one, at) => assert.ok(cpu(one) - before[at] < 400, "no spinning"));
       await works(clients, heard);
       await admin.sendCommand(allow);
-      await whole(ours);
+      await together(ours, 15_000);
     });
   }
 });

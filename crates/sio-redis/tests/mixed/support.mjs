@@ -1,7 +1,8 @@
 // A Redis of one's own, nodes on it, and clients that write down what they hear.
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,9 +30,16 @@ export const freePort = async () => {
 export const start = (program, args, env = {}) => {
   const child = spawn(program, args, {
     env: { ...process.env, ...env },
-    stdio: ["ignore", process.env.VERBOSE ? "inherit" : "ignore", process.env.VERBOSE ? "inherit" : "ignore"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
   children.add(child);
+  child.said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (data) => {
+      child.said += data;
+      if (process.env.VERBOSE) process.stderr.write(data);
+    });
+  }
   child.on("exit", () => children.delete(child));
   return child;
 };
@@ -85,6 +93,50 @@ export class Redis {
     await kill(this.child);
   }
 }
+
+/** All nodes are there, and know each other. */
+export const together = (nodes, milliseconds) =>
+  until(async () => {
+    const states = await Promise.all(nodes.map((node) => node.do("status")));
+    return states.every(({ up, peers }) => up && peers.length === nodes.length - 1);
+  }, "the nodes know each other", milliseconds);
+
+/** Milliseconds of processor time that a node has used. */
+export const cpu = (node) => {
+  const fields = readFileSync(`/proc/${node.child.pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+};
+
+/** Numbered packets of each node for the lobby, as long as `during` takes and it takes to hear the last of
+ * them. Says how many each has sent, and how many of which node each client has not heard: never one of its
+ * own, and nothing is heard twice or out of order. Packets with negative numbers are not in it. */
+export const ledger = async (nodes, clients, during) => {
+  for (const client of clients) client.heard.length = 0;
+  let over = false;
+  const sent = nodes.map(() => 0);
+  const emitting = nodes.map(async (node, at) => {
+    while (!over) {
+      const started = Date.now();
+      await node.do("emit", { to: ["lobby"], event: "news", args: [at, sent[at]] });
+      assert.ok(Date.now() - started < 1000, "an emit takes no time");
+      sent[at] += 1;
+      await sleep(20);
+    }
+  });
+  await during();
+  over = true;
+  await Promise.all(emitting);
+  await sleep(1000);
+  const lost = clients.map((client, here) =>
+    sent.map((count, from) => {
+      const numbers = client.heard.filter(([at, number]) => at === from && number >= 0).map(([, number]) => number);
+      assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b), "nothing twice, nothing out of order");
+      if (here === from) assert.equal(numbers.length, count, "what is local is heard, all of it");
+      return count - numbers.length;
+    }),
+  );
+  return { sent, lost, remote: lost.flat().reduce((sum, count) => sum + count) };
+};
 
 export const until = async (condition, what, milliseconds = 10_000) => {
   const deadline = Date.now() + milliseconds;
