@@ -55,9 +55,21 @@ impl Fields {
     }
 
     pub(crate) fn whole(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        self.optional_whole(field)?
+            .ok_or(DecodeError::Field { field })
+    }
+
+    pub(crate) fn optional_whole(
+        &mut self,
+        field: &'static str,
+    ) -> Result<Option<u64>, DecodeError> {
         match self.take(field) {
-            Some(Value::Number(number)) => whole(&number).ok_or(DecodeError::Field { field }),
-            _ => Err(DecodeError::Field { field }),
+            None => Ok(None),
+            Some(Value::Number(number)) => match whole(&number) {
+                Some(whole) => Ok(Some(whole)),
+                None => Err(DecodeError::Field { field }),
+            },
+            Some(_) => Err(DecodeError::Field { field }),
         }
     }
 

@@ -33,6 +33,7 @@
 mod adapter;
 mod arguments;
 mod bus;
+mod census;
 mod claims;
 mod classic;
 mod error;
@@ -53,6 +54,7 @@ mod streams;
 pub use adapter::{Entry, Sharded, stream_name};
 pub use arguments::event;
 pub use bus::{Broker, Bus, BusEvent, RawEntry};
+pub use census::{Change, Crowd};
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;
 pub use format::Format;

@@ -12,6 +12,7 @@ use sio_packet::Object;
 
 use crate::{
     DecodeError, Session,
+    census::Counts,
     fields::{self, Fields},
 };
 
@@ -61,22 +62,28 @@ impl Peers {
     }
 }
 
-/// `ADAPTER_CLOSE`, `HEARTBEAT` and `INITIAL_HEARTBEAT` of Node's cluster adapters, and two of our own.
+/// `ADAPTER_CLOSE`, `HEARTBEAT` and `INITIAL_HEARTBEAT` of Node's cluster adapters, and some of our own.
 const CLOSE: u64 = 13;
 const HEARTBEAT: u64 = 2;
 const HELLO: u64 = 1;
 const LET_GO: u64 = 32;
 const LETS_GO: u64 = 33;
+const COUNTS: u64 = 34;
+const COUNT: u64 = 35;
 
 /// What nodes of ours say to one another alone.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Word {
     /// The sender goes.
     Close,
-    /// The sender lives.
-    Heartbeat,
-    /// The sender is new, and wants to know who lives.
-    Hello,
+    /// The sender wants to know all counts of the node that it says this to.
+    Count,
+    /// How many sockets of the sender are where.
+    Counts(Counts),
+    /// The sender lives, and has said [`Counts`](Self::Counts) so often, if it does at all.
+    Heartbeat(Option<u64>),
+    /// The same, and the sender is new and wants to know who lives.
+    Hello(Option<u64>),
     /// Another node is to let go of a session: its client has come to the sender.
     LetGo { request: String, pid: String },
     /// The sender has let go of a session, which is this, if it had it.
@@ -91,8 +98,20 @@ pub(crate) fn encode(uid: &str, word: &Word) -> Vec<u8> {
     object.push("uid", uid);
     let kind = match word {
         Word::Close => CLOSE,
-        Word::Heartbeat => HEARTBEAT,
-        Word::Hello => HELLO,
+        Word::Count => COUNT,
+        Word::Counts(counts) => {
+            counts.push(&mut object);
+            COUNTS
+        }
+        Word::Heartbeat(said) | Word::Hello(said) => {
+            if let Some(said) = said {
+                object.push("said", *said);
+            }
+            match word {
+                Word::Hello(_) => HELLO,
+                _ => HEARTBEAT,
+            }
+        }
         Word::LetGo { request, pid } => {
             object.push("request", &**request);
             object.push("pid", &**pid);
@@ -116,8 +135,10 @@ pub(crate) fn decode(body: &[u8]) -> Result<(String, Word), DecodeError> {
     let from = fields.text("uid")?;
     let word = match fields.whole("type")? {
         CLOSE => Word::Close,
-        HEARTBEAT => Word::Heartbeat,
-        HELLO => Word::Hello,
+        COUNT => Word::Count,
+        COUNTS => Word::Counts(Counts::read(&mut fields)?),
+        HEARTBEAT => Word::Heartbeat(fields.optional_whole("said")?),
+        HELLO => Word::Hello(fields.optional_whole("said")?),
         LET_GO => Word::LetGo {
             request: fields.text("request")?,
             pid: fields.text("pid")?,

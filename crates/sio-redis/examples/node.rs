@@ -44,7 +44,7 @@ static NOTES: Mutex<Vec<Value>> = Mutex::new(Vec::new());
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".into());
-    let mut redis = Redis::url(url);
+    let mut redis = Redis::url(url).census(Duration::from_millis(100));
     #[cfg(feature = "tls")]
     if let Ok(file) = env::var("REDIS_CA") {
         redis = redis.ca(std::fs::read(file)?);
@@ -143,6 +143,15 @@ async fn obey(io: Io, order: Order) -> Value {
         "join" => settle(&mut result, target.join(&order.rooms)).await,
         "leave" => settle(&mut result, target.leave(&order.rooms)).await,
         "notes" => result.push("notes", NOTES.lock().unwrap().clone()),
+        "population" => {
+            let population = match order.rooms.first() {
+                Some(room) => io.room_population(room),
+                None => io.population(),
+            };
+            result.push("here", population.here);
+            result.push("total", population.total());
+            result.push("uncounted", names(&population.uncounted));
+        }
         "server-side-call" => {
             let call = io.server_side_call::<_, _, Value>(&*order.event, &Arguments(order.args));
             let answers = call.timeout(Duration::from_millis(order.timeout)).await;

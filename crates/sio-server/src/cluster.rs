@@ -31,6 +31,7 @@ use crate::{
     member,
     nodes::Errands,
     panic::contain,
+    population::Others,
 };
 
 /// The queue to the cluster.
@@ -50,6 +51,9 @@ pub(crate) struct Cluster {
     format: Format,
     /// Whether the node has to hear which rooms have members.
     listens_to_rooms: bool,
+    /// Whether nodes tell each other how many sockets are in their rooms, and what others have told.
+    counts: bool,
+    others: Others,
     status: Mutex<ClusterStatus>,
 }
 
@@ -174,6 +178,8 @@ pub(crate) enum Command {
     /// The last member of a room in one part of a namespace has left it.
     CloseRoom(Box<str>, Box<str>),
     Open(Box<str>),
+    /// How many sockets there are somewhere has changed.
+    Recount,
     /// A room has its first member in one part of a namespace.
     OpenRoom(Box<str>, Box<str>),
     Tell {
@@ -230,6 +236,7 @@ impl Cluster {
         let config = broker.node();
         let format = config.format.clone();
         let listens_to_rooms = config.format.listens_to_rooms();
+        let counts = config.census.is_some();
         let node = Node::new(config, entropy::bytes(), clock::now());
         let (sender, commands) = mpsc::unbounded_channel();
         let cluster = Arc::new(Self {
@@ -242,6 +249,8 @@ impl Cluster {
             read: Mutex::default(),
             format,
             listens_to_rooms,
+            counts,
+            others: Others::default(),
             status: Mutex::new(ClusterStatus {
                 name: node.uid().to_owned(),
                 ..ClusterStatus::default()
@@ -279,6 +288,14 @@ impl Cluster {
 
     pub(crate) fn listens_to_rooms(&self) -> bool {
         self.listens_to_rooms
+    }
+
+    pub(crate) fn counts(&self) -> bool {
+        self.counts
+    }
+
+    pub(crate) fn others(&self) -> &Others {
+        &self.others
     }
 
     pub(crate) fn send(&self, command: Command) {

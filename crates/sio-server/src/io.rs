@@ -16,6 +16,7 @@ use crate::{
     hub::{Address, Hub},
     memory::RecoveryStatus,
     nodes::NodeCalls,
+    population::Population,
     queues::Queues,
     target::{RoomNames, Sent, Target},
 };
@@ -126,6 +127,49 @@ impl Io {
     /// Sockets in a room, on this node; does not depend on how many there are.
     pub fn room_len(&self, room: &str) -> usize {
         self.address.place().map_or(0, |place| place.room_len(room))
+    }
+
+    /// Sockets in the namespace on all nodes of ours, see [`room_population`](Self::room_population).
+    pub fn population(&self) -> Population {
+        self.count_everywhere(None)
+    }
+
+    /// Sockets in a room on all nodes of ours: nobody is asked, and it does not depend on how many they
+    /// are. For that, all nodes have to count (`Redis::census`).
+    ///
+    /// What is here is so now. What is elsewhere was so a moment ago: as long as changes are collected,
+    /// and the time on the way. If a message was lost, its node is among those
+    /// [not counted](Population::uncounted) from when that is seen, with the next heartbeat, until
+    /// it has told everything anew. The sockets of a node that died are counted until its lease ends, 10 s
+    /// by default; while the broker is away, those of all are as they were.
+    ///
+    /// That each socket's id is a room of its own is not told to other nodes. Nodes of other
+    /// languages do not count.
+    ///
+    /// ```
+    /// # fn f(io: sio_server::Io) {
+    /// let lobby = io.room_population("lobby");
+    /// println!("{} are in the lobby, {} of them here", lobby.total(), lobby.here);
+    /// # }
+    /// ```
+    pub fn room_population(&self, room: &str) -> Population {
+        self.count_everywhere(Some(room))
+    }
+
+    fn count_everywhere(&self, room: Option<&str>) -> Population {
+        let here = match room {
+            None => self.len(),
+            Some(room) => self.room_len(room),
+        };
+        let cluster = self.address.hub().and_then(|hub| hub.cluster.as_ref());
+        let (elsewhere, uncounted) = cluster.map_or_else(Default::default, |cluster| {
+            cluster.others().of(self.address.namespace(), room)
+        });
+        Population {
+            elsewhere,
+            here: here as u64,
+            uncounted,
+        }
     }
 
     /// The rooms of the namespace, with how many sockets are in each. Looks at each room; that every

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sio_cluster::{
-    Answer, At, Bus, BusEvent, Emit, EntryId, Event, Flags, Message, Node, Past, Question,
+    Answer, At, Bus, BusEvent, Change, Emit, EntryId, Event, Flags, Message, Node, Past, Question,
     RemoteSocket, Reply, Request, Session,
 };
 use sio_packet::{Arguments, Object, Value};
@@ -100,7 +100,10 @@ impl Member {
                 let request = self.node.ask(&namespace, question, timeout, clock::now());
                 self.asked.insert(request, heard);
             }
-            Command::Close(namespace) => self.node.close(&namespace),
+            Command::Close(namespace) => {
+                self.node.close(&namespace);
+                self.node.recount(clock::now());
+            }
             Command::CloseRoom(namespace, room) => self.close_room(namespace, room),
             Command::ForgetSession(pid) => self.node.forget_session(&pid),
             Command::Keep { session, lasts } => self.node.keep(*session, lasts),
@@ -119,6 +122,7 @@ impl Member {
                 let request = self.node.take(&pid, clock::now());
                 self.taking.insert(request, taken);
             }
+            Command::Recount => self.node.recount(clock::now()),
             Command::Open(namespace) => self.node.open(&namespace),
             Command::OpenRoom(namespace, room) => self.open_room(namespace, room),
             Command::Tell {
@@ -240,6 +244,13 @@ impl Member {
                 question,
                 reply,
             } => self.answer(&namespace, question, reply),
+            Event::Counted(changes) => self.count_others(changes),
+            Event::Recount => {
+                let hub = self.hub.upgrade();
+                let places = hub.iter().flat_map(|hub| hub.places());
+                let counts: Vec<_> = places.flat_map(|place| place.unsaid()).collect();
+                self.node.counted(counts);
+            }
             Event::Done { request, missing } => {
                 if let Some(heard) = self.asked.remove(&request) {
                     let _ = heard.send(Heard::Done(missing));
@@ -253,6 +264,7 @@ impl Member {
             Event::PeerJoined(name) => {
                 tracing::info!(name, "a node has come");
                 self.update_peers();
+                self.count_others(Vec::new());
                 self.application.tell(&ClusterEvent::NodeJoined { name });
             }
             Event::PeerLeft(name) => {
@@ -504,6 +516,13 @@ impl Member {
     fn update(&self, f: impl FnOnce(&mut crate::ClusterStatus)) {
         if let Some(cluster) = cluster_of(&self.hub) {
             cluster.update(f);
+        }
+    }
+
+    fn count_others(&self, changes: Vec<Change>) {
+        if let Some(cluster) = cluster_of(&self.hub) {
+            let uncounted = self.node.uncounted().map(str::to_owned).collect();
+            cluster.others().change(changes, uncounted);
         }
     }
 

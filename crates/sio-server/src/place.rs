@@ -13,7 +13,7 @@ use std::{
 use eio_transport::Parcel;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, de::DeserializeOwned};
-use sio_cluster::{At, Emit, Message};
+use sio_cluster::{At, Crowd, Emit, Message};
 use sio_packet::{Attachments, WriteError};
 use sio_rooms::{JoinError, MemberId, Rooms, Selection};
 
@@ -31,6 +31,7 @@ use crate::{
     memory::{self, Going, Log, Memory},
     onlookers::{Onlookers, RoomLog, Tap},
     parsers::{Speech, Spoken},
+    population::Unsaid,
     realm::Realm,
     socket::{AnySocket, SocketId},
     turn,
@@ -75,6 +76,8 @@ pub(crate) struct Place {
     slow: SlowClients,
     /// The other nodes, if they are to send what is for a room only where it has members.
     rooms_heard: Option<Arc<Cluster>>,
+    /// What other nodes are to be told of how many are in which room, if they are.
+    unsaid: Option<Unsaid>,
 }
 
 /// A namespace that somebody is about to enter: it is not closed meanwhile.
@@ -204,11 +207,14 @@ impl Place {
             memory,
             slow: onlookers.slow.unwrap_or_default(),
             rooms_heard: None,
+            unsaid: None,
         }
     }
 
-    /// Tells other nodes which rooms have members here, if they want to know.
+    /// Tells other nodes which rooms have members here, and how many, if they want to know.
     pub(crate) fn heard_by(mut self, cluster: Option<&Arc<Cluster>>) -> Self {
+        let counts = cluster.filter(|cluster| cluster.counts());
+        self.unsaid = counts.map(Unsaid::new);
         let cluster = cluster.filter(|cluster| cluster.listens_to_rooms());
         self.rooms_heard = cluster.cloned();
         self
@@ -231,6 +237,19 @@ impl Place {
         {
             cluster.send(Command::CloseRoom((*self.name).into(), room.into()));
         }
+    }
+
+    /// Has other nodes told, soon, how many are in a room or, without one, in the namespace.
+    fn recount(&self, room: Option<&str>) {
+        if let Some(unsaid) = &self.unsaid {
+            unsaid.note(room);
+        }
+    }
+
+    /// How many there are now where that has changed since this was asked last.
+    pub(crate) fn unsaid(&self) -> Vec<(Crowd, u64)> {
+        let unsaid = self.unsaid.as_ref();
+        unsaid.map_or_else(Vec::new, |unsaid| unsaid.count(self))
     }
 
     /// Counts somebody who is about to enter.
@@ -569,6 +588,7 @@ impl Place {
             }
             if joined.is_new() {
                 self.open_room(room, &part);
+                self.recount(Some(room));
             }
             if let Some(log) = &self.room_log
                 && joined.is_new()
@@ -594,6 +614,7 @@ impl Place {
             }
             if left {
                 self.close_room(room, &part);
+                self.recount(Some(room));
             }
             if let Some(log) = &self.room_log
                 && left
@@ -617,9 +638,11 @@ impl Place {
         _stale = part.audience.take();
         let member = part.rooms.enter(id.clone(), outlet);
         self.open_room(id.as_ref(), &part);
+        self.recount(None);
         for room in rooms.iter().filter(|room| ***room != *id.as_ref()) {
             if part.rooms.join(member, room).is_ok() {
                 self.open_room(room, &part);
+                self.recount(Some(room));
                 if let Some(log) = &self.room_log {
                     log.note_joined(room, &id);
                 }
@@ -649,6 +672,14 @@ impl Place {
             if let Some(log) = &self.room_log {
                 for room in part.rooms_of(member.id) {
                     log.note_left(room, member.socket);
+                }
+            }
+            if self.unsaid.is_some() {
+                self.recount(None);
+                // Somebody else may be in a room that is called so.
+                self.recount(Some(member.socket.as_ref()));
+                for room in part.rooms_of(member.id) {
+                    self.recount(Some(room));
                 }
             }
             let mut rooms: Vec<String> = Vec::new();

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     error::Error,
+    panic::Location,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use sio_server::{
-    Ack, ClusterEvent, Io, Server,
+    Ack, ClusterEvent, Io, Namespace, Server,
     sio_cluster::{Action, Broker, Bus, BusEvent, Config, Publish},
     testing::{Client, TestServer},
 };
@@ -30,6 +31,9 @@ struct Fabric(Arc<Mutex<State>>);
 struct State {
     ports: Vec<Port>,
     published: Vec<Publish>,
+    /// How many of a hundred messages that nodes say to one another alone are lost.
+    lossy: usize,
+    said: usize,
 }
 
 #[derive(Default)]
@@ -52,10 +56,10 @@ impl Fabric {
         self.0.lock().unwrap()
     }
 
-    /// What was published since this was asked last, heartbeats left out.
+    /// What was published since this was asked last, without what nodes say to one another alone.
     fn published(&self) -> Vec<Publish> {
         let mut published = std::mem::take(&mut self.state().published);
-        published.retain(|publish| publish.channel != "socket.io-nodes#");
+        published.retain(|publish| !publish.channel.starts_with("socket.io-nodes#"));
         published
     }
 
@@ -67,6 +71,9 @@ impl Fabric {
 impl Broker for Fabric {
     fn node(&self) -> Config {
         Config {
+            census: Some(Duration::from_millis(10)),
+            heartbeat: Duration::from_millis(200),
+            lease: Duration::from_secs(2),
             timeout: Duration::from_millis(500),
             ..Config::default()
         }
@@ -97,6 +104,13 @@ impl Bus for Plug {
                 });
             }
             Action::Publish(publish) if !port.stopped => {
+                if publish.channel.contains("-nodes#") {
+                    state.said += 1;
+                    let number = state.said.wrapping_mul(0x9e37_79b9) >> 16;
+                    if number % 100 < state.lossy {
+                        return;
+                    }
+                }
                 for port in &mut state.ports {
                     port.hear(&publish);
                 }
@@ -171,11 +185,15 @@ async fn nodes<const N: usize>(
     nodes
 }
 
-async fn until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "it never happened");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+#[track_caller]
+fn until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = Location::caller();
+    async move {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition() {
+            assert!(Instant::now() < deadline, "it never happened: {caller}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -381,4 +399,63 @@ async fn while_the_broker_is_away_nobody_is_taken_for_counted() {
     until(|| !node.io().cluster().unwrap().up).await;
     let fetched = node.io().everyone().fetch().await;
     assert!(fetched.missing.uncounted && !fetched.missing.is_nobody());
+}
+
+/// What a node should know of everybody, from what each has itself.
+fn agree(nodes: &[TestServer], namespace: &str, room: &str) -> bool {
+    let ios: Vec<_> = nodes.iter().map(|node| node.io().of(namespace)).collect();
+    let all = |count: &dyn Fn(&Io) -> usize| ios.iter().map(count).sum::<usize>() as u64;
+    let (everybody, members) = (all(&|io| io.len()), all(&|io| io.room_len(room)));
+    ios.iter().all(|io| {
+        let (population, of_room) = (io.population(), io.room_population(room));
+        population.uncounted.is_empty()
+            && of_room.uncounted.is_empty()
+            && population.here == io.len() as u64
+            && population.total() == everybody
+            && of_room.total() == members
+    })
+}
+
+#[tokio::test]
+async fn each_node_knows_how_many_are_in_a_room_of_all_without_asking() {
+    let fabric = Fabric::default();
+    let nodes: [_; 3] = nodes(&fabric, |number| {
+        let room = Namespace::matching(|name| name == "/room", async |_| Ok(()));
+        room_server(number).mount(room)
+    })
+    .await;
+    for lossy in [0, 30] {
+        fabric.state().lossy = lossy;
+        let mut clients = Vec::new();
+        for node in &nodes {
+            clients.extend(crowd(node, 20, "lobby").await);
+            clients.push(node.connect("/room").await.unwrap());
+        }
+        until(|| agree(&nodes, "/", "lobby") && agree(&nodes, "/room", "lobby")).await;
+        assert_eq!(nodes[1].io().room_population("lobby").total(), 60);
+        assert_eq!(nodes[1].io().population().total(), 60);
+        assert_eq!(nodes[1].io().of("/room").population().elsewhere, 2);
+        nodes[0].io().to("lobby").leave("lobby").await;
+        until(|| agree(&nodes, "/", "lobby")).await;
+        assert_eq!(nodes[2].io().room_population("lobby").total(), 0);
+        drop(clients);
+        until(|| nodes.iter().all(|node| node.io().population().total() == 0)).await;
+        until(|| agree(&nodes, "/room", "lobby")).await;
+        assert_eq!(nodes[0].io().of("/room").population().total(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_comes_later_knows_the_counts_of_those_that_were_there() {
+    let fabric = Fabric::default();
+    let [old]: [_; 1] = nodes(&fabric, room_server).await;
+    let _clients = crowd(&old, 7, "lobby").await;
+    let new = TestServer::new(room_server(1).cluster(fabric.clone())).unwrap();
+    until(|| new.io().room_population("lobby").total() == 7).await;
+    assert!(new.io().room_population("lobby").uncounted.is_empty());
+    let name = old.io().cluster().unwrap().name;
+    fabric.stop(0);
+    drop(old);
+    until(|| new.io().cluster().unwrap().peers != [name.clone()]).await;
+    assert_eq!(new.io().room_population("lobby").total(), 0);
 }

@@ -2,10 +2,13 @@
 
 mod world;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sio_cluster::{
-    Answer, Config, Emit, EntryId, Event, Format, Message, Python, Question, Session,
+    Action, Answer, Config, Emit, EntryId, Event, Format, Message, Node, Python, Question, Session,
     ShardedPubSub, Streams,
 };
 use sio_packet::Value;
@@ -405,6 +408,79 @@ fn sec_an_entry_that_nobody_can_read_is_skipped_once_and_counted() {
     ];
     node.handle_entry("socket.io", id, elsewhere);
     assert_eq!(node.poll_event(), None);
+}
+
+#[test]
+fn every_node_knows_how_many_are_where_whatever_was_lost() {
+    run_seeds(200, |seed| {
+        let chance = &mut Chance::seed(seed);
+        let config = Config {
+            census: Some(Duration::from_millis(100)),
+            ..Config::default()
+        };
+        let mut world = World::new(4, &config);
+        let (mut oracle, mut next) = (Host::default(), 0);
+        world.lost = chance.below(60);
+        for _ in 0..40 {
+            step(&mut world, &mut oracle, &mut next, chance);
+            if chance.percent(30) {
+                world.wait(1);
+            }
+        }
+        // One is killed, and another one was cut off for a while.
+        let now = world.now;
+        world.members[3].leave_broker();
+        world.members[2].node.handle_down(now);
+        world.wait(3);
+        let now = world.now;
+        world.members[2].node.handle_up(now);
+        world.lost = 0;
+        world.wait(12);
+        for number in 0..3 {
+            let member = &world.members[number];
+            assert_eq!(member.node.uncounted().count(), 0);
+            let others = (0..3).filter(|other| *other != number);
+            let mut all = BTreeMap::new();
+            for (crowd, count) in others.flat_map(|other| world.members[other].census()) {
+                *all.entry(crowd).or_insert(0) += count as i64;
+            }
+            assert_eq!(member.elsewhere, all);
+        }
+    });
+}
+
+#[test]
+fn a_node_that_does_not_count_is_called_uncounted_and_hears_no_counts() {
+    let config = Config {
+        census: Some(Duration::from_millis(100)),
+        ..Config::default()
+    };
+    let mut world = World::new(2, &config);
+    let now = world.now;
+    let mut silent = Node::new(Config::default(), [7; 16], now);
+    let mut said = Vec::new();
+    while let Some(action) = silent.poll_action() {
+        if let Action::Publish(publish) = action {
+            said.push(publish);
+        }
+    }
+    for publish in said {
+        world.inject(&publish.channel, &publish.body);
+    }
+    world.wait(1);
+    let uncounted: Vec<_> = world.members[0].node.uncounted().collect();
+    assert_eq!(uncounted, [silent.uid()]);
+    let body = br#"{"uid":"x","seq":1,"of":1,"part":0,"counts":[["/",null,3]],"type":34}"#;
+    silent.handle_message(
+        "socket.io-nodes#",
+        "socket.io-nodes#",
+        body,
+        |_, _| false,
+        now,
+    );
+    assert!(matches!(silent.poll_event(), Some(Event::PeerJoined(_))));
+    assert_eq!(silent.poll_event(), None);
+    assert_eq!(silent.refused(), 0);
 }
 
 /// Nodes on a stream, of which the first has a session.

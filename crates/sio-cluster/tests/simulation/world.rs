@@ -7,8 +7,8 @@ use std::{
 };
 
 use sio_cluster::{
-    Action, Answer, Config, Emit, Entry, EntryId, Event, Message, Missing, Node, Question,
-    RawEntry, RemoteSocket, Request,
+    Action, Answer, Change, Config, Crowd, Emit, Entry, EntryId, Event, Message, Missing, Node,
+    Question, RawEntry, RemoteSocket, Request,
 };
 use sio_packet::Value;
 use sio_rooms::Selection;
@@ -95,6 +95,9 @@ pub(crate) struct Member {
     pub(crate) asking: HashMap<Request, Asking>,
     pub(crate) events: Vec<Event>,
     pub(crate) published: usize,
+    /// What its node has been told of the sockets here, and has told of those elsewhere.
+    here: BTreeMap<Crowd, u64>,
+    pub(crate) elsewhere: BTreeMap<Crowd, i64>,
 }
 
 /// What the broker has for a member.
@@ -121,6 +124,8 @@ pub(crate) struct World {
     pub(crate) members: Vec<Member>,
     pub(crate) now: Instant,
     pub(crate) connected: bool,
+    /// How many of a hundred messages to subscribers are lost, of those that nodes say to one another alone.
+    pub(crate) lost: u64,
 }
 
 impl World {
@@ -141,6 +146,8 @@ impl World {
                 asking: HashMap::new(),
                 events: Vec::new(),
                 published: 0,
+                here: BTreeMap::new(),
+                elsewhere: BTreeMap::new(),
             }
         });
         let mut world = Self {
@@ -151,6 +158,7 @@ impl World {
             members: members.collect(),
             now,
             connected: true,
+            lost: 0,
         };
         // All subscribe before any is heard, as nodes that have been up for a while.
         for number in 0..world.members.len() {
@@ -225,7 +233,7 @@ impl World {
                 self.members[number].handle(event);
             } else if let Some(action) = self.members[number].node.poll_action() {
                 self.perform(number, action);
-            } else if !self.members[number].tell_rooms() {
+            } else if !self.members[number].tell_rooms(self.now) {
                 return;
             }
         }
@@ -311,7 +319,10 @@ impl World {
                         channel.starts_with(pattern.strip_suffix('*').expect("a pattern of ours"))
                     });
                     let subscription = member.subscriptions.get(channel).or(pattern).cloned();
-                    if let Some(subscription) = subscription {
+                    self.told += 1;
+                    let number = self.told.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+                    let lost = channel.contains("-nodes#") && number % 100 < self.lost;
+                    if let Some(subscription) = subscription.filter(|_| !lost) {
                         member.inbox.push_back(Letter::Message {
                             subscription,
                             channel: channel.clone(),
@@ -363,8 +374,11 @@ impl Member {
 
     /// Tells the node which rooms have members here, as sets of both; whether there was anything to
     /// tell.
-    fn tell_rooms(&mut self) -> bool {
+    fn tell_rooms(&mut self, now: Instant) -> bool {
         let rooms: BTreeSet<_> = self.host.sockets.values().flatten().cloned().collect();
+        if self.census() != self.here {
+            self.node.recount(now);
+        }
         for room in rooms.difference(&self.rooms) {
             self.node.open_room("/", room);
         }
@@ -376,8 +390,36 @@ impl Member {
         changed
     }
 
+    /// How many are in which room.
+    pub(crate) fn census(&self) -> BTreeMap<Crowd, u64> {
+        let mut census = BTreeMap::new();
+        for rooms in self.host.sockets.values() {
+            for room in rooms.iter().map(Some).chain([None]) {
+                let crowd = Crowd {
+                    namespace: "/".into(),
+                    room: room.cloned(),
+                };
+                *census.entry(crowd).or_insert(0) += 1;
+            }
+        }
+        census
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
+            Event::Recount => {
+                let now = self.census();
+                let before = std::mem::replace(&mut self.here, now.clone());
+                let gone = before.into_keys().filter(|crowd| !now.contains_key(crowd));
+                let gone: Vec<_> = gone.map(|crowd| (crowd, 0)).collect();
+                self.node.counted(gone.into_iter().chain(now));
+            }
+            Event::Counted(changes) => {
+                for Change { crowd, by } in changes {
+                    *self.elsewhere.entry(crowd).or_insert(0) += by;
+                }
+                self.elsewhere.retain(|_, count| *count != 0);
+            }
             Event::Told { message, .. } => self.host.tell(&message),
             Event::Asked {
                 question, reply, ..

@@ -93,6 +93,16 @@ for (const adapter of ["sharded", "streams"]) {
       });
     }
 
+    test("our nodes know how many are in a room of both, and Node hears nothing of it", async () => {
+      const before = nodes.node.child.said;
+      const guests = await Promise.all([nodes.one, nodes.two, nodes.two].map((at) => at.client("census")));
+      const count = async (name) => (await nodes[name].do("population", { rooms: ["census"] })).total;
+      for (const name of ["one", "two"]) await until(async () => (await count(name)) === 3, "all are counted");
+      for (const guest of guests) guest.close();
+      for (const name of ["one", "two"]) await until(async () => (await count(name)) === 0, "nobody is left");
+      assert.equal(nodes.node.child.said, before);
+    });
+
     test("a server-side emit of Node's is answered by all", async () => {
       const { answers, error } = await nodes.node.do("server-side-call", { event: "hello", args: [1] });
       assert.equal(error, undefined);

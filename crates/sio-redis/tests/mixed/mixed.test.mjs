@@ -88,6 +88,20 @@ test("what one of ours emits locally stays there", async () => {
   await expectHeard(["one"], [1]);
 });
 
+test("our nodes know how many are in a room of both, and the others hear nothing of it", async () => {
+  const said = () => [node.child.said, flask.child.said];
+  const before = said();
+  const guests = await Promise.all([one, two, two].map((at) => at.client("census")));
+  const count = async (at) => (await at.do("population", { rooms: ["census"] })).total;
+  for (const at of [one, two]) await until(async () => (await count(at)) === 3, "all are counted");
+  for (const guest of guests) guest.close();
+  for (const at of [one, two]) await until(async () => (await count(at)) === 0, "nobody is left");
+  const { here, total, uncounted } = await one.do("population");
+  assert.deepEqual([here, total, uncounted], [2, 4, []]);
+  await sleep(300);
+  assert.deepEqual(said(), before);
+});
+
 for (const name of ["one", "two", "node"]) {
   test(`${name} asks everybody, and all answer`, async () => {
     const started = Date.now();
