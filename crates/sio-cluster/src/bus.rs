@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -29,8 +30,25 @@ pub trait Bus: Send {
     /// is kept within bounds, and what is beyond them is dropped and told by [`BusEvent::Lost`].
     fn act(&mut self, action: Action);
 
+    /// Where to ask whether messages find room; `None` if whoever drives the bus is to bound what waits.
+    fn room(&self) -> Option<Arc<dyn Room>> {
+        None
+    }
+
     /// What happened next.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent>;
+}
+
+/// The room that a bus has for messages that wait for the broker, for all who are about to say something.
+pub trait Room: Send + Sync {
+    /// Whether so many bytes more are within the bound. They may find none all the same: what a message
+    /// weighs in the end is known when it is encoded.
+    fn has_room(&self, bytes: usize) -> bool;
+
+    /// Ready when so many bytes more are within the bound, and what is said now is not too old before
+    /// the broker is there: not while it has been away for as long as messages are kept. Wakes the task
+    /// whenever that may have changed.
+    fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// An entry of a stream, as the broker has it.

@@ -53,7 +53,7 @@ mod streams;
 
 pub use adapter::{Entry, Sharded, stream_name};
 pub use arguments::event;
-pub use bus::{Broker, Bus, BusEvent, RawEntry};
+pub use bus::{Broker, Bus, BusEvent, RawEntry, Room};
 pub use census::{Change, Crowd};
 pub use classic::{Asked, Classic};
 pub use error::DecodeError;

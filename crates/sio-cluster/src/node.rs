@@ -31,6 +31,7 @@ use crate::{
     pending::{Pending, Request},
     python::Python,
     session::Session,
+    sharded::RoomChannels,
     streams::EntryId,
 };
 
@@ -49,6 +50,10 @@ pub struct Config {
     pub lease: Duration,
     /// Channels of Python processes: none.
     pub python: Vec<Python>,
+    /// Whether clients of the node itself hear what it says by way of the broker, as all others do: not.
+    /// With it, what [`Node::tell`] was given comes back as [`Event::Told`], in the order that the broker
+    /// has for all nodes.
+    pub strict_order: bool,
     /// How long answers of nodes are waited for: 5 s, as with Node.
     pub timeout: Duration,
 }
@@ -61,6 +66,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(5),
             lease: Duration::from_secs(10),
             python: Vec::new(),
+            strict_order: false,
             timeout: Duration::from_secs(5),
         }
     }
@@ -76,6 +82,8 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Node {
     config: Config,
+    /// How this node speaks: as its config says, or without channels of rooms, which have no common order.
+    speech: Format,
     uid: String,
     /// As Python calls a node; ours begin alike, so that they know one another.
     host_id: String,
@@ -356,7 +364,12 @@ impl Node {
             }
             _ => hex[..16].to_owned(),
         };
+        let mut speech = config.format.clone();
+        if let (Format::Sharded(sharded), true) = (&mut speech, config.strict_order) {
+            sharded.rooms = RoomChannels::Static;
+        }
         let mut node = Self {
+            speech,
             uid,
             host_id: HOST_PREFIX.to_owned() + &hex,
             routes: HashMap::new(),
@@ -665,7 +678,7 @@ impl Node {
                 self.actions.push_back(Action::Publish(publish));
             }
         }
-        let mut action = self.config.format.say(namespace, &self.uid, message);
+        let mut action = self.speech.say(namespace, &self.uid, message);
         if let Some(Action::Append { entry, .. }) = &mut action {
             entry.seq = Some(seq);
         }
@@ -688,6 +701,13 @@ impl Node {
         let request = Request(number);
         let deadline = now + timeout.unwrap_or(self.config.timeout);
         self.pending.open(number, &question, deadline);
+        // What was said before has not been done here by now.
+        if self.config.strict_order
+            && question == Question::Settled
+            && let Some(open) = self.pending.get_mut(number)
+        {
+            open.awaits_own = true;
+        }
         if self.down_since.is_some() {
             self.finish(number);
             return request;
@@ -702,7 +722,7 @@ impl Node {
             request: request_name,
             question,
         };
-        match self.config.format.say(namespace, &self.uid, ask) {
+        match self.speech.say(namespace, &self.uid, ask) {
             Some(action) => self.actions.push_back(action),
             // A question that the format has no word for is one that nobody answers.
             None => self.finish(number),
@@ -903,10 +923,9 @@ impl Node {
             return Ok(());
         }
         let envelope = classic.decode_packet(body)?;
+        let own = envelope.from.as_deref() == Some(&self.uid);
         // A pattern may fit a channel of another namespace.
-        if envelope.from.as_deref() != Some(&self.uid)
-            && envelope.namespace.as_deref() == Some(&namespace)
-        {
+        if (self.config.strict_order || !own) && envelope.namespace.as_deref() == Some(&namespace) {
             self.told(namespace, envelope.message, None);
         }
         Ok(())
@@ -963,7 +982,7 @@ impl Node {
         if !self.routes.contains_key(&streams.common(&entry.nsp)) {
             return Ok(());
         }
-        if entry.uid == self.uid {
+        if entry.uid == self.uid && !self.config.strict_order {
             let (seq, uid, namespace) = (entry.seq, entry.uid, entry.nsp);
             let at = At { id, seq, uid };
             self.events.push_back(Event::Own { namespace, at });
@@ -982,8 +1001,8 @@ impl Node {
 
     /// Does what another node has said, or asks for it to be done.
     fn obey(&mut self, namespace: String, envelope: Envelope, at: Option<At>) {
-        // Node acts on its own orders when they come back; we have acted already.
         if envelope.from.as_deref() == Some(&self.uid) {
+            self.obey_own(namespace, envelope.message, at);
             return;
         }
         match envelope.message {
@@ -1008,6 +1027,30 @@ impl Node {
             // Said by Node's adapters with heartbeats, which these are not.
             Message::Close | Message::Heartbeat | Message::Hello => {}
             message => self.told(namespace, message, at),
+        }
+    }
+
+    /// What this node has said has come back. Node acts on its own orders then, and so does this one if
+    /// there is to be one order for all; else it has acted already.
+    fn obey_own(&mut self, namespace: String, message: Message, at: Option<At>) {
+        if !self.config.strict_order {
+            return;
+        }
+        match message {
+            Message::Ask { request, .. } => {
+                let number = request.strip_prefix(&self.uid);
+                if let Some(number) = number.and_then(|number| number.parse().ok())
+                    && let Some(open) = self.pending.get_mut(number)
+                {
+                    open.awaits_own = false;
+                    self.finish_if_done(number);
+                }
+            }
+            Message::Disconnect { .. }
+            | Message::Emit(_)
+            | Message::Join { .. }
+            | Message::Leave { .. } => self.told(namespace, message, at),
+            _ => {}
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Open {
     acks: u64,
     /// Whether a client's ack may come that nobody announced, as Python's do.
     pub(crate) unannounced: bool,
+    /// Whether the question itself has to come back by the broker.
+    pub(crate) awaits_own: bool,
 }
 
 impl Pending {
@@ -61,6 +63,7 @@ impl Pending {
                 clients: 0,
                 acks: 0,
                 unannounced: false,
+                awaits_own: false,
             },
         );
     }
@@ -131,7 +134,7 @@ impl Open {
             Asked::Emit => self.acks >= self.clients,
             _ => true,
         };
-        all_nodes && all_acks
+        all_nodes && all_acks && !self.awaits_own
     }
 
     /// Who has not answered: by name as far as names are known, the others by their number.

@@ -9,7 +9,7 @@ use std::{env, io, sync::Mutex, time::Duration};
 use serde::Deserialize;
 use sio_redis::Redis;
 use sio_server::{
-    Ack, Arguments, ClusterEvent, Config, Io, Ordered, Recovery, Server, Target, Value,
+    Ack, Arguments, ClusterEvent, Config, Elsewhere, Io, Ordered, Recovery, Server, Target, Value,
     sio_packet::Object,
 };
 
@@ -56,6 +56,12 @@ async fn main() -> io::Result<()> {
     };
     if let Ok(channel) = env::var("PYTHON_CHANNEL") {
         redis = redis.python(channel);
+    }
+    if let Ok(bytes) = env::var("BACKLOG") {
+        redis = redis.backlog(bytes.parse().expect("a number of bytes"));
+    }
+    if env::var("STRICT_ORDER").is_ok() {
+        redis = redis.strict_order();
     }
     let mut config = Config::default();
     config.recovery = env::var("RECOVERY").ok().map(|_| Recovery::default());
@@ -124,7 +130,16 @@ async fn obey(io: Io, order: Order) -> Value {
         "disconnect" if order.close => settle(&mut result, target.disconnect_connections()).await,
         "disconnect" => settle(&mut result, target.disconnect()).await,
         "emit" => {
-            target.emit(&*order.event, &Arguments(order.args));
+            let sent = target.emit(&*order.event, &Arguments(order.args));
+            result.push("heard", sent.elsewhere != Elsewhere::Refused);
+        }
+        "emit-within" => {
+            let max = Duration::from_millis(order.timeout);
+            let sent = target.emit_within(max, &*order.event, &Arguments(order.args));
+            match sent.await {
+                Ok(_) => result.push("sent", true),
+                Err(error) => result.push("refused", error.to_string()),
+            }
         }
         "fetch" => {
             let fetched = target.fetch().await;

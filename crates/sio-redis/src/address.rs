@@ -80,6 +80,9 @@ pub enum AddressError {
     /// a URL with sentinels names a database that is no number: {0}
     #[error("a URL with sentinels names a database that is no number: {0}")]
     Database(String),
+    /// a Redis Cluster has no order of all that is published, which strict_order is about
+    #[error("a Redis Cluster has no order of all that is published, which strict_order is about")]
+    Order,
     /// a URL with sentinels ends with the name of the service: redis+sentinel://host/0/mymaster
     #[error(
         "a URL with sentinels ends with the name of the service: redis+sentinel://host/0/mymaster"

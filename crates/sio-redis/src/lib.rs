@@ -38,12 +38,13 @@ mod stream;
 use std::{
     error::Error,
     fmt,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use sio_cluster::{
-    Action, Broker, Bus, BusEvent, Classic, Config, Format, Python, ShardedPubSub, Streams,
+    Action, Broker, Bus, BusEvent, Classic, Config, Format, Python, Room, ShardedPubSub, Streams,
 };
 use tokio::sync::mpsc;
 
@@ -195,6 +196,21 @@ impl Redis {
         self
     }
 
+    /// Has clients of all nodes hear what is emitted in one order, that in which Redis was told: also those
+    /// of the node that emits, who hear it when it comes back. So nobody hears an emit while Redis is away,
+    /// and everybody a moment later. What is emitted to one socket by its handle or to `local()` targets,
+    /// and calls, are not part of that order.
+    ///
+    /// All nodes of ours have to say this. Servers of Node's with streams keep it as well; those with its
+    /// other adapters serve their own clients first. [Shards](Self::sharded) have an order for each channel
+    /// alone, so rooms have none of their own then; a Redis Cluster has none for the classic adapter, which
+    /// it cannot be used with.
+    #[must_use]
+    pub fn strict_order(mut self) -> Self {
+        self.node.strict_order = true;
+        self
+    }
+
     /// How long other nodes' answers are waited for: 5 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -207,6 +223,9 @@ impl Redis {
     pub(crate) fn address(&self) -> Result<Address, AddressError> {
         let address = Address::parse(&self.url, self.tls.clone())?;
         match self.node.format {
+            Format::Classic(_) if self.node.strict_order && address.is_cluster() => {
+                Err(AddressError::Order)
+            }
             Format::Classic(_) => Ok(address),
             _ if address.is_cluster() => Err(AddressError::Classic),
             _ => Ok(address),
@@ -233,7 +252,11 @@ impl Broker for Redis {
     fn connect(&self) -> Result<Box<dyn Bus>, Box<dyn Error + Send + Sync>> {
         let address = self.address()?;
         let (events, heard) = mpsc::unbounded_channel();
-        let (backlog, jobs) = Backlog::new(self.limits.backlog);
+        let max_age = match self.node.format {
+            Format::Streams(_) => self.limits.max_age().append,
+            _ => self.limits.max_age().publish,
+        };
+        let (backlog, jobs) = Backlog::new(self.limits.backlog, max_age);
         tokio::spawn(link::run(address, self.limits, jobs, events));
         Ok(Box::new(RedisBus { backlog, heard }))
     }
@@ -247,6 +270,10 @@ struct RedisBus {
 impl Bus for RedisBus {
     fn act(&mut self, action: Action) {
         self.backlog.push(action);
+    }
+
+    fn room(&self) -> Option<Arc<dyn Room>> {
+        Some(self.backlog.waiting())
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent> {

@@ -66,6 +66,7 @@ pub(crate) async fn run(
         let reason = match link.connect().await {
             Ok(wires) => {
                 told = false;
+                link.jobs.waiting().set_up();
                 link.tell(BusEvent::Up);
                 let Err(reason) = link.serve(wires).await else {
                     return;
@@ -74,6 +75,7 @@ pub(crate) async fn run(
             }
             Err(reason) => reason,
         };
+        link.jobs.waiting().set_down(std::time::Instant::now());
         // A Redis that takes connections only to fail at once is waited for as one that does not.
         if since.elapsed() > Duration::from_secs(5) {
             backoff.reset();

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use sio_cluster::{
     Answer, Broker, DecodeError, EntryId, Flags, Format, Message, Missing, Node, Past, Question,
-    Reply, Session,
+    Reply, Room, Session,
 };
 use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +40,10 @@ pub(crate) struct Cluster {
     commands: mpsc::UnboundedSender<Command>,
     /// Bytes that wait in the queue, as far as payloads go.
     queued: Arc<AtomicUsize>,
+    /// In how many formats a message is written.
+    formats: usize,
+    /// What the bus has room for; what is queued will be there next.
+    room: Option<Arc<dyn Room>>,
     lost: AtomicU64,
     /// Messages that were told so far, each of which has a number.
     told: AtomicU64,
@@ -54,6 +59,8 @@ pub(crate) struct Cluster {
     /// Whether nodes tell each other how many sockets are in their rooms, and what others have told.
     counts: bool,
     others: Others,
+    /// Whether clients here, too, hear by way of the broker what this node says.
+    strict_order: bool,
     status: Mutex<ClusterStatus>,
 }
 
@@ -143,6 +150,10 @@ impl Application {
 
 /// Bytes that may wait between the emitters and the cluster's task.
 const MAX_QUEUED: usize = 8 * 1024 * 1024;
+
+/// What a message weighs besides its event, in each format: its channel, whom it is for, and what it takes
+/// to keep it. So it hardly ever finds no room when it is encoded.
+const OVERHEAD: usize = 512;
 
 /// What the server wants of the cluster.
 pub(crate) enum Command {
@@ -237,11 +248,16 @@ impl Cluster {
         let format = config.format.clone();
         let listens_to_rooms = config.format.listens_to_rooms();
         let counts = config.census.is_some();
+        let strict_order = config.strict_order;
+        let room = bus.room();
+        let formats = 1 + config.python.len();
         let node = Node::new(config, entropy::bytes(), clock::now());
         let (sender, commands) = mpsc::unbounded_channel();
         let cluster = Arc::new(Self {
             commands: sender,
             queued: Arc::default(),
+            formats,
+            room,
             lost: AtomicU64::new(0),
             told: AtomicU64::new(0),
             uid: node.uid().into(),
@@ -251,6 +267,7 @@ impl Cluster {
             listens_to_rooms,
             counts,
             others: Others::default(),
+            strict_order,
             status: Mutex::new(ClusterStatus {
                 name: node.uid().to_owned(),
                 ..ClusterStatus::default()
@@ -292,6 +309,10 @@ impl Cluster {
 
     pub(crate) fn counts(&self) -> bool {
         self.counts
+    }
+
+    pub(crate) fn strict_order(&self) -> bool {
+        self.strict_order
     }
 
     pub(crate) fn others(&self) -> &Others {
@@ -356,11 +377,54 @@ impl Cluster {
 
     /// Tells the other nodes, unless too much waits for that already: the number of the message.
     pub(crate) fn tell(&self, namespace: &str, message: Message, weight: usize) -> Option<u64> {
-        if self.queued.load(Ordering::Relaxed) + weight > MAX_QUEUED {
+        let Some(place) = self.reserve(weight) else {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return None;
+        };
+        Some(self.tell_reserved(namespace, message, place))
+    }
+
+    /// Room for a message, unless too much waits already.
+    pub(crate) fn reserve(&self, weight: usize) -> Option<Reserved> {
+        let weight = self.formats * (weight + OVERHEAD);
+        let fits = |queued: usize| {
+            let bytes = queued + weight;
+            let fits = match &self.room {
+                Some(room) => room.has_room(bytes),
+                None => bytes <= MAX_QUEUED,
+            };
+            fits.then_some(bytes)
+        };
+        let order = Ordering::Relaxed;
+        self.queued.fetch_update(order, order, fits).ok()?;
+        let queued = Arc::clone(&self.queued);
+        Some(Reserved { queued, weight })
+    }
+
+    /// Room for a message, as soon as there is some and the broker has not been away for too long.
+    pub(crate) async fn reserve_when_ready(&self, weight: usize) -> Reserved {
+        loop {
+            if let Some(room) = &self.room {
+                let weight = self.formats * (weight + OVERHEAD);
+                let bytes = || self.queued.load(Ordering::Relaxed) + weight;
+                poll_fn(|cx| room.poll_room(bytes(), cx)).await;
+            }
+            match self.reserve(weight) {
+                Some(reserved) => return reserved,
+                // Somebody was quicker; what is queued leaves in a moment, for the bus or the broker.
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
         }
-        self.queued.fetch_add(weight, Ordering::Relaxed);
+    }
+
+    /// Tells the other nodes what there is room for: the number of the message.
+    pub(crate) fn tell_reserved(
+        &self,
+        namespace: &str,
+        message: Message,
+        reserved: Reserved,
+    ) -> u64 {
+        let weight = reserved.keep();
         let seq = self.told.fetch_add(1, Ordering::Relaxed) + 1;
         self.send(Command::Tell {
             namespace: namespace.into(),
@@ -368,7 +432,7 @@ impl Cluster {
             message,
             weight,
         });
-        Some(seq)
+        seq
     }
 
     /// Asks the other nodes; what comes of it ends with [`Heard::Done`].
@@ -386,6 +450,25 @@ impl Cluster {
             heard,
         });
         answers
+    }
+}
+
+/// Room for a message to other nodes, given back unless it is used.
+pub(crate) struct Reserved {
+    queued: Arc<AtomicUsize>,
+    weight: usize,
+}
+
+impl Reserved {
+    /// The message is on its way: who takes it gives the room back.
+    fn keep(mut self) -> usize {
+        std::mem::take(&mut self.weight)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.queued.fetch_sub(self.weight, Ordering::Relaxed);
     }
 }
 

@@ -35,10 +35,16 @@ pub enum CallError {
     TooManyAcks,
 }
 
-/// Why an event that could wait was not sent, see [`Socket::emit_within`](crate::Socket::emit_within).
+/// Why an event that could wait was not sent, see [`Socket::emit_within`](crate::Socket::emit_within) and
+/// [`Target::emit_within`](crate::Target::emit_within).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
+    /// the broker had no room for what other nodes should hear within {0:?}: nothing was sent
+    #[error(
+        "the broker had no room for what other nodes should hear within {0:?}: nothing was sent"
+    )]
+    Broker(Duration),
     /// the socket has gone
     #[error("the socket has gone")]
     Disconnected,

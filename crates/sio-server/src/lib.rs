@@ -239,6 +239,7 @@ mod start;
 mod store;
 mod table;
 mod target;
+mod telling;
 pub mod testing;
 mod tls;
 mod trace;
@@ -295,7 +296,8 @@ pub use sio_rooms::RecoveryError;
 pub use socket::Responder;
 pub use socket::Socket;
 pub use store::Session;
-pub use target::{Fetched, RoomNames, Sent, Target};
+pub use target::{Elsewhere, Fetched, RoomNames, Sent, Target};
+pub use telling::Telling;
 pub use ws_handshake::PatternError;
 
 /// The examples of the READMEs are tests, too.

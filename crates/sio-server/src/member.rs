@@ -131,8 +131,10 @@ impl Member {
                 message,
                 weight,
             } => {
-                self.queued.fetch_sub(weight, Ordering::Relaxed);
                 self.node.tell(&namespace, seq, message);
+                // By then it is counted where it waits next.
+                self.drain();
+                self.queued.fetch_sub(weight, Ordering::Relaxed);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::BTreeMap,
     ops::Deref,
     sync::{
@@ -20,7 +21,7 @@ use sio_rooms::{JoinError, MemberId, Rooms, Selection};
 use crate::{
     calls::{Asked, Rounds},
     clock,
-    cluster::{self, Cluster, Command},
+    cluster::{self, Cluster, Command, Reserved},
     config::SlowClients,
     conn::{Conn, Form, Mode},
     counters::Limit,
@@ -34,6 +35,7 @@ use crate::{
     population::Unsaid,
     realm::Realm,
     socket::{AnySocket, SocketId},
+    target::Sent,
     turn,
 };
 
@@ -78,6 +80,8 @@ pub(crate) struct Place {
     rooms_heard: Option<Arc<Cluster>>,
     /// What other nodes are to be told of how many are in which room, if they are.
     unsaid: Option<Unsaid>,
+    /// Whether clients here hear by way of the broker what is said to all.
+    strict_order: bool,
 }
 
 /// A namespace that somebody is about to enter: it is not closed meanwhile.
@@ -208,6 +212,7 @@ impl Place {
             slow: onlookers.slow.unwrap_or_default(),
             rooms_heard: None,
             unsaid: None,
+            strict_order: false,
         }
     }
 
@@ -215,6 +220,7 @@ impl Place {
     pub(crate) fn heard_by(mut self, cluster: Option<&Arc<Cluster>>) -> Self {
         let counts = cluster.filter(|cluster| cluster.counts());
         self.unsaid = counts.map(Unsaid::new);
+        self.strict_order = cluster.is_some_and(|cluster| cluster.strict_order());
         let cluster = cluster.filter(|cluster| cluster.listens_to_rooms());
         self.rooms_heard = cluster.cloned();
         self
@@ -441,25 +447,41 @@ impl Place {
         form: Form,
         event: &str,
         payload: &T,
-    ) -> Result<usize, WriteError> {
+        reserved: &mut Option<Reserved>,
+    ) -> Result<Sent, WriteError> {
         let encode = |out: &mut Vec<u8>, attachments: &mut Attachments| {
             frames::event(out, attachments, self.name(), None, event, payload)
         };
         let hub = self.hub();
         let cluster = hub.as_ref().and_then(|hub| hub.cluster.as_ref());
-        let Some(cluster) = cluster.filter(|_| self.shares_sessions()) else {
-            return self.emit(who, mode, form, Origin::Here, encode);
+        let Some(cluster) = cluster.filter(|_| self.tells_what_it_hears()) else {
+            let emitted = self.emit(who, mode, form, Origin::Here, encode);
+            return emitted.map(Sent::here);
         };
         let (data, weight) = sio_cluster::event(event, payload)?;
-        let tell = || {
-            let emit = Emit {
-                to: who.clone(),
-                data: data.clone(),
-                flags: cluster::flags(mode, form, None),
-            };
-            cluster.tell(self.name(), Message::Emit(emit), weight)
+        let emit = Emit {
+            to: who.clone(),
+            data,
+            flags: cluster::flags(mode, form, None),
         };
-        self.emit(who, mode, form, Origin::Told(&tell), encode)
+        let message = Cell::new(Some((Message::Emit(emit), reserved.take())));
+        let tell = || match message.take()? {
+            (emit, None) => cluster.tell(self.name(), emit, weight),
+            (emit, Some(reserved)) => Some(cluster.tell_reserved(self.name(), emit, reserved)),
+        };
+        if self.strict_order {
+            return Ok(Sent::told(0, tell().is_some()));
+        }
+        let queued = Cell::new(false);
+        let tell = || tell().inspect(|_| queued.set(true));
+        let reached = self.emit(who, mode, form, Origin::Told(&tell), encode)?;
+        Ok(Sent::told(reached, queued.get()))
+    }
+
+    /// Whether events of this node reach clients here with what other nodes are told: under one lock, or
+    /// only when they come back.
+    pub(crate) fn tells_what_it_hears(&self) -> bool {
+        self.strict_order || self.shares_sessions()
     }
 
     /// Whether other nodes can take up the sessions of this one.

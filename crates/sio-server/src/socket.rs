@@ -36,7 +36,7 @@ use crate::{
     memory::{Going, Tie},
     nodes, onlookers,
     panic::contain,
-    place::{Member, Place},
+    place::{Member, Origin, Place},
     store::Session,
     table::{self, Handler, OnEvent, Serial, Table, Watcher},
     target::{RoomNames, Sent, Target},
@@ -958,7 +958,7 @@ impl Core {
             return self.emit_by_name(mode, Form::default(), event, payload);
         }
         if self.is_gone() {
-            return Sent { reached: 0 };
+            return Sent::default();
         }
         if !self.place.taps().is_empty() {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
@@ -966,7 +966,7 @@ impl Core {
         let said = self.conn.say(mode, |out, attachments| {
             frames::event(out, attachments, self.place.name(), ack, event, payload)
         });
-        Self::sent(event, said)
+        Self::sent(event, said.map(|taken| Sent::here(taken.into())))
     }
 
     fn emit_as<T: Serialize + ?Sized>(&self, form: Form, event: &str, payload: &T) -> Sent {
@@ -975,7 +975,7 @@ impl Core {
             return self.emit_by_name(mode, form, event, payload);
         }
         if self.is_gone() {
-            return Sent { reached: 0 };
+            return Sent::default();
         }
         if !self.place.taps().is_empty() {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
@@ -983,7 +983,7 @@ impl Core {
         let said = self.conn.say_as(mode, form, |out, attachments| {
             frames::event(out, attachments, self.place.name(), None, event, payload)
         });
-        Self::sent(event, said)
+        Self::sent(event, said.map(|taken| Sent::here(taken.into())))
     }
 
     /// To whoever has this id: that is this socket, or the one that goes on from it, now or when its
@@ -999,20 +999,24 @@ impl Core {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
         let who = Selection::everyone().to(self.id.as_ref());
-        let said = self.place.emit_event(&who, mode, form, event, payload);
-        Self::sent(event, said.map(|reached| reached > 0))
+        let place = &self.place;
+        let said = match place.shares_sessions() {
+            true => place.emit_event(&who, mode, form, event, payload, &mut None),
+            false => {
+                let emitted = place.emit(&who, mode, form, Origin::Here, |out, attachments| {
+                    frames::event(out, attachments, place.name(), None, event, payload)
+                });
+                emitted.map(Sent::here)
+            }
+        };
+        Self::sent(event, said)
     }
 
-    fn sent(event: &str, said: Result<bool, WriteError>) -> Sent {
-        match said {
-            Ok(taken) => Sent {
-                reached: usize::from(taken),
-            },
-            Err(error) => {
-                tracing::error!(event, %error, "a payload could not be written");
-                Sent { reached: 0 }
-            }
-        }
+    fn sent(event: &str, said: Result<Sent, WriteError>) -> Sent {
+        said.unwrap_or_else(|error| {
+            tracing::error!(event, %error, "a payload could not be written");
+            Sent::default()
+        })
     }
 
     /// Sends an event with an ack id and says where the answer will come.

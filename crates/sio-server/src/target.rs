@@ -4,11 +4,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sio_cluster::{Emit, Message, Missing, Question, RemoteSocket};
+use sio_packet::WriteError;
 use sio_rooms::Selection;
 
 use crate::{
     calls::{Asked, Calls},
-    cluster::{self, Cluster, Heard},
+    cluster::{self, Cluster, Heard, Reserved},
     config::SlowClients,
     conn::{Form, Mode},
     event::{Answer, EventName},
@@ -18,13 +19,52 @@ use crate::{
     order::Ordered,
     place::{Origin, Place},
     socket::{self, AnySocket, Socket},
+    telling::Telling,
 };
 
 /// What became of an emit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sent {
+    /// What other nodes will hear.
+    pub elsewhere: Elsewhere,
     /// Sockets of this node that the packet was queued for. Not what they received: only an ack tells that.
+    /// None yet where the cluster has one order for all (`Redis::strict_order`).
     pub reached: usize,
+}
+
+/// What other nodes will hear of an emit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Elsewhere {
+    /// There are none, or it is nothing to them.
+    #[default]
+    Nothing,
+    /// It waits for the broker; if it waits too long, [`ClusterEvent::Lost`](crate::ClusterEvent::Lost)
+    /// tells that some messages did.
+    Queued,
+    /// They will not hear it: too much waits for the broker already. It is counted in
+    /// [`ClusterStatus::lost`](crate::ClusterStatus::lost).
+    Refused,
+}
+
+impl Sent {
+    /// What only sockets of this node hear.
+    pub(crate) fn here(reached: usize) -> Self {
+        Self {
+            reached,
+            ..Self::default()
+        }
+    }
+
+    /// What is told by the cluster.
+    pub(crate) fn told(reached: usize, queued: bool) -> Self {
+        let elsewhere = match queued {
+            true => Elsewhere::Queued,
+            false => Elsewhere::Refused,
+        };
+        Self { elsewhere, reached }
+    }
 }
 
 /// Some of the sockets of a namespace, chosen by rooms and ids.
@@ -154,36 +194,78 @@ impl Target {
     /// A payload that cannot be written reaches nobody and is logged.
     pub fn emit<T: Serialize + ?Sized, A>(&self, event: impl EventName<T, A>, payload: &T) -> Sent {
         let event = event.event_name();
-        let mut told = false;
+        self.send(event, payload, &mut None)
+            .unwrap_or_else(|error| {
+                tracing::error!(event, %error, "a payload could not be written");
+                Sent::default()
+            })
+    }
+
+    /// Sends an event to everybody chosen as soon as there is room for it in what waits for the broker,
+    /// and to nobody if there is none within `max`: nor is there while the broker has been away for as
+    /// long as messages are kept. With a `max` of zero it is sent at once or not at all. Nobody waits
+    /// where other nodes have no part in it.
+    ///
+    /// [`emit`](Self::emit) never waits and never fails: what other nodes cannot be told is heard here
+    /// alone, and [counted](Elsewhere::Refused). After this one, too, a message may be
+    /// [lost](crate::ClusterEvent::Lost) that has waited too long.
+    ///
+    /// # Errors
+    ///
+    /// [`EmitError::Broker`] if there was no room in time, [`EmitError::Payload`] if the payload cannot be
+    /// written.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sio_server::{EmitError, Io};
+    /// # async fn f(io: Io) -> Result<(), EmitError> {
+    /// io.to("orders").emit_within(Duration::from_secs(5), "order", &("tea", 2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn emit_within<T: Serialize + ?Sized, A>(
+        &self,
+        max: Duration,
+        event: impl EventName<T, A>,
+        payload: &T,
+    ) -> Telling {
+        Telling::new(self.clone(), max, event.event_name(), payload)
+    }
+
+    /// Sends an event, with the room that there is for it elsewhere or with what is found then.
+    pub(crate) fn send<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        payload: &T,
+        reserved: &mut Option<Reserved>,
+    ) -> Result<Sent, WriteError> {
+        let mut told = None;
         let emit = |place: &Arc<Place>| {
             if !place.taps().is_empty() {
                 onlookers::show(place, None, event, payload);
             }
             let mode = place.mode(self.mode, self.slow);
             let (who, form) = (&self.selection, self.form);
-            if place.shares_sessions() && !self.local {
-                told = true;
-                return place.emit_event(who, mode, form, event, payload);
+            if place.tells_what_it_hears() && !self.local {
+                let sent = place.emit_event(who, mode, form, event, payload, reserved)?;
+                told = Some(sent);
+                return Ok(sent.reached);
             }
             place.emit(who, mode, form, Origin::Here, |out, attachments| {
                 frames::event(out, attachments, place.name(), None, event, payload)
             })
         };
         // First here: what other nodes hear, and when, is nothing that clients here wait for.
-        let emitted = self.with_place(emit);
-        if !told
-            && let Some((_, cluster)) = self.elsewhere()
-            && !matches!(emitted, Some(Err(_)))
-        {
-            self.emit_elsewhere(&cluster, event, payload);
+        let reached = self.with_place(emit).transpose()?.unwrap_or(0);
+        if let Some(sent) = told {
+            return Ok(sent);
         }
-        match emitted {
-            Some(Ok(reached)) => Sent { reached },
-            Some(Err(error)) => {
-                tracing::error!(event, %error, "a payload could not be written");
-                Sent { reached: 0 }
+        match self.elsewhere() {
+            None => Ok(Sent::here(reached)),
+            Some((_, cluster)) => {
+                let queued = self.send_elsewhere(&cluster, event, payload, reserved)?;
+                Ok(Sent::told(reached, queued))
             }
-            None => Sent { reached: 0 },
         }
     }
 
@@ -339,12 +421,12 @@ impl Target {
     /// # }
     /// ```
     pub fn join(&self, rooms: impl RoomNames) -> Ordered {
-        for socket in self.any_sockets() {
+        let join = |socket: &Arc<dyn AnySocket>| {
             rooms.each(&mut |room| {
                 socket.core().join(room);
             });
-        }
-        self.tell(|to| Message::Join {
+        };
+        self.order(join, |to| Message::Join {
             to,
             rooms: names(&rooms),
         })
@@ -352,10 +434,10 @@ impl Target {
 
     /// Makes the sockets chosen leave a room, or several.
     pub fn leave(&self, rooms: impl RoomNames) -> Ordered {
-        for socket in self.any_sockets() {
+        let leave = |socket: &Arc<dyn AnySocket>| {
             rooms.each(&mut |room| socket.core().leave_room(room));
-        }
-        self.tell(|to| Message::Leave {
+        };
+        self.order(leave, |to| Message::Leave {
             to,
             rooms: names(&rooms),
         })
@@ -369,8 +451,10 @@ impl Target {
     /// # }
     /// ```
     pub fn disconnect(&self) -> Ordered {
-        self.any_sockets().iter().for_each(socket::remove);
-        self.tell(|to| Message::Disconnect { to, close: false })
+        self.order(socket::remove, |to| Message::Disconnect {
+            to,
+            close: false,
+        })
     }
 
     /// Closes the connections of the sockets chosen, with all their namespaces.
@@ -381,19 +465,23 @@ impl Target {
     /// # }
     /// ```
     pub fn disconnect_connections(&self) -> Ordered {
-        for socket in self.any_sockets() {
+        let close = |socket: &Arc<dyn AnySocket>| {
             socket.core().conn.command(crate::conn::Command::Disconnect);
-        }
-        self.tell(|to| Message::Disconnect { to, close: true })
+        };
+        self.order(close, |to| Message::Disconnect { to, close: true })
     }
 
-    /// The other nodes, if they are to hear of this: not of what is for one socket that is here.
-    fn elsewhere(&self) -> Option<(Arc<Hub>, Arc<Cluster>)> {
+    /// The other nodes, if they are to hear of this: not of what is for one socket that is here, unless
+    /// all that is emitted has one order.
+    pub(crate) fn elsewhere(&self) -> Option<(Arc<Hub>, Arc<Cluster>)> {
         let hub = match &self.whence {
             Whence::Known(place) => place.hub()?,
             Whence::Named(address) => Arc::clone(address.hub()?),
         };
         let cluster = hub.cluster.clone().filter(|_| !self.local)?;
+        if cluster.strict_order() {
+            return Some((hub, cluster));
+        }
         let mut rooms = self.selection.rooms();
         let alone = match (rooms.next(), rooms.next()) {
             (Some(id), None) => self.with_place(|place| place.is_alone(id)),
@@ -402,8 +490,21 @@ impl Target {
         (alone != Some(true)).then_some((hub, cluster))
     }
 
-    fn tell(&self, message: impl FnOnce(Selection) -> Message) -> Ordered {
-        let Some((_, cluster)) = self.elsewhere() else {
+    /// Has something done to those who are chosen: here at once, unless it has to come in the order that
+    /// all nodes share.
+    fn order(
+        &self,
+        here: impl FnMut(&Arc<dyn AnySocket>),
+        message: impl FnOnce(Selection) -> Message,
+    ) -> Ordered {
+        let elsewhere = self.elsewhere();
+        let ordered = elsewhere
+            .as_ref()
+            .is_some_and(|(_, cluster)| cluster.strict_order());
+        if !ordered {
+            self.any_sockets().iter().for_each(here);
+        }
+        let Some((_, cluster)) = elsewhere else {
             return Ordered::here();
         };
         let message = message(self.selection.clone());
@@ -412,17 +513,24 @@ impl Target {
         Ordered::elsewhere(cluster, namespace, queued.is_some())
     }
 
+    /// Whether there was room for it.
     #[cold]
-    fn emit_elsewhere<T: Serialize + ?Sized>(&self, cluster: &Cluster, event: &str, payload: &T) {
-        match sio_cluster::event(event, payload) {
-            Ok((data, weight)) => {
-                let to = self.selection.clone();
-                let flags = cluster::flags(self.mode, self.form, None);
-                let emit = Message::Emit(Emit { to, data, flags });
-                cluster.tell(self.namespace(), emit, weight);
-            }
-            Err(error) => tracing::error!(event, %error, "a payload could not be written"),
-        }
+    fn send_elsewhere<T: Serialize + ?Sized>(
+        &self,
+        cluster: &Cluster,
+        event: &str,
+        payload: &T,
+        reserved: &mut Option<Reserved>,
+    ) -> Result<bool, WriteError> {
+        let (data, weight) = sio_cluster::event(event, payload)?;
+        let to = self.selection.clone();
+        let flags = cluster::flags(self.mode, self.form, None);
+        let emit = Message::Emit(Emit { to, data, flags });
+        let seq = match reserved.take() {
+            Some(reserved) => Some(cluster.tell_reserved(self.namespace(), emit, reserved)),
+            None => cluster.tell(self.namespace(), emit, weight),
+        };
+        Ok(seq.is_some())
     }
 
     fn namespace(&self) -> &str {
@@ -458,7 +566,7 @@ impl fmt::Debug for Target {
 /// How long other nodes may collect acks for us, if [`Config::ack_timeout`](crate::Config) is less.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// What an order to other nodes is taken to weigh while it waits.
+/// What an order to other nodes is taken to weigh while it waits, besides what every message does.
 const WEIGHT_OF_ORDER: usize = 256;
 
 fn names(rooms: &impl RoomNames) -> Vec<String> {

@@ -12,20 +12,57 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use sio_server::{
-    Ack, ClusterEvent, Io, Namespace, Server,
-    sio_cluster::{Action, Broker, Bus, BusEvent, Config, Publish},
+    Ack, ClusterEvent, Elsewhere, EmitError, Io, Namespace, Server,
+    sio_cluster::{Action, Broker, Bus, BusEvent, Config, Publish, Room},
     testing::{Client, TestServer},
 };
 
 /// A broker that loses nothing and takes no time.
 #[derive(Clone, Default)]
-struct Fabric(Arc<Mutex<State>>);
+struct Fabric {
+    state: Arc<Mutex<State>>,
+    room: Option<Arc<Gauge>>,
+    strict_order: bool,
+}
+
+/// Room for so many bytes, of which so many are taken.
+struct Gauge {
+    limit: usize,
+    /// How many were asked for last.
+    asked: AtomicUsize,
+    taken: Mutex<(usize, Vec<Waker>)>,
+}
+
+impl Gauge {
+    fn set(&self, taken: usize) {
+        let mut state = self.taken.lock().unwrap();
+        state.0 = taken;
+        state.1.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Room for Gauge {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.asked.store(bytes, Ordering::Relaxed);
+        self.taken.lock().unwrap().0 + bytes <= self.limit
+    }
+
+    fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.taken.lock().unwrap();
+        if state.0 + bytes <= self.limit {
+            return Poll::Ready(());
+        }
+        state.1.push(cx.waker().clone());
+        Poll::Pending
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -53,7 +90,7 @@ struct Plug {
 
 impl Fabric {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
     /// What was published since this was asked last, without what nodes say to one another alone.
@@ -73,8 +110,9 @@ impl Broker for Fabric {
         Config {
             census: Some(Duration::from_millis(10)),
             heartbeat: Duration::from_millis(200),
-            lease: Duration::from_secs(2),
-            timeout: Duration::from_millis(500),
+            lease: Duration::from_secs(4),
+            strict_order: self.strict_order,
+            timeout: Duration::from_secs(2),
             ..Config::default()
         }
     }
@@ -85,6 +123,7 @@ impl Broker for Fabric {
         state.ports.push(Port::default());
         state.ports[port].tell(BusEvent::Up);
         let fabric = self.clone();
+        drop(state);
         Ok(Box::new(Plug { fabric, port }))
     }
 }
@@ -130,6 +169,11 @@ impl Bus for Plug {
             }
             _ => {}
         }
+    }
+
+    fn room(&self) -> Option<Arc<dyn Room>> {
+        let room = self.fabric.room.clone()?;
+        Some(room)
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent> {
@@ -458,4 +502,164 @@ async fn a_node_that_comes_later_knows_the_counts_of_those_that_were_there() {
     drop(old);
     until(|| new.io().cluster().unwrap().peers != [name.clone()]).await;
     assert_eq!(new.io().room_population("lobby").total(), 0);
+}
+
+#[tokio::test]
+async fn with_strict_order_clients_of_all_nodes_hear_everything_in_one_order() {
+    let fabric = Fabric {
+        strict_order: true,
+        ..Fabric::default()
+    };
+    let nodes: [_; 3] = nodes(&fabric, room_server).await;
+    let mut clients = Vec::new();
+    for node in &nodes {
+        clients.extend(crowd(node, 2, "all").await);
+    }
+    const EACH: usize = 200;
+    let emitting: Vec<_> = nodes
+        .iter()
+        .zip(0..)
+        .map(|(node, from)| {
+            let io = node.io().clone();
+            thread::spawn(move || {
+                for number in 0..EACH {
+                    let sent = io.to("all").emit("news", &(from, number));
+                    assert_eq!((sent.reached, sent.elsewhere), (0, Elsewhere::Queued));
+                }
+            })
+        })
+        .collect();
+    let mut heard: Vec<Vec<(usize, usize)>> = Vec::new();
+    for client in &clients {
+        let mut all = Vec::new();
+        for _ in 0..3 * EACH {
+            all.push(client.expect("news").await.unwrap());
+        }
+        heard.push(all);
+    }
+    emitting
+        .into_iter()
+        .for_each(|emitting| emitting.join().unwrap());
+    assert!(heard.iter().all(|all| *all == heard[0]));
+    for from in 0..3 {
+        let of = heard[0].iter().filter(|(of, _)| *of == from);
+        assert!(of.map(|(_, number)| *number).eq(0..EACH));
+    }
+    // What is said before somebody leaves, or is put out, is heard first; also on the same node.
+    let io = nodes[0].io();
+    io.to("all").emit("news", &(7, 0));
+    let left = io.to("all").leave("all");
+    io.to("all").emit("news", &(7, 1));
+    assert!(left.await.is_nobody());
+    assert!(nodes.iter().all(|node| node.io().room_len("all") == 0));
+    io.emit("news", &(7, 2));
+    assert!(io.everyone().disconnect().await.is_nobody());
+    for client in &clients {
+        for number in [0, 2] {
+            assert_eq!(
+                client.expect::<(usize, usize), _>("news").await.unwrap(),
+                (7, number)
+            );
+        }
+    }
+    assert!(nodes.iter().all(|node| node.io().is_empty()));
+    // While the broker is away nobody hears anything; what is local goes on.
+    let alone = nodes[0].connect("/").await.unwrap();
+    fabric.stop(0);
+    io.emit("news", &(8, 0));
+    io.everyone().local().emit("news", &(8, 1));
+    assert_eq!(
+        alone.expect::<(usize, usize), _>("news").await.unwrap(),
+        (8, 1)
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_wait_is_told_that_others_do_not_hear_it_and_who_waits_is_refused_or_heard_by_all()
+ {
+    let gauge = Arc::new(Gauge {
+        limit: 10_000,
+        asked: AtomicUsize::default(),
+        taken: Mutex::default(),
+    });
+    for strict_order in [false, true] {
+        let fabric = Fabric {
+            room: Some(Arc::clone(&gauge)),
+            strict_order,
+            ..Fabric::default()
+        };
+        gauge.set(0);
+        let nodes: [_; 2] = nodes(&fabric, room_server).await;
+        let here = nodes[0].connect("/").await.unwrap();
+        let there = nodes[1].connect("/").await.unwrap();
+        let io = nodes[0].io();
+        let word = |number: u8| format!("{number:0100}");
+        io.emit("news", &word(0));
+        for client in [&here, &there] {
+            assert_eq!(client.expect::<String, _>("news").await.unwrap(), word(0));
+        }
+        let weight = gauge.asked.load(Ordering::Relaxed);
+        assert!(weight > 100);
+        let lost = || io.cluster().unwrap().lost;
+        // To the byte: one less than there is, as many, one more.
+        let mut number = 0;
+        for (room, expected) in [(weight + 1, true), (weight, true), (weight - 1, false)] {
+            for waits in [false, true] {
+                number += 1;
+                gauge.set(10_000 - room);
+                let lost_before = lost();
+                if waits {
+                    let sent = io
+                        .everyone()
+                        .emit_within(Duration::ZERO, "news", &word(number));
+                    match sent.await {
+                        Ok(sent) => assert!(expected && sent.elsewhere == Elsewhere::Queued),
+                        Err(error) => assert!(!expected && matches!(error, EmitError::Broker(_))),
+                    }
+                    assert_eq!(lost(), lost_before);
+                } else {
+                    let sent = io.emit("news", &word(number));
+                    let reached = usize::from(!strict_order);
+                    assert_eq!(sent.reached, reached);
+                    assert_eq!(sent.elsewhere == Elsewhere::Queued, expected);
+                    assert_eq!(lost() - lost_before, u64::from(!expected));
+                }
+                if expected || (!waits && !strict_order) {
+                    assert_eq!(
+                        here.expect::<String, _>("news").await.unwrap(),
+                        word(number)
+                    );
+                }
+                if expected {
+                    assert_eq!(
+                        there.expect::<String, _>("news").await.unwrap(),
+                        word(number)
+                    );
+                }
+            }
+        }
+        // Who waits is sent as soon as there is room, and whatever waits behind it is not in its way.
+        gauge.set(10_000);
+        let sent = io
+            .everyone()
+            .emit_within(Duration::from_secs(10), "news", &word(100));
+        let waiting = tokio::spawn(async move { sent.await });
+        let too_late = io
+            .everyone()
+            .emit_within(Duration::from_millis(20), "news", &word(101));
+        assert!(matches!(too_late.await, Err(EmitError::Broker(_))));
+        assert!(!waiting.is_finished());
+        gauge.set(10_000 - weight);
+        assert_eq!(waiting.await.unwrap().unwrap().elsewhere, Elsewhere::Queued);
+        assert_eq!(there.expect::<String, _>("news").await.unwrap(), word(100));
+        assert_eq!(here.expect::<String, _>("news").await.unwrap(), word(100));
+        // What is nothing to the others does not wait for them.
+        gauge.set(10_000);
+        let local = io
+            .everyone()
+            .local()
+            .emit_within(Duration::ZERO, "news", &word(102));
+        assert_eq!(local.await.unwrap().elsewhere, Elsewhere::Nothing);
+        assert_eq!(here.expect::<String, _>("news").await.unwrap(), word(102));
+    }
 }

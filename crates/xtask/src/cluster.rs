@@ -34,6 +34,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         "adapters",
         "brokers",
         "oracle",
+        "order",
         "partition",
         "faults",
         "streams",

@@ -410,6 +410,107 @@ fn sec_an_entry_that_nobody_can_read_is_skipped_once_and_counted() {
     assert_eq!(node.poll_event(), None);
 }
 
+/// One of the formats.
+fn format(chance: &mut Chance<'_>) -> Format {
+    match chance.below(3) {
+        0 => Format::Sharded(ShardedPubSub::default()),
+        1 => Format::Streams(Streams::default()),
+        _ => Format::default(),
+    }
+}
+
+#[test]
+fn with_strict_order_clients_of_all_nodes_hear_everything_in_one_order() {
+    run_seeds(100, |seed| {
+        let chance = &mut Chance::seed(seed);
+        let config = Config {
+            format: format(chance),
+            strict_order: true,
+            ..Config::default()
+        };
+        let mut world = World::new(3, &config);
+        for (number, member) in world.members.iter_mut().enumerate() {
+            let rooms = ["all", "some"].map(String::from).into();
+            member
+                .host
+                .sockets
+                .insert(format!("socket-{number:013}"), rooms);
+        }
+        world.settle(|len| len - 1);
+        let mut told = 0;
+        for number in 0..50 {
+            let at = chance.below(3) as usize;
+            let message = match chance.below(10) {
+                0 => Message::Leave {
+                    to: Selection::everyone().to("some"),
+                    rooms: vec!["some".into()],
+                },
+                1 => Message::Join {
+                    to: Selection::everyone(),
+                    rooms: vec!["some".into()],
+                },
+                _ => {
+                    let room = ["all", "some"][chance.below(2) as usize];
+                    told += usize::from(room == "all");
+                    Message::Emit(Emit {
+                        to: Selection::everyone().to(room),
+                        data: vec!["news".into(), number.into()],
+                        ..Emit::default()
+                    })
+                }
+            };
+            world.tell(at, message);
+            if chance.percent(20) {
+                // Some are heard meanwhile, anywhere.
+                world.settle_some(5, |len| chance.below(len as u64) as usize);
+            }
+        }
+        world.settle(|len| chance.below(len as u64) as usize);
+        let heard = |number: usize| world.members[number].host.heard.values().next();
+        assert!(heard(0).is_some_and(|heard| heard.len() >= told));
+        assert!((1..3).all(|number| heard(number) == heard(0)));
+    });
+}
+
+#[test]
+fn with_strict_order_a_question_behind_an_order_is_done_when_the_order_is_here_too() {
+    for number in 0..3 {
+        let formats = [
+            Format::default(),
+            Format::Sharded(ShardedPubSub::default()),
+            Format::Streams(Streams::default()),
+        ];
+        let config = Config {
+            format: formats[number].clone(),
+            strict_order: true,
+            ..Config::default()
+        };
+        let mut world = World::new(2, &config);
+        let id = "a-socket-of-20-chars".to_owned();
+        world.members[0].host.sockets.insert(id, BTreeSet::new());
+        let join = Message::Join {
+            to: Selection::everyone(),
+            rooms: vec!["tea".into()],
+        };
+        world.tell(0, join);
+        let request = world.ask(0, Question::Settled);
+        world.members[0].frozen = true;
+        world.settle(|len| len - 1);
+        world.members[0].frozen = false;
+        assert!(world.members[0].asking[&request].done.is_none());
+        world.settle(|len| len - 1);
+        let done = world.members[0].asking[&request].done.as_ref();
+        assert!(done.is_some_and(|missing| missing.is_nobody()));
+        assert!(
+            world.members[0]
+                .host
+                .sockets
+                .values()
+                .all(|rooms| rooms.contains("tea"))
+        );
+    }
+}
+
 #[test]
 fn every_node_knows_how_many_are_where_whatever_was_lost() {
     run_seeds(200, |seed| {

@@ -126,6 +126,8 @@ pub(crate) struct World {
     pub(crate) connected: bool,
     /// How many of a hundred messages to subscribers are lost, of those that nodes say to one another alone.
     pub(crate) lost: u64,
+    /// Whether what a node says comes back to it.
+    strict_order: bool,
 }
 
 impl World {
@@ -159,6 +161,7 @@ impl World {
             now,
             connected: true,
             lost: 0,
+            strict_order: config.strict_order,
         };
         // All subscribe before any is heard, as nodes that have been up for a while.
         for number in 0..world.members.len() {
@@ -182,11 +185,16 @@ impl World {
     }
 
     /// Delivers until nothing is left to deliver; `choose` picks whose turn it is.
-    pub(crate) fn settle(&mut self, mut choose: impl FnMut(usize) -> usize) {
+    pub(crate) fn settle(&mut self, choose: impl FnMut(usize) -> usize) {
+        self.settle_some(usize::MAX, choose);
+    }
+
+    /// Delivers so many messages, if there are so many.
+    pub(crate) fn settle_some(&mut self, count: usize, mut choose: impl FnMut(usize) -> usize) {
         for number in 0..self.members.len() {
             self.act(number);
         }
-        loop {
+        for _ in 0..count {
             let ready: Vec<_> = (0..self.members.len())
                 .filter(|number| {
                     let member = &self.members[*number];
@@ -355,7 +363,7 @@ impl World {
 
     pub(crate) fn tell(&mut self, number: usize, message: Message) {
         let member = &mut self.members[number];
-        if !matches!(message, Message::ServerEmit(_)) {
+        if !matches!(message, Message::ServerEmit(_)) && !self.strict_order {
             member.host.tell(&message);
         }
         self.told += 1;
