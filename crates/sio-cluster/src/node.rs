@@ -325,6 +325,15 @@ enum By {
 }
 
 /// Who has not answered a question.
+///
+/// ```
+/// use sio_cluster::Missing;
+///
+/// let mut missing = Missing::default();
+/// assert!(missing.is_nobody());
+/// missing.nodes.push("h3Jk9Q".into());
+/// assert!(!missing.is_nobody());
+/// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Missing {

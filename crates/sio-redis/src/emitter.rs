@@ -46,6 +46,19 @@ struct Shared {
 }
 
 /// Some of the clients of a namespace, on whichever server they are.
+///
+/// ```
+/// # async fn f(emitter: sio_redis::Emitter) -> Result<(), sio_redis::EmitError> {
+/// let waiting = emitter.to("waiting").except("staff");
+/// waiting.clone().volatile().emit("position", &3).await?;
+/// waiting.join("game").await?;
+/// waiting.leave("waiting").await?;
+/// emitter.to("spammers").disconnect().await?; // or `disconnect_connections`
+/// emitter.everyone().uncompressed().emit("key", "secret").await?;
+/// emitter.server_side_emit("reload", "the words").await?; // for the servers themselves
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nobody is told anything until something is emitted"]
 pub struct Audience {

@@ -58,6 +58,23 @@ use crate::{
 };
 
 /// Where Redis is, and how it is to be used.
+///
+/// ```
+/// use std::time::Duration;
+/// use sio_redis::Redis;
+///
+/// // Among Node's servers with the streams adapter, and processes of Flask-SocketIO.
+/// let redis = Redis::url("redis://127.0.0.1")
+///     .streams()
+///     .python("flask-socketio")
+///     .backlog(32 << 20)
+///     .max_age(Duration::from_secs(60))
+///     .patience(Duration::from_secs(1))
+///     .timeout(Duration::from_secs(10));
+/// // By channels of shards, or with a prefix of one's own for Node's classic adapter.
+/// let redis = Redis::url("redis://127.0.0.1").sharded();
+/// let redis = Redis::url("redis://127.0.0.1").key("chat");
+/// ```
 #[derive(Clone)]
 pub struct Redis {
     url: String,

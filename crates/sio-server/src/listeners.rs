@@ -80,17 +80,10 @@ impl<D> Listeners<D> {
         hears: Hears,
         is_gone: impl FnOnce() -> bool,
     ) -> ListenerId {
-        let mut list = self.lock();
-        let id = ListenerId(list.next);
-        list.next += 1;
-        if is_gone() {
-            drop(list);
-            drop(handler);
-            return id;
-        }
-        let listener = Listener { id, hears, handler };
-        list.events.entry(event.into()).or_default().push(listener);
-        id
+        self.admit(is_gone, |list, id| {
+            let listener = Listener { id, hears, handler };
+            list.events.entry(event.into()).or_default().push(listener);
+        })
     }
 
     /// Adds one that hears every event, unless the socket `is_gone`.
@@ -99,15 +92,22 @@ impl<D> Listeners<D> {
         watcher: Watcher<D>,
         is_gone: impl FnOnce() -> bool,
     ) -> ListenerId {
+        self.admit(is_gone, |list, id| list.any.push((id, Arc::new(watcher))))
+    }
+
+    fn admit(
+        &self,
+        is_gone: impl FnOnce() -> bool,
+        enter: impl FnOnce(&mut List<D>, ListenerId),
+    ) -> ListenerId {
         let mut list = self.lock();
         let id = ListenerId(list.next);
         list.next += 1;
         if is_gone() {
-            drop(list);
-            drop(watcher);
-            return id;
+            drop(list); // Before the listener goes with `enter`: what it owns may be anything.
+        } else {
+            enter(&mut list, id);
         }
-        list.any.push((id, Arc::new(watcher)));
         id
     }
 
