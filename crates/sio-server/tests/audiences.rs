@@ -12,6 +12,7 @@ use std::{
 };
 
 use sio_server::{Ack, EngineEvent, Io};
+use socket2::SockRef;
 use support::{End, Got, House, Polling, Road, Ws, config, frame, on_every_road, until, within};
 
 /// Clients of each test: on two shards, enough on each for an entry.
@@ -73,6 +74,39 @@ on_every_road! {
             }
             until("all were seen", || sent.load(Ordering::Relaxed) == round * CLIENTS).await;
         }
+    }
+
+    async fn what_slow_sockets_leave_is_counted_once_and_until_it_is_taken(road: Road) {
+        const LONG: usize = 8 << 20;
+        let mut config = config();
+        config.shards = Some(1);
+        config.max_queued_bytes = 2 * LONG;
+        config.memory_budget = Some(256 << 20);
+        let house = House::with(road, config, |server| server).await;
+        let mut clients = crowd(&house, 34).await;
+        // The list of the audience is made for the second.
+        for _ in 0..2 {
+            house.io.emit("all", &());
+            for (_, ws) in &mut clients {
+                ws.expect_text(r#"42["all"]"#).await;
+            }
+        }
+        // More than the kernel keeps for who does not read.
+        for (_, ws) in &clients {
+            SockRef::from(&ws.peer.stream).set_recv_buffer_size(16 << 10).unwrap();
+        }
+        let long = "x".repeat(LONG);
+        house.io.emit("long", &long);
+        let is_counted_once = || (LONG..LONG + 100).contains(&house.io.buffered_bytes());
+        until("it counted, once for all", is_counted_once).await;
+        let (_, mut last) = clients.pop().unwrap();
+        for (_, ws) in clients {
+            ws.reset();
+        }
+        until("one left", || house.io.len() == 1).await;
+        assert!(is_counted_once());
+        last.expect_text(&format!(r#"42["long","{long}"]"#)).await;
+        until("nothing counted", || house.io.buffered_bytes() == 0).await;
     }
 
     async fn what_one_task_says_arrives_in_order_and_at_those_who_were_there(road: Road) {
