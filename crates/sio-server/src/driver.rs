@@ -505,7 +505,9 @@ impl<A: Application> Drop for Driver<A> {
     /// alive.
     fn drop(&mut self) {
         let conn = Arc::clone(self.desk.conn());
-        conn.hub.remove_session(&conn);
+        if matches!(self.stage, Stage::Open) {
+            conn.hub.remove_session(&conn);
+        }
         self.desk.abandon();
         conn.retire();
         give_back(&conn.hub, &conn.sid);

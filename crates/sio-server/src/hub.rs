@@ -32,6 +32,7 @@ use crate::{
     place::{Place, Stay, Visit},
     realm::{Mounted, Realm},
     service::{Fallback, Service},
+    session::OpenFrame,
     shard::Shard,
     table::OnErrorDefault,
 };
@@ -90,6 +91,8 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     /// The same as `config.engine`, shared by the sessions.
     pub(crate) engine: Arc<eio_transport::Config>,
+    /// What every WebSocket is told first.
+    pub(crate) open_frame: OpenFrame,
     /// What holds for the packets of old clients, where a query stands behind a namespace.
     old_limits: sio_packet::Limits,
     pub(crate) gate: Gate,
@@ -152,6 +155,7 @@ impl Hub {
         let ledger = Ledger::new(config.memory_budget);
         let hub = Arc::new(Self {
             engine: Arc::new(config.engine.clone()),
+            open_frame: OpenFrame::new(&config.engine),
             compression: config
                 .per_message_deflate
                 .as_ref()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eio_transport::{Dialect, Opening, Revision, Session, Sid, Transport, write_open};
+use eio_transport::{Config, Dialect, Opening, Revision, Session, Sid, Transport, write_open};
 use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
 
 use crate::{
@@ -89,16 +89,35 @@ fn open(
     conn
 }
 
+/// The open packet as a WebSocket frame, the same for all but the id.
+pub(crate) struct OpenFrame {
+    bytes: Vec<u8>,
+    /// Where the id stands.
+    at: usize,
+}
+
+impl OpenFrame {
+    pub(crate) fn new(config: &Config) -> Self {
+        let sid = Sid::from_entropy([0; 15]);
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, OpCode::Text, 125, |text| {
+            write_open(text, &sid, config.upgrades(Transport::WebSocket), config);
+        });
+        let at = memchr::memmem::find(&bytes, sid.as_bytes());
+        let at = at.expect("because it has just been written");
+        Self { bytes, at }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, sid: &Sid) {
+        let at = out.len() + self.at;
+        out.extend_from_slice(&self.bytes);
+        out[at..at + Sid::LEN].copy_from_slice(sid.as_bytes());
+    }
+}
+
 /// Appends the open packet as a WebSocket frame, and what every client is told at once.
 pub(crate) fn write_open_frame(out: &mut Vec<u8>, hub: &Hub, sid: &Sid, dialect: Dialect) {
-    write_frame(out, OpCode::Text, 125, |text| {
-        write_open(
-            text,
-            sid,
-            hub.engine.upgrades(Transport::WebSocket),
-            &hub.engine,
-        );
-    });
+    hub.open_frame.write(out, sid);
     if let Some(initial) = &hub.initial {
         out.extend_from_slice(initial.translated(dialect).wire());
     }
