@@ -14,7 +14,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use tokio::{net::TcpStream, sync::oneshot};
 use ws_handshake::Headers;
 
 use crate::{
+    bell::{Bell, Quiet},
     conn::Conn,
     counters::Limit,
     deflate::{self, Codec},
@@ -58,7 +59,11 @@ pub(crate) enum Front {
     /// Nothing has come yet.
     Head(Head),
     /// hyper serves it. The idler is dropped last: it knows why the connection goes.
-    Http(Pin<Box<dyn Future<Output = ()> + Send>>, Option<Idler>),
+    Http(
+        Pin<Box<dyn Future<Output = ()> + Send>>,
+        Waker,
+        Option<Idler>,
+    ),
     /// hyper is about to hand it over.
     Upgrade(Upgrade),
     /// It is a WebSocket, and somebody watches.
@@ -143,10 +148,10 @@ impl Future for Front {
                     Some(next) => *this = next,
                     None => return Poll::Ready(()),
                 },
-                Self::Http(http, idler) => {
+                Self::Http(http, bell, idler) => {
                     return match idler.as_ref().is_some_and(Idler::has_to_go) {
                         true => Poll::Ready(()),
-                        false => http.as_mut().poll(cx),
+                        false => http.as_mut().poll(&mut Context::from_waker(bell)),
                     };
                 }
                 Self::Upgrade(upgrade) => match ready!(upgrade.poll(cx)) {
@@ -241,17 +246,20 @@ impl Head {
         let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));
         let is_http2 = http2::is_preface(bytes);
         let stream = Replay::new(Bytes::copy_from_slice(bytes), stream, errands.clone());
-        let http = serve_http(service, stream, is_http2, errands);
-        Front::Http(Box::pin(http), idler)
+        let bell = Bell::new(cx.waker());
+        let waker = Waker::from(Arc::clone(&bell));
+        let http = serve_http(service, stream, is_http2, errands, Some(bell));
+        Front::Http(Box::pin(http), waker, idler)
     }
 }
 
-/// Lets hyper serve a connection to its end; by HTTP/2 only if that is on.
+/// Lets hyper serve a connection to its end; by HTTP/2 only if that is on. `bell` is what wakes it.
 pub(crate) async fn serve_http<S: Below + 'static>(
     service: Service,
     stream: Replay<S>,
     is_http2: bool,
     errands: Errands,
+    bell: Option<Arc<Bell>>,
 ) {
     let (hub, shard) = (Arc::clone(&service.hub), usize::from(service.shard));
     if let Some(settings) = &hub.config.http2
@@ -265,6 +273,7 @@ pub(crate) async fn serve_http<S: Below + 'static>(
     }
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let errand = errands.begin();
+        let request = request.map(|body| Quiet::new(body, bell.as_deref()));
         // Not an `async` block, which would keep the answer's future twice.
         service.answer(request).map(move |answer| {
             drop(errand);

@@ -164,6 +164,7 @@
 mod addresses;
 mod answering;
 mod application;
+mod bell;
 mod brake;
 mod call;
 mod calls;

@@ -370,6 +370,9 @@ impl Reading {
             if len > SMALL {
                 brought.hold(len);
             }
+            if body.is_end_stream() {
+                return Poll::Ready(Ok(std::mem::take(&mut self.bytes)));
+            }
         }
     }
 }

@@ -62,7 +62,7 @@ impl Tls {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let service = Service::secure(hub, shard, peer);
             let stream = Replay::new(Bytes::new(), stream, errands.clone());
-            serve_http(service, stream, is_http2, errands).await;
+            serve_http(service, stream, is_http2, errands, None).await;
         })
     }
 }
