@@ -129,6 +129,49 @@ pub enum Answer {
     Sockets(Vec<RemoteSocket>),
 }
 
+impl Answer {
+    /// What it weighs in memory, about: for a bound on answers that are kept.
+    pub fn weight(&self) -> usize {
+        let texts = |list: &[String]| list.iter().map(|text| weight_of_text(text)).sum();
+        match self {
+            Self::Ack(args) => args.iter().map(weight_of).sum(),
+            Self::Clients(_) | Self::Declined | Self::Done => 0,
+            Self::Rooms(list) | Self::SocketIds(list) => texts(list),
+            Self::ServerAck(value) => weight_of(value),
+            Self::Sockets(sockets) => sockets
+                .iter()
+                .map(|socket| {
+                    size_of::<RemoteSocket>()
+                        + socket.id.len()
+                        + weight_of(&socket.handshake)
+                        + texts(&socket.rooms)
+                        + weight_of(&socket.data)
+                })
+                .sum(),
+        }
+    }
+}
+
+fn weight_of_text(text: &str) -> usize {
+    size_of::<String>() + text.len()
+}
+
+fn weight_of(value: &Value) -> usize {
+    let within: usize = match value {
+        Value::Array(list) => list.iter().map(weight_of).sum(),
+        Value::Binary(bytes) => bytes.len(),
+        Value::Object(object) => {
+            let members = object.iter();
+            members
+                .map(|(name, value)| weight_of_text(name) + weight_of(value))
+                .sum()
+        }
+        Value::String(text) => text.len(),
+        _ => 0,
+    };
+    size_of::<Value>() + within
+}
+
 /// A packet for clients.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Emit {

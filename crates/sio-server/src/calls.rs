@@ -20,12 +20,11 @@ use foldhash::fast::RandomState;
 use serde::de::DeserializeOwned;
 use sio_cluster::Missing;
 use sio_packet::{Args, ReadError, Value};
-use tokio::sync::mpsc;
 
 use crate::{
-    clock,
-    cluster::{self, Heard},
+    clock, cluster,
     error::CallError,
+    hearing::{Heard, Hearing},
     place::Place,
     socket::SocketId,
 };
@@ -44,7 +43,7 @@ pub struct Calls<R> {
     sent: Instant,
     timeout: Duration,
     /// What clients of other nodes answer.
-    elsewhere: Option<mpsc::UnboundedReceiver<Heard>>,
+    elsewhere: Option<Hearing>,
 }
 
 /// What came of a call to many.
@@ -95,7 +94,7 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
     }
 
     /// Hears other nodes, too.
-    pub(crate) fn elsewhere(mut self, answers: mpsc::UnboundedReceiver<Heard>) -> Self {
+    pub(crate) fn elsewhere(mut self, answers: Hearing) -> Self {
         self.elsewhere = Some(answers);
         self
     }
@@ -148,9 +147,12 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
                     }
                     None => over = true,
                 },
-                args = elsewhere.next(), if elsewhere.answers.is_some() => {
-                    if let Some(args) = args {
+                heard = elsewhere.next(), if elsewhere.answers.is_some() => {
+                    if let Some((args, weight)) = heard {
                         f("", cluster::read(args));
+                        if then == Then::LetGo {
+                            elsewhere.let_go(weight);
+                        }
                     }
                 }
                 () = tokio::time::sleep_until(deadline) => break,
@@ -201,29 +203,37 @@ enum Then {
 
 /// What other nodes answer.
 struct Elsewhere {
-    answers: Option<mpsc::UnboundedReceiver<Heard>>,
+    answers: Option<Hearing>,
     /// Who has not answered, as far as is known by now.
     missing: Missing,
 }
 
 impl Elsewhere {
-    fn new(answers: Option<mpsc::UnboundedReceiver<Heard>>) -> Self {
+    fn new(answers: Option<Hearing>) -> Self {
         Self {
             answers,
             missing: Missing::default(),
         }
     }
 
-    /// The next ack of a client; `None` for what is no ack.
-    async fn next(&mut self) -> Option<Vec<Value>> {
+    /// An ack is kept no longer.
+    fn let_go(&self, weight: usize) {
+        if let Some(answers) = &self.answers {
+            answers.let_go(weight);
+        }
+    }
+
+    /// The next ack of a client, and what it weighs; `None` for what is no ack.
+    async fn next(&mut self) -> Option<(Vec<Value>, usize)> {
         let heard = self.answers.as_mut()?.recv().await;
         match heard {
             Some(Heard::Answer {
                 answer: sio_cluster::Answer::Ack(args),
+                weight,
                 ..
             }) => {
                 self.missing.acks = self.missing.acks.saturating_sub(1);
-                return Some(args);
+                return Some((args, weight));
             }
             Some(Heard::Answer {
                 answer: sio_cluster::Answer::Clients(count),

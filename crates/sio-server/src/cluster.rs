@@ -17,8 +17,8 @@ use std::{
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use sio_cluster::{
-    Answer, Broker, DecodeError, EntryId, Flags, Format, Message, Missing, Node, Past, Question,
-    Reply, Room, Session,
+    Answer, Broker, DecodeError, EntryId, Flags, Format, Message, Node, Past, Question, Reply,
+    Room, Session,
 };
 use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +28,7 @@ use crate::{
     conn::{Form, Mode},
     entropy,
     error::{CallError, StartError},
+    hearing::{Ear, Hearing, hearing},
     hub::Hub,
     member,
     nodes::Errands,
@@ -38,6 +39,8 @@ use crate::{
 /// The queue to the cluster.
 pub(crate) struct Cluster {
     commands: mpsc::UnboundedSender<Command>,
+    /// What answers to one question may weigh together.
+    max_answer_bytes: usize,
     /// Bytes that wait in the queue, as far as payloads go.
     queued: Arc<AtomicUsize>,
     /// In how many formats a message is written.
@@ -165,7 +168,7 @@ pub(crate) enum Command {
         namespace: Box<str>,
         question: Question,
         timeout: Option<Duration>,
-        heard: mpsc::UnboundedSender<Heard>,
+        heard: Ear,
     },
     Close(Box<str>),
     ForgetSession(Box<str>),
@@ -201,17 +204,6 @@ pub(crate) enum Command {
     },
 }
 
-/// What comes of a question.
-#[derive(Debug)]
-pub(crate) enum Heard {
-    Answer {
-        /// Who answers; nodes of other languages do not say.
-        from: Option<String>,
-        answer: Answer,
-    },
-    Done(Missing),
-}
-
 /// What the cluster's task is made of, before the hub is there.
 pub(crate) struct Start {
     runtime: tokio::runtime::Runtime,
@@ -228,6 +220,7 @@ impl Cluster {
     pub(crate) fn new(
         broker: &dyn Broker,
         watch: Option<Watch>,
+        max_answer_bytes: usize,
     ) -> Result<(Arc<Self>, Start), StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -255,6 +248,7 @@ impl Cluster {
         let (sender, commands) = mpsc::unbounded_channel();
         let cluster = Arc::new(Self {
             commands: sender,
+            max_answer_bytes,
             queued: Arc::default(),
             formats,
             room,
@@ -441,8 +435,8 @@ impl Cluster {
         namespace: &str,
         question: Question,
         timeout: Option<Duration>,
-    ) -> mpsc::UnboundedReceiver<Heard> {
-        let (heard, answers) = mpsc::unbounded_channel();
+    ) -> Hearing {
+        let (heard, answers) = hearing(self.max_answer_bytes);
         self.send(Command::Ask {
             namespace: namespace.into(),
             question,

@@ -89,7 +89,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Bytes of answers, as they came, that a call to many may hold; an answer beyond is
     /// [`CallError::AnswersTooLong`](crate::CallError::AnswersTooLong). Default 64 MiB: those who are
-    /// asked are many, and each may answer with ten messages.
+    /// asked are many, and each may answer with ten messages. As much again may be kept of what other
+    /// nodes answer to one question, as it lies in memory; what is beyond is [missing](crate::Missing).
     pub max_answer_bytes: usize,
     /// How long [`Socket::call`](crate::Socket::call) waits for the ack unless told otherwise.
     /// Default 60 s.

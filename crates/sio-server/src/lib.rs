@@ -193,6 +193,7 @@ mod frames;
 mod front;
 mod gate;
 mod handshake;
+mod hearing;
 mod hooks;
 mod http2;
 mod hub;

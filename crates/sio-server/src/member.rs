@@ -20,10 +20,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     calls::Calls,
     clock,
-    cluster::{Application, Cluster, ClusterEvent, Command, Heard},
+    cluster::{Application, Cluster, ClusterEvent, Command},
     conn::{Command as Order, Form, Mode},
+    counters::Limit,
     frames,
     handshake::Handshake,
+    hearing::Ear,
     hub::Hub,
     io::Io,
     memory,
@@ -36,7 +38,7 @@ struct Member {
     node: Node,
     bus: Box<dyn Bus>,
     queued: Arc<AtomicUsize>,
-    asked: HashMap<Request, mpsc::UnboundedSender<Heard>>,
+    asked: HashMap<Request, Ear>,
     application: Application,
     taking: HashMap<Request, oneshot::Sender<Option<Box<Session>>>>,
     missing: HashMap<Request, oneshot::Sender<Option<Vec<Past>>>>,
@@ -237,8 +239,11 @@ impl Member {
                 from,
                 answer,
             } => {
-                if let Some(heard) = self.asked.get(&request) {
-                    let _ = heard.send(Heard::Answer { from, answer });
+                if let Some(ear) = self.asked.get_mut(&request)
+                    && !ear.hear(from, answer)
+                    && let Some(hub) = self.hub.upgrade()
+                {
+                    hub.shards[0].tally.hit(Limit::AnswerBytes);
                 }
             }
             Event::Asked {
@@ -254,8 +259,8 @@ impl Member {
                 self.node.counted(counts);
             }
             Event::Done { request, missing } => {
-                if let Some(heard) = self.asked.remove(&request) {
-                    let _ = heard.send(Heard::Done(missing));
+                if let Some(ear) = self.asked.remove(&request) {
+                    ear.done(missing);
                 }
             }
             Event::Gap { lasted } => {

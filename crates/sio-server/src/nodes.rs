@@ -17,12 +17,7 @@ use sio_packet::{Value, WriteError};
 use tokio::sync::mpsc;
 
 use crate::{
-    cluster::{self, Heard},
-    error::CallError,
-    event::Reply,
-    hub::Address,
-    io::Io,
-    panic,
+    cluster, error::CallError, event::Reply, hearing::Heard, hub::Address, io::Io, panic,
     socket::Responder,
 };
 
@@ -120,7 +115,7 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for NodeCalls<R> {
             drop(cluster);
             while let Some(heard) = heard.recv().await {
                 match heard {
-                    Heard::Answer { from, answer } => answers.hear(from, answer),
+                    Heard::Answer { from, answer, .. } => answers.hear(from, answer),
                     Heard::Done(missing) => {
                         answers.missing = missing;
                         break;

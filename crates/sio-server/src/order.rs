@@ -9,7 +9,7 @@ use std::{
 
 use sio_cluster::{Missing, Question};
 
-use crate::cluster::{Cluster, Heard};
+use crate::{cluster::Cluster, hearing::Heard};
 
 /// Sockets have been told to join, to leave or to go, by a [`Target`](crate::Target).
 ///

@@ -9,11 +9,12 @@ use sio_rooms::Selection;
 
 use crate::{
     calls::{Asked, Calls},
-    cluster::{self, Cluster, Heard, Reserved},
+    cluster::{self, Cluster, Reserved},
     config::SlowClients,
     conn::{Form, Mode},
     event::{Answer, EventName},
     frames,
+    hearing::Heard,
     hub::{Address, Hub},
     member, onlookers,
     order::Ordered,

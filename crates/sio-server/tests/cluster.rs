@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use sio_server::{
-    Ack, ClusterEvent, Elsewhere, EmitError, Io, Namespace, Server,
+    Ack, ClusterEvent, Elsewhere, EmitError, Io, Limit, Namespace, Server,
     sio_cluster::{Action, Broker, Bus, BusEvent, Config, Publish, Room},
     testing::{Client, TestServer},
 };
@@ -661,5 +661,36 @@ async fn who_does_not_wait_is_told_that_others_do_not_hear_it_and_who_waits_is_r
             .emit_within(Duration::ZERO, "news", &word(102));
         assert_eq!(local.await.unwrap().elsewhere, Elsewhere::Nothing);
         assert_eq!(here.expect::<String, _>("news").await.unwrap(), word(102));
+    }
+}
+
+#[tokio::test]
+async fn answers_of_other_nodes_are_bounded_together_and_who_is_beyond_is_missing() {
+    let fabric = Fabric::default();
+    let nodes: [_; 2] = nodes(&fabric, |number| {
+        let mut config = sio_server::Config::default();
+        if number == 0 {
+            config.max_answer_bytes = 10_000;
+        }
+        room_server(number)
+            .config(config)
+            .on_server_side("much", async |_io, len: usize| Ack("x".repeat(len)))
+    })
+    .await;
+    let there = crowd(&nodes[1], 3, "jury").await;
+    for client in &there {
+        client.on("vote", |()| Ack("x".repeat(4_000)));
+    }
+    let io = nodes[0].io();
+    let votes = io.to("jury").call::<_, _, String>("vote", &());
+    let votes = votes.timeout(Duration::from_secs(10)).await.unwrap();
+    assert_eq!((votes.given.len(), votes.elsewhere.acks), (2, 1));
+    assert!(!votes.is_complete());
+    assert_eq!(io.counters().limit(Limit::AnswerBytes), 1);
+    for (len, missing) in [(5_000, 0), (20_000, 1)] {
+        let much = io.server_side_call::<_, _, String>("much", &len);
+        let much = much.await.unwrap();
+        assert_eq!(much.missing.nodes.len(), missing);
+        assert_eq!(much.given.len(), 1 - missing);
     }
 }
