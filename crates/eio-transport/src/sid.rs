@@ -53,6 +53,36 @@ impl Sid {
         legal.then(|| ArrayString::from(text).ok().map(Self))?
     }
 
+    /// The length of a [mark](Self::mark) in characters.
+    pub const MARK: usize = 4;
+
+    /// The same id with `mark` as its last characters, by which whoever is asked about the session sees
+    /// whose it is. 96 bits of entropy are left, and nobody guesses those either.
+    ///
+    /// `None` for a mark that is not four characters of base64url.
+    ///
+    /// ```
+    /// use eio_transport::Sid;
+    ///
+    /// let sid = Sid::from_entropy([7; 15]).marked("n-01").expect("because it is four of base64url");
+    /// assert_eq!(sid.as_str(), "BwcHBwcHBwcHBwcHn-01");
+    /// assert_eq!(sid.mark(), "n-01");
+    /// assert_eq!(sid.marked("n01"), None);
+    /// ```
+    pub fn marked(&self, mark: &str) -> Option<Self> {
+        let (rest, _) = self.split();
+        Self::parse(&format!("{rest}{mark}"))
+    }
+
+    /// Its last characters.
+    pub fn mark(&self) -> &str {
+        self.split().1
+    }
+
+    fn split(&self) -> (&str, &str) {
+        self.as_str().split_at(Self::LEN - Self::MARK)
+    }
+
     /// The characters of the id.
     #[inline]
     pub fn as_bytes(&self) -> &[u8; Self::LEN] {

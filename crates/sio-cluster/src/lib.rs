@@ -61,6 +61,7 @@ pub use format::Format;
 pub use message::{Answer, Emit, Envelope, Flags, Message, Publish, Question, RemoteSocket};
 pub use node::{Action, At, Config, Event, Missing, Node, Past, Reply};
 pub use outsider::Outsider;
+pub use peers::Door;
 pub use pending::Request;
 pub use python::{Data, Python};
 pub use session::{Seen, Session, Stay};

@@ -27,7 +27,7 @@ use crate::{
     claims::{Claims, Step},
     format::{Format, Heard},
     message::{Answer, Emit, Envelope, Message, Publish, Question},
-    peers::{self, Peers, Word},
+    peers::{self, Door, Life, Peers, Word},
     pending::{Pending, Request},
     python::Python,
     session::Session,
@@ -41,6 +41,8 @@ pub struct Config {
     /// How long changes of how many sockets are in the rooms here are collected before nodes of ours are
     /// told: they are told nothing. It takes a name and some 200 bytes on each node for each room.
     pub census: Option<Duration>,
+    /// Where others hand on what they are asked about clients of this node: nowhere.
+    pub door: Option<Door>,
     /// The adapter of Node's whose words are spoken, also by our nodes among themselves: the classic
     /// one.
     pub format: Format,
@@ -62,6 +64,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             census: None,
+            door: None,
             format: Format::default(),
             heartbeat: Duration::from_secs(5),
             lease: Duration::from_secs(10),
@@ -221,6 +224,8 @@ pub enum Event {
         /// Who has not answered.
         missing: Missing,
     },
+    /// What [`Node::doors`] tells has changed. It changes, too, when a peer leaves.
+    Doors,
     /// The broker was away: what others published meanwhile has been lost.
     Gap {
         /// For how long.
@@ -406,7 +411,7 @@ impl Node {
         }
         let streams = node.config.format.streams();
         node.actions.extend(streams.into_iter().map(Action::Follow));
-        node.say(&Word::Hello(node.said()));
+        node.say(&Word::Hello(node.life()));
         node
     }
 
@@ -420,6 +425,11 @@ impl Node {
     /// The other nodes of ours that live.
     pub fn peers(&self) -> impl Iterator<Item = &str> {
         self.peers.names()
+    }
+
+    /// Where other nodes that live are to be handed what is about their clients.
+    pub fn doors(&self) -> impl Iterator<Item = &Door> {
+        self.peers.doors()
     }
 
     /// The nodes of ours that have not told all their counts.
@@ -578,7 +588,7 @@ impl Node {
                 self.events.push_back(Event::Gap { lasted });
             }
             self.peers.renew(self.config.lease, now);
-            self.say(&Word::Hello(self.said()));
+            self.say(&Word::Hello(self.life()));
         }
     }
 
@@ -593,7 +603,7 @@ impl Node {
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + self.config.heartbeat;
             if self.down_since.is_none() {
-                self.say(&Word::Heartbeat(self.said()));
+                self.say(&Word::Heartbeat(self.life()));
             }
         }
         if self.down_since.is_none() && self.recount_at.take_if(|at| *at <= now).is_some() {
@@ -873,6 +883,7 @@ impl Node {
         if from == self.uid {
             return Ok(());
         }
+        let mut door = None;
         match word {
             Word::Close => {
                 if self.peers.gone(&from) {
@@ -891,10 +902,10 @@ impl Node {
                 self.events.push_back(Event::Counted(changes));
             }
             Word::Count | Word::Counts(_) => {}
-            Word::Heartbeat(said) => self.lives(&from, said, now),
-            Word::Hello(said) => {
-                self.say(&Word::Heartbeat(self.said()));
-                self.lives(&from, said, now);
+            Word::Heartbeat(life) => door = self.lives(&from, life, now),
+            Word::Hello(life) => {
+                self.say(&Word::Heartbeat(self.life()));
+                door = self.lives(&from, life, now);
             }
             Word::LetGo { request, pid } => {
                 let reply = Reply {
@@ -911,7 +922,11 @@ impl Node {
                 }
             }
         }
-        if self.peers.heard(&from, self.config.lease, now) {
+        let is_new = self.peers.heard(&from, self.config.lease, now);
+        if door.is_some_and(|door| self.peers.has_door(&from, door)) {
+            self.events.push_back(Event::Doors);
+        }
+        if is_new {
             self.events.push_back(Event::PeerJoined(from));
         }
         Ok(())
@@ -1237,10 +1252,18 @@ impl Node {
     }
 
     /// A node lives, and has said its counts so often.
-    fn lives(&mut self, uid: &str, said: Option<u64>, now: Instant) {
-        if let (Some(_), Some(said)) = (self.config.census, said) {
+    fn lives(&mut self, uid: &str, life: Life, now: Instant) -> Option<Door> {
+        if let (Some(_), Some(said)) = (self.config.census, life.said) {
             let ask = self.census.lives(uid, said, now);
             self.ask_for_counts(uid, ask);
+        }
+        life.door
+    }
+
+    fn life(&self) -> Life {
+        Life {
+            said: self.said(),
+            door: self.config.door.clone(),
         }
     }
 

@@ -16,27 +16,55 @@ use crate::{
     fields::{self, Fields},
 };
 
-/// Who lives, each until its lease ends.
+/// Where other nodes hand on what they are asked about this one's clients.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Door {
+    /// How the ids that this node gives away tell that they are its own.
+    pub mark: String,
+    /// Its host and port.
+    pub address: String,
+}
+
+/// Who lives.
 #[derive(Debug, Default)]
-pub(crate) struct Peers(BTreeMap<String, Instant>);
+pub(crate) struct Peers(BTreeMap<String, Peer>);
+
+#[derive(Debug)]
+struct Peer {
+    /// When its lease ends.
+    until: Instant,
+    door: Option<Door>,
+}
 
 impl Peers {
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
+    pub(crate) fn doors(&self) -> impl Iterator<Item = &Door> {
+        self.0.values().filter_map(|peer| peer.door.as_ref())
+    }
+
     /// A peer lives; whether it is a new one.
     pub(crate) fn heard(&mut self, uid: &str, lease: Duration, now: Instant) -> bool {
+        let until = now + lease;
         match self.0.get_mut(uid) {
-            Some(until) => {
-                *until = now + lease;
+            Some(peer) => {
+                peer.until = until;
                 false
             }
             None => {
-                self.0.insert(uid.into(), now + lease);
+                let door = None;
+                self.0.insert(uid.into(), Peer { until, door });
                 true
             }
         }
+    }
+
+    /// A peer that lives has this door; whether that is news.
+    pub(crate) fn has_door(&mut self, uid: &str, door: Door) -> bool {
+        let peer = self.0.get_mut(uid);
+        peer.is_some_and(|peer| peer.door.replace(door) != peer.door)
     }
 
     /// A peer has said that it goes; whether it was known.
@@ -46,19 +74,21 @@ impl Peers {
 
     /// Takes a peer whose lease has ended.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<String> {
-        let expired = self.0.iter().find(|(_, until)| **until <= now);
+        let expired = self.0.iter().find(|(_, peer)| peer.until <= now);
         let uid = expired.map(|(uid, _)| uid.clone())?;
         self.0.remove(&uid);
         Some(uid)
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.0.values().min().copied()
+        self.0.values().map(|peer| peer.until).min()
     }
 
     /// Leases begin anew: nobody could be heard for a while.
     pub(crate) fn renew(&mut self, lease: Duration, now: Instant) {
-        self.0.values_mut().for_each(|until| *until = now + lease);
+        self.0
+            .values_mut()
+            .for_each(|peer| peer.until = now + lease);
     }
 }
 
@@ -80,10 +110,10 @@ pub(crate) enum Word {
     Count,
     /// How many sockets of the sender are where.
     Counts(Counts),
-    /// The sender lives, and has said [`Counts`](Self::Counts) so often, if it does at all.
-    Heartbeat(Option<u64>),
+    /// The sender lives.
+    Heartbeat(Life),
     /// The same, and the sender is new and wants to know who lives.
-    Hello(Option<u64>),
+    Hello(Life),
     /// Another node is to let go of a session: its client has come to the sender.
     LetGo { request: String, pid: String },
     /// The sender has let go of a session, which is this, if it had it.
@@ -91,6 +121,37 @@ pub(crate) enum Word {
         request: String,
         session: Option<Box<Session>>,
     },
+}
+
+/// What a node says of itself with each heartbeat.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Life {
+    /// How often it has said [`Counts`](Word::Counts), if it does at all.
+    pub(crate) said: Option<u64>,
+    pub(crate) door: Option<Door>,
+}
+
+impl Life {
+    fn push(&self, object: &mut Object) {
+        if let Some(said) = self.said {
+            object.push("said", said);
+        }
+        if let Some(Door { mark, address }) = &self.door {
+            object.push("mark", &**mark);
+            object.push("address", &**address);
+        }
+    }
+
+    fn read(fields: &mut Fields) -> Result<Self, DecodeError> {
+        let mark = fields.optional_text("mark")?;
+        let address = fields.optional_text("address")?;
+        Ok(Self {
+            said: fields.optional_whole("said")?,
+            door: mark
+                .zip(address)
+                .map(|(mark, address)| Door { mark, address }),
+        })
+    }
 }
 
 pub(crate) fn encode(uid: &str, word: &Word) -> Vec<u8> {
@@ -103,14 +164,13 @@ pub(crate) fn encode(uid: &str, word: &Word) -> Vec<u8> {
             counts.push(&mut object);
             COUNTS
         }
-        Word::Heartbeat(said) | Word::Hello(said) => {
-            if let Some(said) = said {
-                object.push("said", *said);
-            }
-            match word {
-                Word::Hello(_) => HELLO,
-                _ => HEARTBEAT,
-            }
+        Word::Heartbeat(life) => {
+            life.push(&mut object);
+            HEARTBEAT
+        }
+        Word::Hello(life) => {
+            life.push(&mut object);
+            HELLO
         }
         Word::LetGo { request, pid } => {
             object.push("request", &**request);
@@ -137,8 +197,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<(String, Word), DecodeError> {
         CLOSE => Word::Close,
         COUNT => Word::Count,
         COUNTS => Word::Counts(Counts::read(&mut fields)?),
-        HEARTBEAT => Word::Heartbeat(fields.optional_whole("said")?),
-        HELLO => Word::Hello(fields.optional_whole("said")?),
+        HEARTBEAT => Word::Heartbeat(Life::read(&mut fields)?),
+        HELLO => Word::Hello(Life::read(&mut fields)?),
         LET_GO => Word::LetGo {
             request: fields.text("request")?,
             pid: fields.text("pid")?,

@@ -64,6 +64,9 @@ async fn main() -> io::Result<()> {
         redis = redis.strict_order();
     }
     let mut config = Config::default();
+    if let (Ok(host), Ok(port)) = (env::var("REACHED_AT"), env::var("PORT")) {
+        config.reached_at = Some(format!("{host}:{port}"));
+    }
     config.recovery = env::var("RECOVERY").ok().map(|_| Recovery::default());
     Server::new()
         .config(config)

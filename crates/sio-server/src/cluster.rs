@@ -24,10 +24,11 @@ use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    clock,
+    clock, config,
     conn::{Form, Mode},
     entropy,
     error::{CallError, StartError},
+    forward::Neighbours,
     hearing::{Ear, Hearing, hearing},
     hub::Hub,
     member,
@@ -65,6 +66,8 @@ pub(crate) struct Cluster {
     /// Whether clients here, too, hear by way of the broker what this node says.
     strict_order: bool,
     status: Mutex<ClusterStatus>,
+    /// Where requests for their sessions are handed on.
+    pub(crate) neighbours: Option<Neighbours>,
 }
 
 /// How it stands with the other nodes: for a readiness probe, and for looking after.
@@ -220,7 +223,7 @@ impl Cluster {
     pub(crate) fn new(
         broker: &dyn Broker,
         watch: Option<Watch>,
-        max_answer_bytes: usize,
+        settings: &config::Config,
     ) -> Result<(Arc<Self>, Start), StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -237,7 +240,12 @@ impl Cluster {
                 return Err(StartError::Cluster(error.to_string()));
             }
         };
-        let config = broker.node();
+        let mut config = broker.node();
+        let neighbours = settings.reached_at.as_deref().map(|address| {
+            let neighbours = Neighbours::new();
+            config.door = Some(neighbours.door(address));
+            neighbours
+        });
         let format = config.format.clone();
         let listens_to_rooms = config.format.listens_to_rooms();
         let counts = config.census.is_some();
@@ -248,7 +256,7 @@ impl Cluster {
         let (sender, commands) = mpsc::unbounded_channel();
         let cluster = Arc::new(Self {
             commands: sender,
-            max_answer_bytes,
+            max_answer_bytes: settings.max_answer_bytes,
             queued: Arc::default(),
             formats,
             room,
@@ -266,6 +274,7 @@ impl Cluster {
                 name: node.uid().to_owned(),
                 ..ClusterStatus::default()
             }),
+            neighbours,
         });
         let start = Start {
             runtime,

@@ -32,6 +32,14 @@ pub struct Config {
     pub cors: Cors,
     /// The proxies whose word about the client is taken. Default nobody's.
     pub proxies: Proxies,
+    /// The host and port at which the other nodes of the [`cluster`](crate::Server::cluster) reach this one
+    /// by plain HTTP, like `10.0.0.3:5000`. With it no balancer has to be sticky: a request that is brought to
+    /// a node which does not have its session is handed to the one that does. Every node needs one, and ids of
+    /// sessions that poll end on a mark of their node; those of an
+    /// [`id` hook](crate::Server::generate_id) do not, and are not handed on. Whoever can write to the broker
+    /// can say where requests go. Default none: such a request gets 400, `Session ID unknown`, and the client
+    /// connects anew.
+    pub reached_at: Option<String>,
     /// The folder of the browser client (`dist` of the npm package `socket.io-client`), served at
     /// `{path}socket.io.js` and its siblings. Default none: those paths answer 404.
     pub client_files: Option<PathBuf>,
@@ -200,6 +208,12 @@ impl Config {
         Some(Pace::new(rate, self.packet_burst))
     }
 
+    /// No answer to a poll is longer: what may wait, in base64 and in packets.
+    pub(crate) fn max_answer(&self) -> usize {
+        let waits = self.max_queued_bytes.max(self.max_message_bytes);
+        waits.saturating_mul(2)
+    }
+
     /// Above so many bytes a queue is looked at more closely.
     #[inline]
     pub(crate) fn soft_limit(&self) -> usize {
@@ -215,6 +229,7 @@ impl Default for Config {
             packet: sio_packet::Limits::default(),
             cors: Cors::default(),
             proxies: Proxies::default(),
+            reached_at: None,
             client_files: None,
             cookie: None,
             compress_above: Some(1024),

@@ -22,6 +22,7 @@ use crate::{
     deflate::Compression,
     engine, entropy,
     error::Refuse,
+    forward::Neighbours,
     gate::Gate,
     ledger::Ledger,
     memory::Memory,
@@ -213,10 +214,19 @@ impl Hub {
         map.get(sid).cloned()
     }
 
+    /// The other nodes, if requests are handed on to them.
+    pub(crate) fn neighbours(&self) -> Option<&Neighbours> {
+        self.cluster.as_ref()?.neighbours.as_ref()
+    }
+
     /// An id for a new session; `None` if the application made one that is taken.
     pub(crate) fn new_sid(&self, request: Option<&Request<()>>) -> Option<Sid> {
         let (Some(generate), Some(request)) = (&self.gate.hooks.id, request) else {
-            return Some(entropy::id());
+            let sid = entropy::id();
+            return Some(
+                self.neighbours()
+                    .map_or(sid, |neighbours| neighbours.mark(sid)),
+            );
         };
         let sid = contain("the making of an id", || generate(request))?;
         self.session(&sid).is_none().then_some(sid)

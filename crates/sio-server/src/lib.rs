@@ -189,6 +189,7 @@ mod facts;
 mod failure;
 mod fan;
 mod files;
+mod forward;
 mod frames;
 mod front;
 mod gate;

@@ -274,9 +274,11 @@ impl Member {
                 self.count_others(Vec::new());
                 self.application.tell(&ClusterEvent::NodeJoined { name });
             }
+            Event::Doors => self.update_doors(),
             Event::PeerLeft(name) => {
                 tracing::info!(name, "a node has gone");
                 self.update_peers();
+                self.update_doors();
                 self.application.tell(&ClusterEvent::NodeLeft { name });
             }
             Event::Refused { channel, error } => {
@@ -530,6 +532,13 @@ impl Member {
         if let Some(cluster) = cluster_of(&self.hub) {
             let uncounted = self.node.uncounted().map(str::to_owned).collect();
             cluster.others().change(changes, uncounted);
+        }
+    }
+
+    fn update_doors(&self) {
+        let cluster = cluster_of(&self.hub);
+        if let Some(neighbours) = cluster.as_ref().and_then(|known| known.neighbours.as_ref()) {
+            neighbours.set(self.node.doors());
         }
     }
 

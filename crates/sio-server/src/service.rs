@@ -170,7 +170,11 @@ impl Service {
     }
 
     /// A request that is ours. `page` is what the answer's header fields are to say about it.
-    fn begin<B: Body>(&self, request: Request<B>, page: &mut Option<Page>) -> Stage<B> {
+    fn begin<B>(&self, request: Request<B>, page: &mut Option<Page>) -> Stage<B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
         self.ensure_running();
         let (parts, body) = request.into_parts();
         let present = Present::among(&parts.headers);
@@ -230,7 +234,7 @@ impl Service {
             gate.pages.apply_preflight(asked, answer.headers_mut());
             answer.into()
         } else {
-            self.dispatch(parts, &present, body)
+            self.dispatch(parts, &present, body, page)
         }
     }
 
@@ -290,7 +294,17 @@ impl Service {
         });
     }
 
-    fn dispatch<B: Body>(&self, mut parts: Parts, present: &Present, body: B) -> Stage<B> {
+    fn dispatch<B>(
+        &self,
+        mut parts: Parts,
+        present: &Present,
+        body: B,
+        page: &mut Option<Page>,
+    ) -> Stage<B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
         // Nearly none of those that come here asks to leave HTTP: no more is looked at then.
         let form = match present.upgrade || is_extended_connect(&parts) {
             true => form(&parts),
@@ -301,6 +315,15 @@ impl Service {
             Claim::Session(sid) => self.hub.session(&sid),
             _ => None,
         };
+        if let (Claim::Session(sid), None, Some(neighbours)) =
+            (&query.session, &conn, self.hub.neighbours())
+            && let Some(door) = neighbours.door_of(sid, &parts.headers)
+            && !is_extended_connect(&parts)
+        {
+            // The answer comes with header fields for its page.
+            *page = None;
+            return Stage::other(self.clone().hand_on(door, parts, body));
+        }
         let known = conn.as_ref().map(|conn| {
             let link = conn.lock();
             Known {
@@ -351,6 +374,32 @@ impl Service {
             (Route::Hang, _) => self.hang(&mut parts).into(),
             _ => status(StatusCode::INTERNAL_SERVER_ERROR).into(),
         }
+    }
+
+    /// Lets the node at `door` answer. If it cannot, the client is told to connect anew.
+    async fn hand_on<B>(self, door: Arc<str>, mut parts: Parts, body: B) -> Answer
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        let upgrade = parts.headers.contains_key(header::UPGRADE);
+        let upgrade = upgrade.then(|| parts.extensions.remove::<OnUpgrade>());
+        let limit = self.hub.config.max_answer();
+        let answer = match self.hub.neighbours() {
+            Some(neighbours) => {
+                neighbours
+                    .hand_on(&door, &parts, upgrade.flatten(), body, limit)
+                    .await
+            }
+            None => Err("this node has no neighbours".into()),
+        };
+        answer.unwrap_or_else(|error| {
+            tracing::warn!(%door, %error, "the node that has the session did not answer");
+            let code = ErrorCode::UnknownSid;
+            let refused = refuse(code, form(&parts));
+            self.tell(&parts, &refused, Some(code), code.message(), "node");
+            refused
+        })
     }
 
     async fn open(

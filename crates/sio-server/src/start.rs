@@ -170,7 +170,7 @@ impl Server {
             .beside
             .map(|server| server.into_service())
             .transpose()?;
-        let join = |broker| Cluster::new(broker, self.watch.clone(), self.config.max_answer_bytes);
+        let join = |broker| Cluster::new(broker, self.watch.clone(), &self.config);
         let cluster = self.broker.as_deref().map(join).transpose()?;
         let (cluster, begin) = cluster.unzip();
         if self.debug.is_on() {

@@ -3,6 +3,10 @@
 //!
 //! With Redis, Node and Python the same is tried in `sio-redis`, `tests/mixed`.
 
+#[path = "cluster/neighbours.rs"]
+mod neighbours;
+mod support;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     error::Error,

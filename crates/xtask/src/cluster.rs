@@ -38,6 +38,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         "partition",
         "faults",
         "streams",
+        "neighbours",
     ] {
         say(format!("cluster: {suite}"));
         let log = place::logs().join(format!("cluster-{suite}.log"));
