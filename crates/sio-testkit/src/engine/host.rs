@@ -78,8 +78,11 @@ impl Host {
     /// The most bytes of the queue that go into one answer, small so that it happens.
     const ANSWER: usize = 60;
 
-    /// The most bytes that may wait for the client.
+    /// The most bytes that may wait for the client when a message joins them.
     const QUEUE: usize = 600;
+
+    /// The bytes of a heartbeat, which may come on top: no two wait in a row.
+    const CONTROL: usize = 3;
 
     /// How much later than its deadline a timer may go off.
     const LATE: Duration = Duration::from_millis(100);
@@ -174,7 +177,8 @@ impl Host {
             return live;
         };
         let waits: usize = self.queue.iter().map(|parcel| parcel.len()).sum();
-        add("session", deadline, None, waits, Self::QUEUE);
+        let budget = Self::QUEUE + Self::CONTROL;
+        add("session", deadline, None, waits, budget);
         if self.get.is_some() {
             add("GET", deadline, None, 0, 0);
         }
@@ -460,7 +464,7 @@ impl Host {
             "nothing follows the end, but {action:?} did"
         );
         match action {
-            Action::Send(control) => self.queue.push_back(Arc::new(Parcel::control(control))),
+            Action::Send(control) => self.push_once(Parcel::control(control)),
             Action::SendProbe => {
                 let (probe, _) = self.probe.expect("a probe is answered while it is there");
                 self.replies
@@ -503,6 +507,14 @@ impl Host {
             }
             Action::Ended(reason) => self.ended = Some(reason),
             other => panic!("the host does not know {other:?}"),
+        }
+    }
+
+    /// Queues a parcel, unless the last that waits says the same.
+    fn push_once(&mut self, parcel: Parcel) {
+        let last = self.queue.back();
+        if last.is_none_or(|last| last.wire() != parcel.wire()) {
+            self.queue.push_back(Arc::new(parcel));
         }
     }
 
