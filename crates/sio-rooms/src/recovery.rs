@@ -528,11 +528,11 @@ impl<P: Clone, S: Clone> Recovery<P, S> {
         let away = self
             .away
             .front()
-            .map(|(since, _)| *since + self.limits.max_away);
+            .and_then(|(since, _)| since.checked_add(self.limits.max_away));
         let packet = self
             .history
             .since()
-            .map(|since| since + self.limits.max_age);
+            .and_then(|since| since.checked_add(self.limits.max_age));
         match (away, packet) {
             (Some(away), Some(packet)) => Some(away.min(packet)),
             (away, packet) => away.or(packet),

@@ -69,7 +69,7 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
         Box::pin(async move {
             let (pending, answered) = self.asked?;
             // The answer may be there already: it wins over a deadline that has passed.
-            let deadline = self.sent + self.timeout;
+            let deadline = clock::later(self.sent, self.timeout);
             let mut answer = match tokio::time::timeout_at(deadline.into(), answered).await {
                 Err(_) => return Err(CallError::Timeout),
                 Ok(Err(_)) => return Err(CallError::Disconnected),

@@ -129,7 +129,7 @@ impl<R: DeserializeOwned + Send + 'static> Calls<R> {
         then: Then,
         mut f: impl FnMut(&str, Result<R, CallError>),
     ) -> Result<Missing, CallError> {
-        let deadline = (self.sent + self.timeout).into();
+        let deadline = clock::later(self.sent, self.timeout).into();
         let asked = self.asked?;
         let round = &asked.round;
         let mut elsewhere = Elsewhere::new(self.elsewhere);

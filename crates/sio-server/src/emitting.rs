@@ -65,7 +65,7 @@ impl IntoFuture for Emitting {
         Box::pin(async move {
             let parcel = self.parcel?;
             let core = self.socket.core();
-            let deadline = (self.begun + self.max).into();
+            let deadline = clock::later(self.begun, self.max).into();
             loop {
                 let room = wait_for_room(core, &parcel);
                 match tokio::time::timeout_at(deadline, room).await {

@@ -361,7 +361,7 @@ impl Hub {
         let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
         if stay == Stay::WhileInhabited && !realms.contains_key(name) {
             let fixed = self.mounted.iter().filter(|one| one.fixed_name().is_some());
-            if realms.len() >= self.config.max_dynamic_namespaces + fixed.count() {
+            if realms.len().saturating_sub(fixed.count()) >= self.config.max_dynamic_namespaces {
                 self.shards[0].tally.hit(Limit::DynamicNamespaces);
                 return None;
             }

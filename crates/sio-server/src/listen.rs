@@ -12,7 +12,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::{error::StartError, front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls};
+use crate::{clock, error::StartError, front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: i32 = 4096;
@@ -146,8 +146,8 @@ impl Bound {
         stop.await;
         let _ = stopping.send(Stage::Closing);
         io.close();
-        let deadline = tokio::time::Instant::now() + hub.config.close_timeout;
-        while hub.drivers_left() > 0 && tokio::time::Instant::now() < deadline {
+        let deadline = clock::later(clock::now(), hub.config.close_timeout);
+        while hub.drivers_left() > 0 && clock::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let _ = stopping.send(Stage::Gone);

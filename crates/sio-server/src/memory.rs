@@ -158,9 +158,11 @@ impl Memory {
     ) -> Option<Self> {
         let recovery: &config::Recovery = config.recovery.as_ref()?;
         let max_away = recovery.max_disconnection_duration;
+        let engine = &config.engine;
+        let unnoticed = engine.ping_interval.saturating_add(engine.ping_timeout);
         let limits = RecoveryLimits {
             max_away,
-            max_age: max_away + config.engine.ping_interval + config.engine.ping_timeout,
+            max_age: max_away.saturating_add(unnoticed),
             max_packets: recovery.max_packets,
             max_bytes: recovery.max_bytes,
             max_sessions: recovery.max_sessions,

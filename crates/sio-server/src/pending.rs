@@ -149,7 +149,8 @@ impl Pending {
             }
             list.next = None;
             while let Some(oldest) = list.oldest(Tempo::Timed) {
-                let deadline = list.entries[oldest as usize].since + self.patience;
+                let since = list.entries[oldest as usize].since;
+                let deadline = clock::later(since, self.patience);
                 if now < deadline {
                     list.next = Some(deadline.max(now + TICK));
                     break;
@@ -207,7 +208,7 @@ impl Pending {
         };
         let first = list.next.is_none();
         if first {
-            list.next = Some(now + self.patience);
+            list.next = Some(clock::later(now, self.patience));
         }
         drop(list);
         if first {

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BufMut, Bytes};
@@ -16,10 +16,7 @@ use eio_transport::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, Sleep},
-};
+use tokio::{sync::oneshot, time::Sleep};
 
 use crate::{clock, config::Config, conn::Conn, counters::Limit, turns};
 
@@ -332,10 +329,11 @@ impl Reading {
         }
         let patience = patience(self.bytes.len(), &brought.conn.hub.config);
         let (start, sleep) = self.wait.get_or_insert_with(|| {
-            let now = Instant::now();
-            (now, Box::pin(tokio::time::sleep_until(now + patience)))
+            let now = clock::now();
+            let deadline = clock::later(now, patience);
+            (now, Box::pin(tokio::time::sleep_until(deadline.into())))
         });
-        let deadline = *start + patience;
+        let deadline = clock::later(*start, patience).into();
         if deadline != sleep.deadline() {
             sleep.as_mut().reset(deadline);
         }

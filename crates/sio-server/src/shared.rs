@@ -315,7 +315,7 @@ impl Shared {
             let lasts = match journal.away {
                 true => self.max_away,
                 // It is written again before this is over, also if that takes a moment.
-                false => self.max_away * 2,
+                false => self.max_away.saturating_mul(2),
             };
             let session = Box::new(journal.written());
             self.cluster.send(Command::Keep { session, lasts });

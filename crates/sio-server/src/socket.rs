@@ -1030,7 +1030,7 @@ impl Core {
         let id = self
             .rare()
             .acks()
-            .insert(answer, clock::now() + timeout)
+            .insert(answer, clock::later(clock::now(), timeout))
             .map_err(|_: Full| {
                 self.conn.shard().tally.hit(Limit::Acks);
                 CallError::TooManyAcks

@@ -222,6 +222,8 @@ pub(crate) async fn serve(
             let address = listener.local_addr().expect("it is bound");
             let serve = async move {
                 let mut http = hyper::server::conn::http1::Builder::new();
+                // hyper's clock ends where ours does not.
+                let header_timeout = header_timeout.min(Duration::from_secs(3600));
                 http.timer(TokioTimer::new())
                     .header_read_timeout(header_timeout);
                 loop {
