@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { createClient } from "redis";
-import { cpu, kill, ledger, Node, Redis, sleep, together, until } from "./support.mjs";
+import { cpu, freeze, kill, ledger, Node, Redis, sleep, together, until } from "./support.mjs";
 
 /** How long Redis is stopped: half a minute if somebody has the time. */
 const STOPPED = process.env.LONG ? 30_000 : 5_000;
@@ -154,7 +154,7 @@ test("fault 16: a node is killed, and is missed by nobody for long", async () =>
 });
 
 test("a node that is stopped is named, and what came in time is there", async () => {
-  nodes[2].child.kill("SIGSTOP");
+  await freeze(nodes[2].child);
   const { sockets, missingNodes } = await nodes[0].do("fetch", { to: ["lobby"] });
   nodes[2].child.kill("SIGCONT");
   assert.equal(sockets.length, 2);

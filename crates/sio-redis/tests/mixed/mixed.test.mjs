@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import emitters from "@socket.io/redis-emitter";
 import { createClient } from "redis";
-import { Emitter, Node, Redis, sleep, until } from "./support.mjs";
+import { Emitter, freeze, Node, Redis, sleep, until } from "./support.mjs";
 
 let redis, one, two, node, flask, emitter, rust, broker;
 const clients = {};
@@ -154,7 +154,7 @@ test("joins and leaves that are awaited are done everywhere, on Node's server, t
       assert.deepEqual((await other.do("fetch", { to: ["hall"], local: true })).sockets, []);
     }
   }
-  two.child.kill("SIGSTOP");
+  await freeze(two.child);
   const started = Date.now();
   const order = one.do("join", { to: ["lobby"], rooms: ["hall"] });
   const { settled, missing } = await order;
@@ -254,7 +254,7 @@ test("Node does not wait for ours in vain if they do not handle an event, or fai
 
 test("a node that does not answer is named, and what came in time is there", async () => {
   const { name } = await two.do("status");
-  two.child.kill("SIGSTOP");
+  await freeze(two.child);
   const { answers, missing } = await one.do("server-side-call", { event: "hello", timeout: 1000 });
   two.child.kill("SIGCONT");
   assert.deepEqual(answers.map(({ by }) => by), ["node"]);

@@ -101,6 +101,12 @@ export const together = (nodes, milliseconds) =>
     return states.every(({ up, peers }) => up && peers.length === nodes.length - 1);
   }, "the nodes know each other", milliseconds);
 
+/** Stops a process, and waits until it has stopped: a busy machine takes its time, and other threads go on. */
+export const freeze = async (child) => {
+  child.kill("SIGSTOP");
+  await until(() => readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ")[1].startsWith("T"), "it has stopped");
+};
+
 /** Milliseconds of processor time that a node has used. */
 export const cpu = (node) => {
   const fields = readFileSync(`/proc/${node.child.pid}/stat`, "utf8").split(") ")[1].split(" ");
