@@ -35,7 +35,7 @@ use crate::{
     streams::EntryId,
 };
 
-/// How a node takes part in its cluster.
+/// How a node takes part in its cluster. A time of more than a century is a century.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How long changes of how many sockets are in the rooms here are collected before nodes of ours are
@@ -359,12 +359,15 @@ impl Missing {
     }
 }
 
+/// A century: what is longer would end beyond the clock, or beyond what a broker takes for a time.
+const FOR_EVER: Duration = Duration::from_secs(3_155_760_000);
+
 /// How the host ids of our own nodes begin.
 pub(crate) const HOST_PREFIX: &str = "sio-node-";
 
 impl Node {
     /// A node that has not said anything yet. Its name is made from `entropy`.
-    pub fn new(config: Config, entropy: [u8; 16], now: Instant) -> Self {
+    pub fn new(mut config: Config, entropy: [u8; 16], now: Instant) -> Self {
         const ALPHABET: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -378,6 +381,14 @@ impl Node {
             }
             _ => hex[..16].to_owned(),
         };
+        for time in [
+            &mut config.heartbeat,
+            &mut config.lease,
+            &mut config.timeout,
+        ] {
+            *time = (*time).min(FOR_EVER);
+        }
+        config.census = config.census.map(|patience| patience.min(FOR_EVER));
         let mut speech = config.format.clone();
         if let (Format::Sharded(sharded), true) = (&mut speech, config.strict_order) {
             sharded.rooms = RoomChannels::Static;
@@ -718,7 +729,7 @@ impl Node {
         let number = self.next_request;
         self.next_request += 1;
         let request = Request(number);
-        let deadline = now + timeout.unwrap_or(self.config.timeout);
+        let deadline = now + timeout.unwrap_or(self.config.timeout).min(FOR_EVER);
         self.pending.open(number, &question, deadline);
         // What was said before has not been done here by now.
         if self.config.strict_order
@@ -786,7 +797,7 @@ impl Node {
         self.actions.push_back(Action::Keep {
             key: format!("{}{}", streams.sessions, session.pid),
             value: session.encode(),
-            lasts,
+            lasts: lasts.min(FOR_EVER),
         });
     }
 

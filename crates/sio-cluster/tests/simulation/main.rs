@@ -328,6 +328,33 @@ fn sec_what_cannot_be_read_is_told_counted_and_skipped_on_every_channel() {
 }
 
 #[test]
+fn times_without_an_end_do_not_overflow_the_clock() {
+    let config = Config {
+        format: Format::Streams(Streams::default()),
+        census: Some(Duration::MAX),
+        heartbeat: Duration::MAX,
+        lease: Duration::MAX,
+        timeout: Duration::MAX,
+        ..Config::default()
+    };
+    let mut world = World::new(2, &config);
+    world.settle(|len| len - 1);
+    assert_eq!(world.members[0].node.peers().count(), 1);
+    let now = world.now;
+    let node = &mut world.members[0].node;
+    node.recount(now);
+    node.ask("/", Question::Rooms, Some(Duration::MAX), now);
+    assert!(node.poll_timeout() > now + Duration::from_secs(1 << 30));
+    while node.poll_action().is_some() {}
+    node.keep(Session::default(), Duration::MAX);
+    let Some(Action::Keep { lasts, .. }) = node.poll_action() else {
+        panic!("a session is kept");
+    };
+    // Redis counts milliseconds in 63 bits, from 1970 on.
+    assert!(lasts.as_millis() < 1 << 62);
+}
+
+#[test]
 fn a_room_that_is_left_and_joined_again_at_once_is_heard() {
     let config = Config {
         format: Format::Sharded(ShardedPubSub::default()),
