@@ -20,12 +20,24 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::{OnceLock, mpsc},
     thread,
     time::Duration,
 };
 
 use sio_server::{Ack, Config, Msgpack, Runtime, Server, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{
+    mpsc::{UnboundedSender, unbounded_channel},
+    oneshot,
+};
+
+/// The server's thread stands still from one to the other.
+struct Hold {
+    begun: mpsc::Sender<()>,
+    over: mpsc::Receiver<()>,
+}
+
+static HOLDS: OnceLock<UnboundedSender<Hold>> = OnceLock::new();
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -86,6 +98,14 @@ fn main() -> Result {
         let address = bound.local_addr();
         tokio::spawn(bound.serve());
         let (done, finished) = oneshot::channel();
+        let (holds, mut held) = unbounded_channel::<Hold>();
+        let _ = HOLDS.set(holds);
+        tokio::spawn(async move {
+            while let Some(Hold { begun, over }) = held.recv().await {
+                let _ = begun.send(());
+                let _ = over.recv();
+            }
+        });
         thread::spawn(move || done.send(play(&scenario, &manner, count, address)));
         finished.await?
     })?;
@@ -206,7 +226,14 @@ impl Client {
         Ok(client)
     }
 
+    /// Connects. The server finds the connection and its request at once: whether it sees the one before the
+    /// other would be chance, and cost it another turn.
     fn open(address: SocketAddr) -> Result<Self> {
+        let (begin, begun) = mpsc::channel();
+        let (end, over) = mpsc::channel();
+        let holds = HOLDS.get().ok_or("the server is not there")?;
+        let _ = holds.send(Hold { begun: begin, over });
+        begun.recv()?;
         let mut client = Self(connect(address)?);
         // The headers of a browser, as far as they are of a usual length.
         client.0.write_all(
@@ -224,6 +251,7 @@ impl Client {
             Accept-Language: en-US,en;q=0.9\r\n\
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
         )?;
+        drop(end);
         let head = read_head(&mut client.0)?;
         if !head.starts_with("HTTP/1.1 101 ") || !client.read()?.starts_with(b"0{") {
             return Err(head.into());
