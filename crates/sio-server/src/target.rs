@@ -213,8 +213,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`EmitError::Broker`] if there was no room in time, [`EmitError::Payload`] if the payload cannot be
-    /// written.
+    /// [`EmitError::Broker`](crate::EmitError::Broker) if there was no room in time,
+    /// [`EmitError::Payload`](crate::EmitError::Payload) if the payload cannot be written.
     ///
     /// ```
     /// # use std::time::Duration;
