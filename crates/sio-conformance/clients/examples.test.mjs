@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, it } from "node:test";
@@ -16,6 +15,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { asyncApiErrors, installed, Manager, tsc } from "./packages.mjs";
+import { freePort } from "./ports.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const run = promisify(execFile);
@@ -27,15 +27,6 @@ afterEach(() => {
   for (const manager of managers.splice(0)) manager._close?.();
   for (const example of running.splice(0)) example.kill("SIGKILL");
 });
-
-async function freePort() {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, "close");
-  return port;
-}
 
 /** Runs an example until it listens. */
 async function start(name) {

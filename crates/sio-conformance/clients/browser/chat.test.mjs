@@ -7,12 +7,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, it } from "node:test";
 
 import { playwright } from "../packages.mjs";
+import { freePort } from "../ports.mjs";
 
 const shots = process.env.SHOTS ?? path.join(tmpdir(), "shots");
 const profile = mkdtempSync(path.join(tmpdir(), "chat-profile-"));
@@ -47,15 +47,6 @@ after(async () => {
   server?.kill("SIGKILL");
   rmSync(profile, { recursive: true, force: true });
 });
-
-async function freePort() {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, "close");
-  return port;
-}
 
 /** Starts the chat, and waits until it listens. */
 async function start() {

@@ -6,28 +6,18 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, it } from "node:test";
 
 import { playwright } from "../packages.mjs";
+import { freePort } from "../ports.mjs";
 
 const profile = mkdtempSync(path.join(tmpdir(), "first-profile-"));
 let server;
 let browser;
 let url;
-
-async function freePort() {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, "close");
-  return port;
-}
 
 before(async () => {
   const env = { ...process.env, PORT: String(await freePort()) };
