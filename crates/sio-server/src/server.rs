@@ -419,7 +419,8 @@ impl Server {
         self.with_root(|root| root.on_room(look))
     }
 
-    /// Handles an event that another node of the cluster sends to the namespace `/` of all others, see [`Namespace::on_server_side`].
+    /// Handles an event that another node of the cluster sends to the namespace `/` of all others, see
+    /// [`Namespace::on_server_side`].
     pub fn on_server_side<T, A, Fut>(
         self,
         event: impl EventName<T, A>,
