@@ -3,6 +3,7 @@
 //! All run on a paused clock: none of them takes any time, not even those that wait for a heartbeat.
 
 use std::{
+    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -113,6 +114,99 @@ async fn a_client_that_polls_hears_and_says_the_same() {
         put_out.ended().await.unwrap(),
         End::PutOut | End::Closed(None)
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_upgrades_loses_nothing_and_keeps_the_order() {
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    let (server, mut farewells) = with_farewells();
+    let server = server
+        .on("say", async move |socket, (number, _): (u32, Bytes)| {
+            let _ = heard.send(number);
+            socket.emit("said", &(number, Bytes::from(vec![7; 100])));
+        })
+        .on("how", async |socket, ()| Ack(socket.transport().as_str()));
+    let server = TestServer::new(server).unwrap();
+    let client = server.connect("/").polling().await.unwrap();
+    let bytes = Bytes::from(vec![7; 50_000]);
+    let talk = async {
+        for number in 0..60 {
+            client.emit("say", &(number, &bytes));
+            server.io().emit("news", &number);
+            tokio::task::yield_now().await;
+        }
+    };
+    let (upgraded, ()) = tokio::join!(client.upgrade(), talk);
+    upgraded.unwrap();
+    let how: String = client.call("how", &()).await.unwrap();
+    assert_eq!(how, "websocket");
+    for number in 0..60 {
+        assert_eq!(hears.recv().await, Some(number));
+        assert_eq!(client.expect::<u32, _>("news").await.unwrap(), number);
+        let (said, _): (u32, Bytes) = client.expect("said").await.unwrap();
+        assert_eq!(said, number);
+    }
+    assert_eq!(client.received(), []);
+    // Heartbeats go on, and nothing happens the second time.
+    client.upgrade().await.unwrap();
+    tokio::time::advance(Duration::from_secs(100)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(client.is_connected());
+    client.disconnect().await.unwrap();
+    let reason = farewells.recv().await.unwrap();
+    assert_eq!(reason.as_str(), "client namespace disconnect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_cannot_upgrade_polls_on() {
+    let mut config = Config::default();
+    config.engine.allow_upgrades = false;
+    let server = Server::new().config(config);
+    let server = TestServer::new(server.on("echo", async |_socket, n: u32| Ack(n))).unwrap();
+    let client = server.connect("/").polling().await.unwrap();
+    let refused = client.upgrade().await.unwrap_err();
+    println!("{refused}");
+    assert_eq!(client.call::<_, _, u32>("echo", &1).await.unwrap(), 1);
+
+    // One that asks for nothing does not get there, and is none the worse for it.
+    let server = Server::new().on("echo", async |_socket, n: u32| Ack(n));
+    let server = TestServer::new(server).unwrap();
+    let client = server.connect("/").polling().await.unwrap();
+    client.stall();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.io().emit("news", &1); // Its GET that waits comes back, and no other follows.
+    let stalled = client.upgrade().await.unwrap_err();
+    assert!(matches!(stalled, Error::TimedOut { .. }), "{stalled}");
+    client.resume();
+    assert_eq!(client.call::<_, _, u32>("echo", &2).await.unwrap(), 2);
+    client.upgrade().await.unwrap();
+    assert_eq!(client.call::<_, _, u32>("echo", &3).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waited_for_is_counted() {
+    let (server, client) = pair(Server::new().on("ask", async |socket, ()| {
+        let _: Result<u32, _> = socket.call("age", &()).await;
+    }))
+    .await;
+    let io = server.io().clone();
+    assert_eq!(io.pending_acks(), 0);
+    client.emit("ask", &());
+    let to_many = tokio::spawn(io.everyone().call::<_, _, u32>("age", &()).into_future());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(io.pending_acks(), 2);
+    client.on("age", |()| Ack(7));
+    for question in client.received() {
+        client.ack(&question, &7);
+    }
+    assert_eq!(to_many.await.unwrap().unwrap().into_values(), [7]);
+    client.disconnect().await.unwrap();
+    assert_eq!(io.pending_acks(), 0);
+    // A ping each 25 s, none of them late.
+    tokio::time::sleep(Duration::from_secs(80)).await;
+    let delays = io.counters().delays;
+    assert!(delays.deadlines >= 3, "{delays:?}");
+    assert_eq!(delays.histogram().next().unwrap().1, delays.deadlines);
 }
 
 #[tokio::test(start_paused = true)]

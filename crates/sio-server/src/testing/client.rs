@@ -280,6 +280,32 @@ impl Client {
         seat.map_or_else(Vec::new, |seat| seat.inbox.drain(..).collect())
     }
 
+    /// Moves its connection from [polling](super::Connect::polling) to a WebSocket, as browsers do soon after
+    /// they have connected. What is sent and received meanwhile keeps its order. Nothing happens to a
+    /// connection that is a WebSocket.
+    ///
+    /// ```
+    /// use sio_server::{Ack, Server, testing::{Error, TestServer}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let server = Server::new().on("how", async |socket, ()| Ack(socket.transport().as_str()));
+    /// let server = TestServer::new(server)?;
+    /// let client = server.connect("/").polling().await?;
+    /// client.upgrade().await?;
+    /// assert_eq!(client.call::<_, _, String>("how", &()).await?, "websocket");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOpened`] if the WebSocket is refused, and if the connection ends or the time is over before:
+    /// that of a client that [stalls](Self::stall) is.
+    pub async fn upgrade(&self) -> Result<(), Error> {
+        self.line.upgrade().await
+    }
+
     /// Leaves the namespace, and waits until the server has read that. The connection stays, for
     /// other namespaces.
     ///

@@ -1,7 +1,6 @@
 //! The server under test, and the way to it.
 
 use std::{
-    convert::Infallible,
     future::{Future, IntoFuture},
     net::SocketAddr,
     pin::Pin,
@@ -9,31 +8,16 @@ use std::{
     time::Duration,
 };
 
-use eio_transport::Sid;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use sio_packet::{Parser, WriteError, write_connect_request};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use ws_handshake::Request;
 
 use super::{
     client::Client,
-    error::{End, Error},
+    error::Error,
     line::{Line, State, Transport},
-    polling::Requests,
+    requests::Requests,
 };
-use crate::{
-    entropy,
-    error::StartError,
-    io::Io,
-    server::Server,
-    service::{PeerAddr, Service},
-};
-
-/// Bytes that are on their way, each way, before the other side reads.
-const STREAM: usize = 64 << 10;
+use crate::{error::StartError, io::Io, server::Server, service::Service};
 
 /// A server that is connected to in memory.
 ///
@@ -168,7 +152,8 @@ impl Connect {
         self
     }
 
-    /// Polls, and goes on polling: `io(url, { transports: ["polling"] })`.
+    /// Polls, and goes on polling until it is told to [upgrade](Client::upgrade):
+    /// `io(url, { transports: ["polling"] })`.
     ///
     /// ```
     /// use sio_server::{Ack, Server, Transport, testing::{Error, TestServer}};
@@ -207,83 +192,31 @@ impl Connect {
     }
 
     async fn open(self) -> Result<Client, Error> {
-        let (namespace, limit) = (self.namespace.clone(), self.time_limit);
-        if self.transport == Transport::Polling {
-            return self.open_polling().await;
-        }
-        let packet = self.auth.packet(&namespace)?;
-        let target = format!(
-            "{}?EIO=4&transport=websocket{}",
-            self.service.path(),
-            self.query
-        );
-        let request = Request::new("localhost", &target, entropy::bytes());
-        let mut head = Vec::new();
-        let fields = self.fields.iter();
-        request.write(&mut head, fields.map(|(name, value)| (&**name, &**value)))?;
-        let mut stream = serve(self.service, self.address);
-        let answer = async {
-            stream.write_all(&head).await.ok()?;
-            read_answer(&mut stream).await
-        };
-        let answer = answered(limit, answer).await?;
-        if let Err(error) = request.check(answer.status, &answer.fields) {
-            let said = String::from_utf8_lossy(&answer.rest).into_owned();
-            return Err(Error::NotOpened {
-                status: answer.status,
-                body: if answer.status == 101 {
-                    error.to_string()
-                } else {
-                    said
-                },
-            });
-        }
-        let line = Arc::new(Line::start(stream, answer.rest, self.parser, limit));
-        let open = |state: &mut State| state.is_open.then_some(());
-        line.shared.wait("the open packet", open).await?;
-        Client::enter(line, namespace, &packet).await
-    }
-}
-
-impl Connect {
-    async fn open_polling(self) -> Result<Client, Error> {
         let packet = self.auth.packet(&self.namespace)?;
-        let path = self.service.path().to_owned();
+        let limit = self.time_limit;
         let mut requests = Requests {
-            target: format!("{path}?EIO=4&transport=polling{}", self.query),
+            path: self.service.path().to_owned(),
             service: self.service,
             address: self.address,
+            query: self.query,
             fields: self.fields,
         };
-        let answer = answered(self.time_limit, requests.ask(Method::GET, Vec::new())).await?;
-        let (status, first) = answer;
-        // Perhaps more stands behind it.
-        let sid = first
-            .strip_prefix(br#"0{"sid":""#)
-            .and_then(|rest| std::str::from_utf8(rest.get(..Sid::LEN)?).ok());
-        let Some(sid) = sid.filter(|_| status == 200) else {
-            let body = String::from_utf8_lossy(&first).into_owned();
-            return Err(Error::NotOpened { status, body });
+        let line = match self.transport {
+            Transport::WebSocket => {
+                let (stream, unread) = requests.websocket(limit).await?;
+                let line = Line::start(stream, unread, self.parser, limit);
+                let open = |state: &mut State| state.is_open.then_some(());
+                line.shared.wait("the open packet", open).await?;
+                line
+            }
+            Transport::Polling => {
+                let (sid, first) = requests.session(limit).await?;
+                requests.query = format!("&sid={sid}");
+                Line::poll(requests, first, self.parser, limit)
+            }
         };
-        requests.target = format!("{path}?EIO=4&transport=polling&sid={sid}");
-        let line = Line::poll(requests, first, self.parser, self.time_limit);
         Client::enter(Arc::new(line), self.namespace, &packet).await
     }
-}
-
-/// The answer to the request that opens a connection.
-async fn answered<T>(limit: Duration, answer: impl Future<Output = Option<T>>) -> Result<T, Error> {
-    let waited_for = || "the answer to the request".to_owned();
-    let answer = tokio::time::timeout(limit, answer).await;
-    let answer = answer.map_err(|_| Error::TimedOut {
-        waited_for: waited_for(),
-        limit,
-        instead: Vec::new(),
-    })?;
-    answer.ok_or_else(|| Error::Ended {
-        waited_for: waited_for(),
-        end: End::Cut,
-    })
 }
 
 impl IntoFuture for Connect {
@@ -292,69 +225,5 @@ impl IntoFuture for Connect {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.open())
-    }
-}
-
-/// The client's end of a stream whose other end is served.
-fn serve(service: Service, address: SocketAddr) -> DuplexStream {
-    let (ours, theirs) = tokio::io::duplex(STREAM);
-    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(PeerAddr(address));
-        let answer = service.answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    // Without a timer of hyper's: it would go by the system's clock.
-    let http = hyper::server::conn::http1::Builder::new();
-    let serving = http.serve_connection(TokioIo::new(theirs), service);
-    tokio::spawn(async move {
-        // An error is the client's end of the connection, which the client knows of.
-        let _ = serving.with_upgrades().await;
-    });
-    ours
-}
-
-struct HttpAnswer {
-    status: u16,
-    fields: HeaderMap,
-    /// The body, or what came behind a 101.
-    rest: Vec<u8>,
-}
-
-/// `None` if the connection ends before.
-async fn read_answer(stream: &mut DuplexStream) -> Option<HttpAnswer> {
-    let mut bytes = Vec::new();
-    loop {
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-        let mut fields = [httparse::EMPTY_HEADER; 64];
-        let mut head = httparse::Response::new(&mut fields);
-        let Ok(httparse::Status::Complete(len)) = head.parse(&bytes) else {
-            continue;
-        };
-        let status = head.code?;
-        let fields: HeaderMap = head
-            .headers
-            .iter()
-            .filter_map(|field| {
-                let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-                Some((name, HeaderValue::from_bytes(field.value).ok()?))
-            })
-            .collect();
-        let mut rest = bytes.split_off(len);
-        if status != 101 {
-            let body = fields.get(http::header::CONTENT_LENGTH);
-            let body = body.and_then(|body| body.to_str().ok()?.parse::<usize>().ok());
-            while rest.len() < body.unwrap_or(0) {
-                if stream.read_buf(&mut rest).await.ok()? == 0 {
-                    break;
-                }
-            }
-        }
-        return Some(HttpAnswer {
-            status,
-            fields,
-            rest,
-        });
     }
 }

@@ -1,4 +1,5 @@
-//! A test client's connection, Engine.IO on a WebSocket over a stream in memory, or on polling.
+//! A test client's connection, Engine.IO on a WebSocket over a stream in memory, or on polling, or on one
+//! after the other.
 //!
 //! Two tasks serve it. The **reader** takes what the server sends to the seats, and answers
 //! heartbeats; the **writer** writes what is queued, so that neither waits for the other.
@@ -18,9 +19,9 @@ use ws_frame::{Header, OpCode, write_frame_as};
 
 use super::{
     error::{End, Error},
-    polling::Requests,
     reader::{PACKETS, Reader},
     received::Received,
+    requests::Requests,
     seat::{Handler, Seat},
 };
 use crate::entropy;
@@ -28,19 +29,26 @@ use crate::entropy;
 /// The connection as its clients hold it; it is cut when the last of them goes.
 pub(super) struct Line {
     pub(super) shared: Arc<Shared>,
-    stalled: watch::Sender<bool>,
-    tasks: [AbortHandle; 2],
+    pub(super) stalled: watch::Sender<bool>,
+    pub(super) tasks: Mutex<[AbortHandle; 2]>,
+    /// If it began by polling: how, for whoever moves it to a WebSocket, one at a time.
+    pub(super) polls: Option<tokio::sync::Mutex<Requests>>,
 }
 
 /// What the connection's tasks have, too.
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) changed: Notify,
-    out: mpsc::UnboundedSender<Vec<u8>>,
-    pub(super) transport: Transport,
+    road: Mutex<Road>,
     /// If it is not the protocol's own.
     pub(super) parser: Option<Box<dyn Parser>>,
     pub(super) time_limit: Duration,
+}
+
+/// Where what is sent goes. Comes before the state, where both are locked.
+pub(super) struct Road {
+    pub(super) transport: Transport,
+    out: mpsc::UnboundedSender<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -51,6 +59,9 @@ pub(super) struct State {
     pub(super) is_open: bool,
     /// WebSocket pings sent, and those that were answered; POSTs, over polling.
     pub(super) pings: (u64, u64),
+    /// No GET is to follow the one that waits, and the reader is to lie here.
+    pub(super) halts: bool,
+    pub(super) halted: Option<Reader>,
     pub(super) end: Option<End>,
 }
 
@@ -62,13 +73,8 @@ impl Line {
         parser: Option<Box<dyn Parser>>,
         time_limit: Duration,
     ) -> Self {
-        let start = |reader: Reader, queue, stalled| {
-            let (read_half, write_half) = tokio::io::split(stream);
-            [
-                tokio::spawn(reader.run(read_half, unread, stalled)).abort_handle(),
-                tokio::spawn(write(write_half, queue)).abort_handle(),
-            ]
-        };
+        let start =
+            |reader: Reader, queue, stalled| stream_tasks(reader, stream, unread, queue, stalled);
         Self::with(Transport::WebSocket, parser, time_limit, start)
     }
 
@@ -79,6 +85,7 @@ impl Line {
         parser: Option<Box<dyn Parser>>,
         time_limit: Duration,
     ) -> Self {
+        let polls = Some(tokio::sync::Mutex::new(requests.clone()));
         let start = |reader: Reader, queue, stalled| {
             let posts = requests.clone().post(Arc::clone(reader.shared()), queue);
             [
@@ -86,7 +93,9 @@ impl Line {
                 tokio::spawn(posts).abort_handle(),
             ]
         };
-        Self::with(Transport::Polling, parser, time_limit, start)
+        let mut line = Self::with(Transport::Polling, parser, time_limit, start);
+        line.polls = polls;
+        line
     }
 
     fn with(
@@ -104,8 +113,7 @@ impl Line {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Notify::new(),
-            out,
-            transport,
+            road: Mutex::new(Road { transport, out }),
             parser,
             time_limit,
         });
@@ -113,7 +121,8 @@ impl Line {
         Self {
             shared,
             stalled,
-            tasks,
+            tasks: Mutex::new(tasks),
+            polls: None,
         }
     }
 
@@ -125,7 +134,7 @@ impl Line {
     /// Cuts it: nothing more is read or written, not even what is queued.
     pub(super) fn cut(&self) {
         self.shared.end(End::Dropped);
-        for task in &self.tasks {
+        for task in &*self.tasks.lock() {
             task.abort();
         }
     }
@@ -190,50 +199,54 @@ impl Shared {
 
     /// Sends a packet and its attachments.
     pub(super) fn send(&self, packet: &[u8], attachments: &Attachments) {
-        let mut out = Vec::new();
         let text = std::str::from_utf8(packet).expect("packets are written as text");
-        match &self.parser {
-            Some(parser) => self
-                .transport
-                .translate(&mut out, &**parser, text, attachments),
+        self.say(|transport, out| match &self.parser {
+            Some(parser) => transport.translate(out, &**parser, text, attachments),
             None => {
-                self.transport.text(&mut out, &format!("4{text}"));
+                transport.text(out, &format!("4{text}"));
                 for attachment in attachments.iter() {
-                    self.transport.binary(&mut out, attachment);
+                    transport.binary(out, attachment);
                 }
             }
-        }
-        self.write(out);
+        });
     }
 
     /// Sends a close frame, or the packet of that meaning.
     pub(super) fn close(&self) {
-        let mut out = Vec::new();
-        match self.transport {
-            Transport::Polling => self.transport.text(&mut out, "1"),
-            Transport::WebSocket => frame(&mut out, OpCode::Close, &1000_u16.to_be_bytes()),
-        }
-        self.write(out);
+        self.say(|transport, out| match transport {
+            Transport::Polling => transport.text(out, "1"),
+            Transport::WebSocket => frame(out, OpCode::Close, &1000_u16.to_be_bytes()),
+        });
     }
 
     /// Waits until the server has read all that was sent: it answers a WebSocket ping behind it, or the
     /// POST that brought it.
     pub(super) async fn sync(&self, waited_for: &str) -> Result<(), Error> {
-        let number = match self.transport {
-            Transport::Polling => self.state.lock().pings.0,
-            Transport::WebSocket => {
-                let mut state = self.state.lock();
+        let number = {
+            let road = self.road.lock();
+            let mut state = self.state.lock();
+            if road.transport == Transport::WebSocket {
                 state.pings.0 += 1;
-                let number = state.pings.0;
-                drop(state);
                 let mut out = Vec::new();
-                frame(&mut out, OpCode::Ping, &number.to_be_bytes());
-                self.write(out);
-                number
+                frame(&mut out, OpCode::Ping, &state.pings.0.to_be_bytes());
+                let _ = road.out.send(out);
             }
+            state.pings.0
         };
         let answered = |state: &mut State| (state.pings.1 >= number).then_some(());
         self.wait(waited_for, answered).await
+    }
+
+    /// The reader, unless no GET is to follow: it is wanted elsewhere then.
+    pub(super) fn go_on(&self, reader: Reader) -> Option<Reader> {
+        let mut state = self.state.lock();
+        if !state.halts {
+            return Some(reader);
+        }
+        state.halted = Some(reader);
+        drop(state);
+        self.changed.notify_waiters();
+        None
     }
 
     /// A POST was answered.
@@ -242,12 +255,34 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn write(&self, bytes: Vec<u8>) {
-        if self.transport == Transport::Polling {
+    /// Sends what `write` appends, if it is anything.
+    pub(super) fn say(&self, write: impl FnOnce(Transport, &mut Vec<u8>)) {
+        let road = self.road.lock();
+        let mut out = Vec::new();
+        write(road.transport, &mut out);
+        if out.is_empty() {
+            return;
+        }
+        if road.transport == Transport::Polling {
             self.state.lock().pings.0 += 1;
         }
         // Where nobody writes any more the connection has ended, which whoever waits is told.
-        let _ = self.out.send(bytes);
+        let _ = road.out.send(out);
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.road.lock().transport
+    }
+
+    /// From now on all goes into a WebSocket, behind `first`; to be written from what is returned.
+    pub(super) fn turn_off(&self, first: Vec<u8>) -> mpsc::UnboundedReceiver<Vec<u8>> {
+        let (out, queue) = mpsc::unbounded_channel();
+        let _ = out.send(first);
+        *self.road.lock() = Road {
+            transport: Transport::WebSocket,
+            out,
+        };
+        queue
     }
 
     pub(super) fn end(&self, end: End) {
@@ -271,6 +306,21 @@ impl Shared {
             }
         }
     }
+}
+
+/// Starts the tasks of a WebSocket.
+pub(super) fn stream_tasks(
+    reader: Reader,
+    stream: DuplexStream,
+    unread: Vec<u8>,
+    queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    stalled: watch::Receiver<bool>,
+) -> [AbortHandle; 2] {
+    let (read_half, write_half) = tokio::io::split(stream);
+    [
+        tokio::spawn(reader.run(read_half, unread, stalled)).abort_handle(),
+        tokio::spawn(write(write_half, queue)).abort_handle(),
+    ]
 }
 
 async fn write(mut stream: WriteHalf<DuplexStream>, mut queue: mpsc::UnboundedReceiver<Vec<u8>>) {

@@ -54,8 +54,8 @@
 //! # What it is not
 //!
 //! A client speaks by WebSocket, or [by polling](Connect::polling), in JSON or with a
-//! [parser](Connect::parser). It never moves from one to the other: what handlers see does not depend on
-//! the transport, so the upgrade is this crate's to test, not the application's.
+//! [parser](Connect::parser). It moves from one to the other when the test [says so](Client::upgrade), and
+//! comes back only as a new one.
 //!
 //! # Time
 //!
@@ -77,7 +77,9 @@ mod line;
 mod polling;
 mod reader;
 mod received;
+mod requests;
 mod seat;
+mod upgrade;
 
 pub use self::{
     client::Client,

@@ -1,43 +1,15 @@
 //! A test client's connection that polls: one GET at a time waits, POSTs follow one another.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use eio_transport::{Data, Packet, payload};
-use http::{Method, Request, header};
-use http_body_util::{BodyExt, Full};
+use http::Method;
 use tokio::sync::{mpsc, watch};
 
-use super::{error::End, line::Shared, reader::Reader};
-use crate::service::{PeerAddr, Service};
-
-/// The way of one client's requests to its server.
-#[derive(Clone)]
-pub(super) struct Requests {
-    pub(super) service: Service,
-    pub(super) address: SocketAddr,
-    /// Path and query.
-    pub(super) target: String,
-    pub(super) fields: Vec<(String, Vec<u8>)>,
-}
+use super::{error::End, line::Shared, reader::Reader, requests::Requests};
 
 impl Requests {
-    /// Its answer: the status and the body. `None` if the request is none.
-    pub(super) async fn ask(&self, method: Method, body: Vec<u8>) -> Option<(u16, Bytes)> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(&self.target)
-            .header(header::HOST, "localhost")
-            .extension(PeerAddr(self.address));
-        for (name, value) in &self.fields {
-            request = request.header(name, &value[..]);
-        }
-        let request = request.body(Full::new(Bytes::from(body))).ok()?;
-        let answer = self.service.answer(request).await;
-        let status = answer.status().as_u16();
-        Some((status, answer.into_body().collect().await.ok()?.to_bytes()))
-    }
-
     /// Brings what is queued, one POST after the other.
     pub(super) async fn post(
         self,
@@ -52,8 +24,8 @@ impl Requests {
         }
     }
 
-    /// Asks for what the server has to say until the end, and whenever it is not stalled. `first` came with
-    /// the handshake.
+    /// Asks for what the server has to say until the end, or until the reader is wanted elsewhere, and whenever
+    /// it is not stalled. `first` came with the handshake.
     pub(super) async fn get(
         self,
         mut reader: Reader,
@@ -69,6 +41,10 @@ impl Requests {
             shared.changed.notify_waiters();
             if stalled.wait_for(|stalled| !stalled).await.is_err() {
                 return;
+            }
+            match shared.go_on(reader) {
+                Some(same) => reader = same,
+                None => return,
             }
             body = match self.ask(Method::GET, Vec::new()).await {
                 Some((200, body)) => body,

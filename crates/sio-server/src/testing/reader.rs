@@ -16,7 +16,7 @@ use super::{error::End, line::Shared};
 use crate::entropy;
 
 /// A test reads whatever its server sends.
-const FRAMES: Limits = Limits {
+pub(super) const FRAMES: Limits = Limits {
     max_message: usize::MAX,
     max_fragments: u32::MAX,
     control_burst: u16::MAX,
@@ -124,10 +124,9 @@ impl Reader {
 
     /// Control frames that are due.
     fn answer(&mut self) {
-        let mut out = Vec::new();
-        if self.frames.poll_transmit_masked(&mut out, entropy::bytes) {
-            self.shared.write(out);
-        }
+        self.shared.say(|_, out| {
+            self.frames.poll_transmit_masked(out, entropy::bytes);
+        });
     }
 
     /// An Engine.IO packet.
@@ -136,10 +135,8 @@ impl Reader {
             Some(b'0') => self.shared.state.lock().is_open = true,
             Some(b'1') => return Err(End::Closed(None)),
             Some(b'2') => {
-                let mut out = Vec::new();
                 let pong = format!("3{}", &text[1..]);
-                self.shared.transport.text(&mut out, &pong);
-                self.shared.write(out);
+                self.shared.say(|transport, out| transport.text(out, &pong));
             }
             Some(b'4') if self.shared.parser.is_some() => self.coded(Coded::Text(&text[1..]))?,
             Some(b'4') => {
