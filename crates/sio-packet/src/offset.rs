@@ -27,6 +27,9 @@ impl Offset {
     /// Bytes of the text.
     pub const LEN: usize = 12;
 
+    /// Bytes that an event grows by on top of an offset's text: a comma and two quotes.
+    pub const AROUND: usize = 3;
+
     /// The text: the same number of characters whatever the position, none of which JSON escapes.
     pub fn to_text(self) -> [u8; Self::LEN] {
         let word = u128::from(self.log & 0x00ff_ffff) << 48 | u128::from(self.position & POSITION);
@@ -54,9 +57,6 @@ impl fmt::Display for Offset {
     }
 }
 
-/// Room for an offset as the last argument of an event: `,"` before it and `"` behind it.
-const AROUND: usize = 3;
-
 /// Appends the text of an event to `out`, with `offset` as its last argument.
 ///
 /// `event` is the text of a packet that [`write_event`](crate::write_event) wrote. One that asks for an
@@ -80,7 +80,7 @@ pub fn write_with_offset(out: &mut Vec<u8>, event: &[u8], offset: Offset) {
 /// JSON has nothing to escape in.
 pub fn write_with_offset_text(out: &mut Vec<u8>, event: &[u8], offset: &[u8]) {
     let arguments = event.strip_suffix(b"]").unwrap_or(event);
-    out.reserve(arguments.len() + AROUND + offset.len() + 1);
+    out.reserve(arguments.len() + Offset::AROUND + offset.len() + 1);
     out.extend_from_slice(arguments);
     out.extend_from_slice(b",\"");
     out.extend_from_slice(offset);

@@ -462,22 +462,19 @@ impl Log {
     }
 }
 
-/// The frames of an event, with an offset as its last argument.
+/// The frames of an event, with an offset as its last argument, in an allocation of their size.
 pub(crate) fn stamp(frames: &[u8], offset: &[u8]) -> Vec<u8> {
     let Ok(Some((header, len))) = Header::parse(frames) else {
         return frames.to_vec();
     };
     let end = usize::try_from(header.len).map_or(frames.len(), |payload| len + payload);
     let (event, attachments) = (&frames[len..end], &frames[end..]);
-    let mut stamped = Vec::with_capacity(frames.len() + 2 * offset.len());
-    write_frame(
-        &mut stamped,
-        OpCode::Text,
-        event.len() + offset.len(),
-        |text| {
-            write_with_offset_text(text, event, offset);
-        },
-    );
+    let len = event.len() + Offset::AROUND + offset.len();
+    let head = Header::new(OpCode::Text, len as u64).size();
+    let mut stamped = Vec::with_capacity(head + len + attachments.len());
+    write_frame(&mut stamped, OpCode::Text, len, |text| {
+        write_with_offset_text(text, event, offset);
+    });
     stamped.extend_from_slice(attachments);
     stamped
 }
@@ -562,7 +559,7 @@ fn replay(
         let parcel = turn::with_encoder(|encoder| {
             let (out, attachments) = (&mut encoder.frames, &mut encoder.attachments);
             frames::event(out, attachments, place.name(), None, &event, &args)?;
-            Ok::<_, WriteError>(form.parcel(&stamp(&encoder.frames, offset.as_bytes())))
+            Ok::<_, WriteError>(form.parcel(stamp(&encoder.frames, offset.as_bytes())))
         });
         let Ok(parcel) = parcel else { continue };
         len += parcel.len();
@@ -642,3 +639,29 @@ const MAX_SID: usize = 64;
 
 /// How often a client may find its session taken again by somebody else with its secret.
 const FENCES: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_stamped_into_an_allocation_of_its_size() {
+        for len in [
+            0, 1, 80, 90, 91, 92, 200, 65_490, 65_503, 65_504, 65_505, 70_000,
+        ] {
+            let text = format!("42[\"a\",\"{}\"]", "x".repeat(len));
+            let mut frames = Vec::new();
+            write_frame(&mut frames, OpCode::Text, 0, |out| {
+                out.extend_from_slice(text.as_bytes());
+            });
+            frames.extend_from_slice(b"\x82\x03abc");
+            let stamped = stamp(&frames, b"an offset");
+            assert_eq!(stamped.capacity(), stamped.len(), "{len}");
+            let (header, head) = Header::parse(&stamped).unwrap().unwrap();
+            let (event, rest) = stamped[head..].split_at(header.len as usize);
+            let event = std::str::from_utf8(event).unwrap();
+            assert_eq!(event, text.replace(']', ",\"an offset\"]"));
+            assert_eq!(rest, b"\x82\x03abc");
+        }
+    }
+}

@@ -368,6 +368,13 @@ impl Place {
         &self.rounds
     }
 
+    /// Acks that are waited for.
+    pub(crate) fn pending_acks(&self) -> usize {
+        let sockets = self.select(&Selection::everyone());
+        let own = sockets.iter().map(|socket| socket.core().pending_acks());
+        own.sum::<usize>() + self.rounds.pending()
+    }
+
     /// The rooms there are, with how many are in each.
     pub(crate) fn rooms(&self) -> BTreeMap<String, usize> {
         let mut rooms = BTreeMap::new();
@@ -398,7 +405,7 @@ impl Place {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
             hub.config.check_length(encoder.frames.len())?;
             let Some(memory) = &self.memory else {
-                let parcel = Arc::new(mode.parcel(form.parcel(&encoder.frames)));
+                let parcel = Arc::new(mode.parcel(form.parcel(encoder.frames.as_slice())));
                 let reached = self.deliver(&hub, who, mode, parcel);
                 if let Origin::Told(tell) = origin {
                     tell();
@@ -427,7 +434,7 @@ impl Place {
                 let who = &*who;
                 let position = recovery.position() + u64::from(mode.is_recorded());
                 let offset = memory.offset(recovery, position, is_entry);
-                let parcel = form.parcel(&memory::stamp(&encoder.frames, &offset));
+                let parcel = form.parcel(memory::stamp(&encoder.frames, &offset));
                 let parcel = Arc::new(mode.parcel(parcel));
                 if mode.is_recorded() {
                     let packet = Arc::clone(&parcel);
