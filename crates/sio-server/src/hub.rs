@@ -27,7 +27,9 @@ use crate::{
     ledger::Ledger,
     memory::Memory,
     middleware::Stack,
+    news::News,
     observe::Observer,
+    openings::{NamespaceEvent, NamespaceHook},
     panic::contain,
     parsers::Parsers,
     place::{Place, Stay, Visit},
@@ -86,6 +88,7 @@ pub(crate) struct Furniture {
     pub(crate) debug: DebugMode,
     pub(crate) stack: Option<Stack>,
     pub(crate) initial: Option<Arc<Parcel>>,
+    pub(crate) openings: Option<NamespaceHook>,
 }
 
 pub(crate) struct Hub {
@@ -123,6 +126,8 @@ pub(crate) struct Hub {
     /// What every client is told behind the open packet.
     pub(crate) initial: Option<Arc<Parcel>>,
     realms: RwLock<HashMap<Box<str>, Arc<dyn Realm>, RandomState>>,
+    /// Namespaces that were opened on demand, and closed, if anybody is told.
+    openings: Option<News<NamespaceEvent>>,
     /// Connections whose task has not ended, the last handlers included.
     pub(crate) drivers: AtomicUsize,
     /// Set once the shards' tasks have been spawned.
@@ -148,6 +153,7 @@ impl Hub {
             debug,
             stack,
             initial,
+            openings,
         } = furniture;
         let now = clock::now();
         let pending = config.max_pending.div_ceil(shards.max(1));
@@ -179,6 +185,7 @@ impl Hub {
             stack,
             initial,
             realms: RwLock::default(),
+            openings: openings.map(|hook| News::new(hook, "a look at a namespace")),
             drivers: AtomicUsize::new(0),
             running: OnceLock::new(),
         });
@@ -359,7 +366,8 @@ impl Hub {
     /// Opens a namespace, unless it is open; `None` if there are too many.
     fn open(self: &Arc<Self>, name: &str, stay: Stay, mounted: &dyn Mounted) -> Option<Visit> {
         let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
-        if stay == Stay::WhileInhabited && !realms.contains_key(name) {
+        let is_new = stay == Stay::WhileInhabited && !realms.contains_key(name);
+        if is_new {
             let fixed = self.mounted.iter().filter(|one| one.fixed_name().is_some());
             if realms.len().saturating_sub(fixed.count()) >= self.config.max_dynamic_namespaces {
                 self.shards[0].tally.hit(Limit::DynamicNamespaces);
@@ -382,7 +390,13 @@ impl Hub {
         });
         realm.place().expect_visitor();
         let realm = Arc::clone(realm);
+        if let (true, Some(openings)) = (is_new, &self.openings) {
+            openings.note(NamespaceEvent::Opened { name: name.into() });
+        }
         drop(realms);
+        if let (true, Some(openings)) = (is_new, &self.openings) {
+            openings.tell();
+        }
         Some(Visit::expected(realm))
     }
 
@@ -406,6 +420,11 @@ impl Hub {
             }
             if let Some(cluster) = &self.cluster {
                 cluster.send(cluster::Command::Close(name.into()));
+            }
+            if let Some(openings) = &self.openings {
+                openings.note(NamespaceEvent::Closed { name: name.into() });
+                drop(realms);
+                openings.tell();
             }
         }
     }

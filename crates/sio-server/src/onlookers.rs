@@ -1,16 +1,22 @@
 //! Those who look on in a namespace: at rooms that come and go, at events that leave.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use foldhash::fast::RandomState;
 use serde::Serialize;
 use sio_packet::{Args, Arguments, Attachments, Limits, Packet, Value};
 
-use crate::{config::SlowClients, panic::contain, place::Place, socket::SocketId};
+use crate::{
+    config::SlowClients,
+    news::{Hook, News},
+    panic::contain,
+    place::Place,
+    socket::SocketId,
+};
 
 /// What happened to a room, see [`Namespace::on_room`](crate::Namespace::on_room).
 ///
@@ -59,7 +65,7 @@ pub struct Outgoing<'a> {
     pub arguments: &'a [Value],
 }
 
-pub(crate) type RoomHook = Arc<dyn Fn(&RoomEvent) + Send + Sync>;
+pub(crate) type RoomHook = Hook<RoomEvent>;
 pub(crate) type Tap = Arc<dyn Fn(&Outgoing<'_>) + Send + Sync>;
 
 /// What is asked of a namespace when it is opened.
@@ -114,86 +120,67 @@ pub(crate) fn show<T: Serialize + ?Sized>(
 }
 
 /// Tells of rooms, over all parts of a namespace, in one order.
-///
-/// What happens is noted while the part is locked in which it happens, so that notes stand in the
-/// order of the changes; it is told later, outside all locks, by one at a time.
 pub(crate) struct RoomLog {
-    hook: RoomHook,
-    state: Mutex<LogState>,
-}
-
-#[derive(Default)]
-struct LogState {
-    members: HashMap<Arc<str>, usize, RandomState>,
-    untold: VecDeque<RoomEvent>,
-    telling: bool,
+    news: News<RoomEvent>,
+    /// How many are in each room.
+    members: Mutex<HashMap<Arc<str>, usize, RandomState>>,
 }
 
 impl RoomLog {
     pub(crate) fn new(hook: RoomHook) -> Self {
         Self {
-            hook,
-            state: Mutex::default(),
+            news: News::new(hook, "a look at a room"),
+            members: Mutex::default(),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn members(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize, RandomState>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn note_joined(&self, room: &str, socket: &SocketId) {
-        let mut state = self.lock();
-        let room = match state.members.get_key_value(room) {
+        let mut members = self.members();
+        let room = match members.get_key_value(room) {
             Some((room, _)) => Arc::clone(room),
             None => {
                 let room = Arc::<str>::from(room);
-                state.members.insert(Arc::clone(&room), 0);
+                members.insert(Arc::clone(&room), 0);
                 let created = RoomEvent::Created {
                     room: Arc::clone(&room),
                 };
-                state.untold.push_back(created);
+                self.news.note(created);
                 room
             }
         };
-        if let Some(members) = state.members.get_mut(&room) {
+        if let Some(members) = members.get_mut(&room) {
             *members += 1;
         }
         let socket = socket.as_ref().to_owned();
-        state.untold.push_back(RoomEvent::Joined { room, socket });
+        self.news.note(RoomEvent::Joined { room, socket });
     }
 
     pub(crate) fn note_left(&self, room: &str, socket: &SocketId) {
-        let mut state = self.lock();
-        let Some((room, members)) = state.members.get_key_value(room) else {
+        let mut members = self.members();
+        let Some((room, count)) = members.get_key_value(room) else {
             return;
         };
-        let (room, last) = (Arc::clone(room), *members == 1);
+        let (room, last) = (Arc::clone(room), *count == 1);
         let socket = socket.as_ref().to_owned();
         let left = RoomEvent::Left {
             room: Arc::clone(&room),
             socket,
         };
-        state.untold.push_back(left);
+        self.news.note(left);
         if last {
-            state.members.remove(&room);
-            state.untold.push_back(RoomEvent::Deleted { room });
-        } else if let Some(members) = state.members.get_mut(&room) {
-            *members -= 1;
+            members.remove(&room);
+            self.news.note(RoomEvent::Deleted { room });
+        } else if let Some(count) = members.get_mut(&room) {
+            *count -= 1;
         }
     }
 
-    /// Tells what was noted, unless somebody else is at it, who will then tell this, too.
+    /// Tells what was noted.
     pub(crate) fn tell(&self) {
-        let mut state = self.lock();
-        if state.telling {
-            return;
-        }
-        state.telling = true;
-        while let Some(event) = state.untold.pop_front() {
-            drop(state);
-            contain("a look at a room", || (self.hook)(&event));
-            state = self.lock();
-        }
-        state.telling = false;
+        self.news.tell();
     }
 }

@@ -34,6 +34,7 @@ use crate::{
     namespace::Namespace,
     observe::Observer,
     onlookers::{Outgoing, RoomEvent},
+    openings::NamespaceHook,
     pages::Pages,
     realm::Mounted,
     service::Fallback,
@@ -84,6 +85,8 @@ pub struct Server {
     pub(crate) beside: Option<Box<engine::Server>>,
     pub(crate) broker: Option<Box<dyn Broker>>,
     pub(crate) watch: Option<Watch>,
+    /// Who is told of namespaces that come and go.
+    pub(crate) openings: Option<NamespaceHook>,
     pub(crate) tls: Option<Tls>,
     pub(crate) hub: Arc<OnceLock<Arc<Hub>>>,
 }
@@ -132,6 +135,7 @@ impl Server {
             beside: None,
             broker: None,
             watch: None,
+            openings: None,
             tls: None,
             hub: Arc::new(OnceLock::new()),
         }

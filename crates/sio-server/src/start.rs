@@ -150,6 +150,9 @@ impl Server {
         if !(path.starts_with('/') && path.ends_with('/') && path.len() > 1) {
             return Err(StartError::Path(path.clone()));
         }
+        if let Some((name, problem)) = self.config.refuses_all() {
+            return Err(StartError::Setting { name, problem });
+        }
         let mut mounted = self.mounted;
         let another_root = mounted
             .iter()
@@ -193,6 +196,7 @@ impl Server {
             debug: self.debug,
             stack: self.stack,
             initial: self.initial,
+            openings: self.openings,
         };
         let hub = Hub::new(self.config, gate, shards, furniture);
         if let (Some(begin), Some(cluster)) = (begin, &hub.cluster) {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use sio_server::{Ack, Handshake, Namespace, RoomEvent, Value};
+use sio_server::{Ack, Handshake, Namespace, NamespaceEvent, Refuse, RoomEvent, Value};
 use support::{Got, House, Road, Ws, config, on_every_road, until, within};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -179,6 +179,52 @@ on_every_road! {
             ws.leave().await;
             house.is_unharmed().await;
         }
+    }
+
+    async fn a_namespace_made_on_demand_is_told_of_before_anybody_is_in_it_and_when_it_has_gone(road: Road) {
+        let (tell, mut told) = unbounded_channel();
+        let house = House::with(road, config(), |server| {
+            let io = server.io();
+            let closed = Namespace::pattern("/closed-{id}", async |_: Handshake, _: u32| {
+                Err::<(), _>(Refuse::new("closed"))
+            });
+            server.mount(closed).on_namespace(move |event| {
+                let (what, name) = match event {
+                    NamespaceEvent::Opened { name } => ("opened", name),
+                    NamespaceEvent::Closed { name } => ("closed", name),
+                    _ => return,
+                };
+                let _ = tell.send((what, name.to_string(), io.of(name).len()));
+                assert!(!name.ends_with("b"), "a hook that panics is called again");
+            })
+        })
+        .await;
+        let mut heard = async || {
+            let (what, name, len) = within("news of a namespace", told.recv()).await.unwrap();
+            assert_eq!(len, 0, "{name}");
+            format!("{what} {name}")
+        };
+        let mut ws = Ws::open(house.address).await;
+        ws.join("/").await; // Always there.
+        ws.join("/dyn-a").await;
+        assert_eq!(heard().await, "opened /dyn-a");
+        let mut other = Ws::open(house.address).await;
+        other.join("/dyn-a").await;
+        other.join("/dyn-b").await;
+        assert_eq!(heard().await, "opened /dyn-b");
+        ws.text("41/dyn-a,").await;
+        ws.text("40/closed-7,").await;
+        assert_eq!(heard().await, "opened /closed-7");
+        assert_eq!(heard().await, "closed /closed-7");
+        ws.expect_text(r#"44/closed-7,{"message":"closed"}"#).await;
+        other.leave().await;
+        let mut both = [heard().await, heard().await];
+        both.sort();
+        assert_eq!(both, ["closed /dyn-a", "closed /dyn-b"]);
+        ws.join("/dyn-a").await;
+        assert_eq!(heard().await, "opened /dyn-a");
+        ws.leave().await;
+        house.is_unharmed().await;
     }
 
     async fn sec_s11_namespaces_made_on_demand_are_bounded_and_go(road: Road) {
