@@ -372,6 +372,12 @@ impl Rounds {
         }
     }
 
+    /// Answers that are waited for.
+    pub(crate) fn pending(&self) -> usize {
+        let open: Vec<_> = self.table().open.values().cloned().collect();
+        open.iter().map(|round| round.pending()).sum()
+    }
+
     /// A socket has left.
     pub(crate) fn gone(&self, who: &SocketId) {
         if self.count.load(Ordering::SeqCst) == 0 {
@@ -388,6 +394,7 @@ impl Rounds {
 trait AnyRound: Send + Sync {
     fn answer(&self, who: SocketId, args: Args<'_>, bytes: usize) -> Result<bool, ReadError>;
     fn missed(&self, who: &SocketId, why: CallError);
+    fn pending(&self) -> usize;
 }
 
 /// Who has been asked, and what has been heard of them.
@@ -504,6 +511,10 @@ impl<R: DeserializeOwned + Send> AnyRound for Round<R> {
 
     fn missed(&self, who: &SocketId, why: CallError) {
         self.tell(who, Err(why), 0);
+    }
+
+    fn pending(&self) -> usize {
+        self.lock().silent.len()
     }
 }
 

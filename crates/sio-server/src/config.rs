@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use eio_transport::Transport;
 use sio_packet::WriteError;
 
 use crate::{
@@ -199,6 +200,53 @@ impl Config {
             true => Err(WriteError::TooLong { len, limit }),
             false => Ok(()),
         }
+    }
+
+    /// A setting of 0 with which a client could not be served, and why not.
+    pub(crate) fn refuses_all(&self) -> Option<(&'static str, &'static str)> {
+        const CONNECT: &str = "nobody could connect";
+        const JOIN: &str = "nobody could join a namespace";
+        const SPEAK: &str = "nobody could say or hear anything";
+        const POLL: &str = "nobody who polls could say or hear anything";
+        let (engine, per_ip) = (&self.engine, &self.per_ip);
+        let polls = engine.transports.contains(Transport::Polling);
+        let settings = [
+            (self.header_timeout.is_zero(), "header_timeout", CONNECT),
+            (self.max_connections == Some(0), "max_connections", CONNECT),
+            (
+                per_ip.max_connections == Some(0),
+                "per_ip.max_connections",
+                CONNECT,
+            ),
+            (self.memory_budget == Some(0), "memory_budget", CONNECT),
+            (self.max_connect_attempts == 0, "max_connect_attempts", JOIN),
+            (self.max_namespaces == 0, "max_namespaces", JOIN),
+            (self.packet.max_namespace == 0, "packet.max_namespace", JOIN),
+            (engine.max_payload == 0, "engine.max_payload", SPEAK),
+            (self.max_message_bytes == 0, "max_message_bytes", SPEAK),
+            (
+                self.packet.max_event_name == 0,
+                "packet.max_event_name",
+                SPEAK,
+            ),
+            (
+                polls && self.max_queued_bytes == 0,
+                "max_queued_bytes",
+                POLL,
+            ),
+            (
+                polls && self.max_queued_packets == 0,
+                "max_queued_packets",
+                POLL,
+            ),
+            (
+                polls && engine.max_packets_per_payload == 0,
+                "engine.max_packets_per_payload",
+                POLL,
+            ),
+        ];
+        let refused = settings.into_iter().find(|(refuses, ..)| *refuses);
+        refused.map(|(_, name, problem)| (name, problem))
     }
 
     /// How fast a client may send, if that is bounded.

@@ -130,7 +130,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    pub(crate) fn parcel(self, frames: &[u8]) -> Parcel {
+    pub(crate) fn parcel(self, frames: impl Into<Box<[u8]>>) -> Parcel {
         let parcel = Parcel::from_frames(frames);
         match self {
             Self::Any => parcel,
@@ -390,7 +390,7 @@ impl Conn {
         }
         let mut parcel = turn::with_encoder(|encoder| {
             encode(&mut encoder.frames, &mut encoder.attachments)?;
-            Ok::<_, E>(form.parcel(&encoder.frames))
+            Ok::<_, E>(form.parcel(encoder.frames.as_slice()))
         })?;
         if let Some(parser) = self.speech().parser(&self.hub.parsers) {
             parcel = translate(parser, &parcel)?;
@@ -474,11 +474,10 @@ impl Conn {
             return; // An earlier deadline was entered meanwhile.
         }
         link.armed = u64::MAX;
-        if link
-            .session
-            .poll_timeout()
-            .is_some_and(|deadline| deadline <= now)
+        if let Some(deadline) = link.session.poll_timeout()
+            && deadline <= now
         {
+            self.shard().tally.delays.note(now - deadline);
             if link.deaf {
                 link.session.handle_heard(now);
             }

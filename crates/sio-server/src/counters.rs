@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use eio_transport::Reason;
 use sio_rooms::RecoveryError;
 
+use crate::delays::{DelayTally, Delays};
+
 /// A limit that a request or a connection has reached, and what it got for it.
 ///
 /// Limits that end a session are counted by its [`Reason`]: [`Counters::closed`].
@@ -161,6 +163,7 @@ pub(crate) struct Tally {
     closed: [AtomicU64; REASONS],
     dropped: AtomicU64,
     late: AtomicU64,
+    pub(crate) delays: DelayTally,
     /// Sessions that were asked for: recovered, and for each reason not.
     recoveries: [AtomicU64; 1 + RecoveryError::NAMES.len()],
 }
@@ -230,6 +233,8 @@ pub struct Counters {
     pub volatile_dropped: u64,
     /// Packets that came for a socket which the server had put out, before its client could know.
     pub late_packets: u64,
+    /// By how much deadlines were missed.
+    pub delays: Delays,
     recoveries: [u64; 1 + RecoveryError::NAMES.len()],
     limits: [u64; Limit::ALL.len()],
     closed: [u64; REASONS],
@@ -264,6 +269,7 @@ impl Counters {
         self.refused += load(&tally.refused);
         self.volatile_dropped += load(&tally.dropped);
         self.late_packets += load(&tally.late);
+        self.delays.add(&tally.delays);
         for (sum, count) in self.recoveries.iter_mut().zip(&tally.recoveries) {
             *sum += load(count);
         }

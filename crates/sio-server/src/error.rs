@@ -222,6 +222,14 @@ pub enum StartError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Config::{name} is 0: {problem}
+    #[error("Config::{name} is 0: {problem}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What cannot be with it.
+        problem: &'static str,
+    },
     /// a thread to serve on cannot be had: {0}
     #[error("a thread to serve on cannot be had: {0}")]
     Thread(io::Error),

@@ -221,6 +221,11 @@ impl Io {
         queues
     }
 
+    /// Acks that clients of this namespace are asked for at the moment. Looks at each socket.
+    pub fn pending_acks(&self) -> usize {
+        self.address.place().map_or(0, |place| place.pending_acks())
+    }
+
     /// How it stands with the other nodes; `None` without a [`cluster`](crate::Server::cluster).
     pub fn cluster(&self) -> Option<ClusterStatus> {
         Some(self.address.hub()?.cluster.as_ref()?.status())

@@ -879,7 +879,6 @@ impl Core {
         let _ = self.tie.set(Box::new(tie));
     }
 
-    /// Lets go of the rooms and of those who wait for answers.
     /// Notes the rooms, for whoever asks when they have been left.
     fn keep_rooms(&self) {
         if let Some(member) = self.member() {
@@ -887,6 +886,7 @@ impl Core {
         }
     }
 
+    /// Lets go of the rooms and of those who wait for answers.
     fn exit(&self, going: Going) {
         if let Some(member) = self.member() {
             self.place.exit(self.conn.part_index(), member, going);
@@ -1073,6 +1073,11 @@ impl Core {
         } else {
             CallError::Full
         }
+    }
+
+    /// Acks that are waited for.
+    pub(crate) fn pending_acks(&self) -> usize {
+        self.rare.get().map_or(0, |rare| rare.acks().len())
     }
 
     /// Nobody waits for this answer any more.
