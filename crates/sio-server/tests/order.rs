@@ -85,6 +85,28 @@ on_every_road! {
         house.is_unharmed().await;
     }
 
+    async fn what_comes_with_the_last_word_of_an_upgrade_is_the_sessions(road: Road) {
+        let house = House::start(road).await;
+        let mut bytes = frame(0x81, b"5");
+        let events = bytes.len();
+        for n in 1..4 {
+            bytes.extend(frame(0x81, format!(r#"42{n}["echo",{n}]"#).as_bytes()));
+        }
+        // In one piece, cut behind the `5`, and cut inside of what follows.
+        for cut in [bytes.len(), events, events + 1, events + 9] {
+            let polling = Polling::join(house.address).await;
+            let query = format!("EIO=4&transport=websocket&sid={}", polling.sid);
+            let mut ws = Ws::upgrade(house.address, &query).await;
+            ws.text("2probe").await;
+            ws.expect_text("3probe").await;
+            ws.raw(&bytes[..cut]).await;
+            ws.raw(&bytes[cut..]).await;
+            assert_eq!(texts(&mut ws, 3).await, ["431[1]", "432[2]", "433[3]"]);
+            ws.leave().await;
+        }
+        house.is_unharmed().await;
+    }
+
     async fn over_polling_it_arrives_in_order_too(road: Road) {
         let house = House::with(road, config(), |server| {
             server.on("mix", async |socket, n: usize| {
