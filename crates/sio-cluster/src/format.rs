@@ -124,10 +124,16 @@ impl Format {
                 (Subscription::Shard(sharded.own(namespace, uid)), any()),
                 (Subscription::Shard(sharded.common(namespace)), any()),
             ],
-            Self::Streams(streams) => vec![
-                (Subscription::Channel(streams.own(namespace, uid)), any()),
-                (Subscription::Channel(streams.common(namespace)), any()),
-            ],
+            Self::Streams(streams) => {
+                let by = match streams.sharded {
+                    true => Subscription::Shard,
+                    false => Subscription::Channel,
+                };
+                vec![
+                    (by(streams.own(namespace, uid)), any()),
+                    (by(streams.common(namespace)), any()),
+                ]
+            }
         }
     }
 
@@ -148,6 +154,10 @@ impl Format {
             },
             Self::Sharded(sharded) => Action::CountShard {
                 channel: sharded.common(namespace),
+                request,
+            },
+            Self::Streams(streams) if streams.sharded => Action::CountShard {
+                channel: streams.common(namespace),
                 request,
             },
             Self::Streams(streams) => Action::Count {
@@ -194,8 +204,8 @@ impl Format {
         let body = body.encode(namespace, uid, answer)?;
         let publish = Publish { channel: own, body };
         Some(match self {
-            Self::Sharded(_) => Action::PublishShard(publish),
-            _ => Action::Publish(publish),
+            Self::Streams(streams) => streams.publish(publish),
+            _ => Action::PublishShard(publish),
         })
     }
 

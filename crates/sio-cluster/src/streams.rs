@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! socket.io                           packets, joins, leaves, disconnects     XADD, XREAD
-//! socket.io#/chat#                    questions                               PUBLISH
-//! socket.io#/chat#6b26819dc9b66100#   answers to one node                     PUBLISH
+//! socket.io#/chat#                    questions                               PUBLISH or SPUBLISH
+//! socket.io#/chat#6b26819dc9b66100#   answers to one node                     PUBLISH or SPUBLISH
 //! ```
 //!
 //! What is on a stream waits there for a node that was away: it goes on reading where it was. Nodes of
@@ -23,6 +23,8 @@ pub struct Streams {
     pub count: u32,
     /// `channelPrefix`: `socket.io`.
     pub prefix: String,
+    /// `useShardedPubSub`, whether questions and answers go by channels of shards: they do not.
+    pub sharded: bool,
     /// `maxLen`, the entries that a stream keeps, about: 10,000.
     pub max_len: u64,
     /// `sessionKeyPrefix`: `sio:session:`.
@@ -36,6 +38,7 @@ impl Default for Streams {
             stream: "socket.io".into(),
             count: 1,
             prefix: "socket.io".into(),
+            sharded: false,
             max_len: 10_000,
             sessions: "sio:session:".into(),
         }
@@ -68,6 +71,13 @@ impl Streams {
         (-last..=last).map(name).collect()
     }
 
+    pub(crate) fn publish(&self, publish: Publish) -> Action {
+        match self.sharded {
+            true => Action::PublishShard(publish),
+            false => Action::Publish(publish),
+        }
+    }
+
     pub(crate) fn say(&self, namespace: &str, uid: &str, message: Message) -> Option<Action> {
         let answered = matches!(
             message,
@@ -80,7 +90,7 @@ impl Streams {
         if answered {
             let channel = self.common(namespace);
             let body = Sharded::Msgpack.encode(namespace, uid, message)?;
-            return Some(Action::Publish(Publish { channel, body }));
+            return Some(self.publish(Publish { channel, body }));
         }
         Some(Action::Append {
             stream: self.of(namespace),

@@ -37,6 +37,11 @@ struct Order {
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".into());
     let mut redis = Redis::url(url);
+    redis = match env::var("ADAPTER").as_deref() {
+        Ok("sharded") => redis.sharded(),
+        Ok("streams") => redis.streams(),
+        _ => redis,
+    };
     if let Ok(channel) = env::var("PYTHON_CHANNEL") {
         redis = redis.python(channel);
     }

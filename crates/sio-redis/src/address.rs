@@ -8,6 +8,7 @@
 //!
 //! The form with sentinels is that of python-socketio. Publish and subscribe is for the whole of a
 //! Redis Cluster, so one of its nodes is as good as another; only who subscribes has to be counted at all.
+//! Keys and channels of shards are where their [slots](crate::slots) are.
 
 use std::{
     collections::HashMap,
@@ -72,11 +73,6 @@ pub(crate) struct Tls {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// a Redis Cluster carries the classic adapter alone, neither sharded channels nor streams
-    #[error(
-        "a Redis Cluster carries the classic adapter alone, neither sharded channels nor streams"
-    )]
-    Classic,
     /// a URL with sentinels names a database that is no number: {0}
     #[error("a URL with sentinels names a database that is no number: {0}")]
     Database(String),
@@ -180,6 +176,19 @@ impl Address {
         }
     }
 
+    /// Another server of a Redis Cluster.
+    pub(crate) fn client_at(&self, host: &str) -> Result<Client, RedisError> {
+        match &self.kind {
+            Kind::Cluster { access, .. } => access.client(host, 0, &self.tls),
+            _ => Err(unreachable("there is one server alone")),
+        }
+    }
+
+    /// A client with other settings.
+    pub(crate) fn like(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
+        open_with(info, &self.tls)
+    }
+
     /// How many subscribe to a channel, by `NUMSUB` or what else is asked: `None` if not all nodes of a Redis Cluster could be asked.
     pub(crate) async fn subscribers(
         &self,
@@ -196,7 +205,7 @@ impl Address {
         let nodes: String = nodes.query_async(connection).await?;
         let here = subscribers(connection, what, channel).await?;
         // One that is down and not yet known to be is no reason to give this connection up.
-        let elsewhere = self.subscribers_elsewhere(access, &nodes, channel, patience);
+        let elsewhere = self.subscribers_elsewhere(access, &nodes, what, channel, patience);
         let elsewhere = timeout(patience / 2, elsewhere).await;
         Ok(elsewhere.ok().flatten().map(|elsewhere| here + elsewhere))
     }
@@ -205,6 +214,7 @@ impl Address {
         &self,
         access: &Access,
         nodes: &str,
+        what: &str,
         channel: &str,
         patience: Duration,
     ) -> Option<u64> {
@@ -216,10 +226,10 @@ impl Address {
                 Some(other) => other,
                 None => {
                     let client = access.client(&host, 0, &self.tls).ok()?;
-                    connect(&client, patience).await.ok()?
+                    connect(&client, patience, patience).await.ok()?
                 }
             };
-            all += subscribers(&mut other, "NUMSUB", channel).await.ok()?;
+            all += subscribers(&mut other, what, channel).await.ok()?;
             counted.insert(host, other);
         }
         Some(all)
@@ -306,7 +316,7 @@ fn with_port(host: &str, port: u16) -> String {
     }
 }
 
-fn host_port(host: &str, port: u16) -> String {
+pub(crate) fn host_port(host: &str, port: u16) -> String {
     match host.contains(':') {
         true => format!("[{host}]:{port}"),
         false => format!("{host}:{port}"),
@@ -344,7 +354,7 @@ async fn master(
     patience: Duration,
 ) -> Result<(String, u16), RedisError> {
     let ask = async {
-        let mut connection = connect(sentinel, patience).await?;
+        let mut connection = connect(sentinel, patience, patience).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
         let master: Option<(String, u16)> = command.query_async(&mut connection).await?;
@@ -354,13 +364,22 @@ async fn master(
     asked.unwrap_or_else(|_| Err(unreachable("a sentinel did not answer in time")))
 }
 
-async fn connect(client: &Client, patience: Duration) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
+/// A connection that waits for an answer as long as `patient`.
+pub(crate) async fn connect(
+    client: &Client,
+    patience: Duration,
+    patient: Duration,
+) -> Result<MultiplexedConnection, RedisError> {
+    let settings = settings(patience, patient);
+    let connection = client.get_multiplexed_async_connection_with_config(&settings);
+    let connected = timeout(patience, connection).await;
+    connected.unwrap_or_else(|_| Err(unreachable("Redis did not answer in time")))
+}
+
+pub(crate) fn settings(patience: Duration, patient: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
         .set_connection_timeout(Some(patience))
-        .set_response_timeout(Some(patience));
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+        .set_response_timeout(Some(patient))
 }
 
 fn unreachable(why: &'static str) -> RedisError {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use redis::{AsyncConnectionConfig, RedisError, aio::MultiplexedConnection};
+use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
 use serde::Serialize;
 use sio_cluster::{Action, Emit, Flags, Message, Outsider};
 use sio_packet::WriteError;
@@ -12,6 +12,8 @@ use tokio::{sync::Mutex, time::timeout};
 use crate::{
     Redis,
     address::{Address, AddressError},
+    batch,
+    wires::Senders,
 };
 
 /// Emits to the clients of a cluster from a process that is no server: a worker, a cron job, a command.
@@ -42,7 +44,7 @@ struct Shared {
     address: Address,
     outsider: Outsider,
     patience: Duration,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    senders: Mutex<Option<Senders>>,
 }
 
 /// Some of the clients of a namespace, on whichever server they are.
@@ -103,7 +105,7 @@ impl Emitter {
                 address: redis.address()?,
                 outsider: Outsider::new(redis.node.clone()),
                 patience: redis.limits.patience,
-                connection: Mutex::default(),
+                senders: Mutex::default(),
             }),
             namespace: "/".into(),
         })
@@ -272,38 +274,22 @@ impl Audience {
 
 impl Shared {
     async fn act(&self, action: Action) -> Result<u64, EmitError> {
-        let command = match action {
-            Action::Append {
-                stream,
-                entry,
-                max_len,
-            } => {
-                let mut add = redis::cmd("XADD");
-                add.arg(stream).arg("MAXLEN").arg("~").arg(max_len).arg("*");
-                for (name, value) in entry.fields() {
-                    add.arg(name).arg(&*value);
-                }
-                add
-            }
-            Action::Publish(publish) => {
-                let mut command = redis::cmd("PUBLISH");
-                command.arg(publish.channel).arg(publish.body);
-                command
-            }
-            Action::PublishShard(publish) => {
-                let mut command = redis::cmd("SPUBLISH");
-                command.arg(publish.channel).arg(publish.body);
-                command
-            }
-            _ => return Ok(0),
+        match self.attempt(&action).await {
+            // It was not done: another server of the Redis Cluster has what it is for by now.
+            Err(EmitError::Redis(error)) if is_redirect(&*error) => self.attempt(&action).await,
+            done => done,
+        }
+    }
+
+    async fn attempt(&self, action: &Action) -> Result<u64, EmitError> {
+        let Some(command) = batch::command(action) else {
+            return Ok(0);
         };
-        let mut connection = self.connection().await?;
-        let heard = timeout(
-            self.patience,
-            command.query_async::<redis::Value>(&mut connection),
-        )
-        .await;
-        match heard {
+        let done = timeout(self.patience, async {
+            let mut redis = self.connection(batch::name(action)).await?;
+            command.query_async::<redis::Value>(&mut redis).await
+        });
+        match done.await {
             Ok(Ok(redis::Value::Int(heard))) => Ok(u64::try_from(heard).unwrap_or(0)),
             // The id of an entry: who reads the stream is not known.
             Ok(Ok(_)) => Ok(0),
@@ -318,27 +304,26 @@ impl Shared {
         }
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, EmitError> {
-        let mut kept = self.connection.lock().await;
-        if let Some(connection) = &*kept {
-            return Ok(connection.clone());
-        }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.patience))
-            .set_response_timeout(Some(self.patience));
-        let connect = async {
-            let client = self.address.client(self.patience).await?;
-            client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
+    /// To the server that has a key or a channel of shards, or to any.
+    async fn connection(&self, name: Option<&str>) -> RedisResult<MultiplexedConnection> {
+        let mut kept = self.senders.lock().await;
+        let senders = match &mut *kept {
+            Some(senders) => senders,
+            None => kept.insert(Senders::connect(&self.address, self.patience).await?),
         };
-        let connected = timeout(self.patience, connect).await;
-        let connection = connected.map_err(|_| EmitError::Silent)??;
-        Ok(kept.insert(connection).clone())
+        match name {
+            Some(name) => senders.of(name).await.cloned(),
+            None => Ok(senders.first().clone()),
+        }
     }
 
-    /// The connection is not used again: whoever comes next gets another one.
+    /// The connections are not used again: whoever comes next gets others.
     async fn forget(&self) {
-        *self.connection.lock().await = None;
+        *self.senders.lock().await = None;
     }
+}
+
+fn is_redirect(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<RedisError>();
+    error.is_some_and(RedisError::is_cluster_error)
 }

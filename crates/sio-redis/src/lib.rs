@@ -31,9 +31,12 @@
 mod address;
 mod backlog;
 mod backoff;
+mod batch;
 mod emitter;
 mod link;
+mod slots;
 mod stream;
+mod wires;
 
 use std::{
     error::Error,
@@ -109,7 +112,7 @@ impl Redis {
     /// | `rediss://…`, `valkeys://…` | the same by TLS, with the feature `tls` |
     /// | `unix:///path` | one server, by a Unix socket |
     /// | `redis+sentinel://[user:password@]host[:port],…/[db/]service` | the master that the sentinels name; `rediss+sentinel` by TLS |
-    /// | `redis+cluster://[user:password@]host[:port],…` | any node of a Redis Cluster, another one when it fails; `rediss+cluster` by TLS |
+    /// | `redis+cluster://[user:password@]host[:port],…` | a Redis Cluster, by any of its servers that answers; `rediss+cluster` by TLS |
     ///
     /// User and password are those of Redis; sentinels are asked without.
     pub fn url(url: impl Into<String>) -> Self {
@@ -132,8 +135,8 @@ impl Redis {
         self.format(Format::Classic(Classic::new(key)))
     }
 
-    /// Speaks as Node's sharded adapter does: by channels of shards, of which Redis 7 sends each to
-    /// the nodes of a Redis Cluster that want it alone.
+    /// Speaks as Node's sharded adapter does: by channels of shards (Redis 7), each of which one server of a
+    /// Redis Cluster carries alone.
     #[must_use]
     pub fn sharded(self) -> Self {
         self.format(Format::Sharded(ShardedPubSub::default()))
@@ -243,8 +246,6 @@ impl Redis {
             Format::Classic(_) if self.node.strict_order && address.is_cluster() => {
                 Err(AddressError::Order)
             }
-            Format::Classic(_) => Ok(address),
-            _ if address.is_cluster() => Err(AddressError::Classic),
             _ => Ok(address),
         }
     }

@@ -7,8 +7,9 @@
 //! One task does everything in the order of the actions, so a count that follows a subscription counts
 //! it. Messages wait in a batch while the one before is on its way: the busier, the larger.
 //!
-//! Channels of shards need the third version of Redis' protocol, and a connection of their own; so does
-//! reading streams, which keeps its connection waiting.
+//! Channels of shards have connections of their own; so has reading streams, which keeps its connection
+//! waiting. Whatever goes wrong on one of them ends all: a part of a cluster that is not heard is a gap, and
+//! where a slot has moved to is asked when everything is connected anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,23 +17,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use redis::{
-    AsyncConnectionConfig, Client, Msg, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError,
-    aio::{MultiplexedConnection, PubSubSink, PubSubStream},
-};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use redis::{Msg, Pipeline, PushInfo, PushKind, aio::MultiplexedConnection};
 use sio_cluster::{Action, BusEvent, EntryId, Request};
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    sync::mpsc::UnboundedSender,
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 
 use crate::{
     Limits,
-    address::Address,
-    backlog::{Job, Jobs},
+    address::{Address, connect},
+    backlog::Jobs,
     backoff::Backoff,
+    batch::{Batch, Failed, Outcome},
     stream::{self, Followed},
+    wires::{Broken, Wires, within},
 };
 
 /// Messages sent at once.
@@ -109,41 +109,6 @@ struct Link {
     doubts: BTreeMap<String, EntryId>,
 }
 
-/// What a connected link consists of.
-struct Wires {
-    /// The server that all of them go to.
-    client: Client,
-    publisher: MultiplexedConnection,
-    sink: PubSubSink,
-    stream: PubSubStream,
-    /// The subscriber to channels of shards, once there is one.
-    shards: Option<(MultiplexedConnection, UnboundedReceiver<PushInfo>)>,
-}
-
-/// Why a link ended.
-#[derive(Debug)]
-enum Broken {
-    Closed,
-    Redis(RedisError),
-    Silent,
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Closed => f.write_str("Redis closed the connection of the subscriber"),
-            Self::Redis(error) => error.fmt(f),
-            Self::Silent => f.write_str("Redis did not answer in time"),
-        }
-    }
-}
-
-impl From<RedisError> for Broken {
-    fn from(error: RedisError) -> Self {
-        Self::Redis(error)
-    }
-}
-
 impl Link {
     fn tell(&self, event: BusEvent) {
         let _ = self.events.send(event);
@@ -152,17 +117,7 @@ impl Link {
     /// Connects, and subscribes to everything that is wanted by now.
     async fn connect(&mut self) -> Result<Wires, Broken> {
         let patience = self.limits.patience;
-        // Sentinels that do not answer are given up one by one.
-        let client = self.address.client(patience).await?;
-        let publisher = connect(&client, patience, patience).await?;
-        let (sink, stream) = within(patience, client.get_async_pubsub()).await?.split();
-        let mut wires = Wires {
-            client,
-            publisher,
-            sink,
-            stream,
-            shards: None,
-        };
+        let mut wires = Wires::connect(&self.address, patience).await?;
         let channels: Vec<_> = self.channels.iter().collect();
         if !channels.is_empty() {
             within(patience, wires.sink.subscribe(channels)).await?;
@@ -172,39 +127,15 @@ impl Link {
             within(patience, wires.sink.psubscribe(patterns)).await?;
         }
         for channel in self.shards.clone() {
-            self.subscribe_shard(&mut wires, &channel).await?;
+            within(patience, wires.subscribe_shard(&channel)).await?;
         }
         // A Redis that still loads its data takes subscriptions.
         let ping = redis::cmd("PING");
-        within(patience, ping.query_async::<()>(&mut wires.publisher)).await?;
+        within(patience, ping.query_async::<()>(wires.senders.first())).await?;
         self.settle_doubts(&mut wires).await?;
         // What was wanted while there was no connection stands before `Up` is told.
         self.work(&mut wires).await?;
         Ok(wires)
-    }
-
-    async fn subscribe_shard(&self, wires: &mut Wires, channel: &str) -> Result<(), Broken> {
-        let patience = self.limits.patience;
-        let (redis, _) = match &mut wires.shards {
-            Some(shards) => shards,
-            None => {
-                let (pushed, pushes) = mpsc::unbounded_channel();
-                let info = wires.client.get_connection_info().clone();
-                let settings = info.redis_settings().clone();
-                let settings = settings.set_protocol(ProtocolVersion::RESP3);
-                let client = Client::open(info.set_redis_settings(settings))?;
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(patience))
-                    .set_response_timeout(Some(patience))
-                    .set_push_sender(pushed);
-                let redis = client.get_multiplexed_async_connection_with_config(&config);
-                wires
-                    .shards
-                    .insert((within(patience, redis).await?, pushes))
-            }
-        };
-        let subscribe = redis::cmd("SSUBSCRIBE").arg(channel).to_owned();
-        within(patience, subscribe.query_async::<()>(redis)).await
     }
 
     /// Entries of which nobody knows whether they were added are looked for where they would be.
@@ -217,7 +148,8 @@ impl Link {
             let first = self.jobs.doubts().find_map(of_stream);
             if let Some(entry) = first {
                 let patience = self.limits.patience;
-                let found = stream::find(&mut wires.publisher, &name, after, &entry.uid);
+                let redis = within(patience, wires.senders.of(&name)).await?;
+                let found = stream::find(redis, &name, after, &entry.uid);
                 let found = within(patience, found).await?;
                 self.jobs.settle_doubts(|action| {
                     let seq = of_stream(action).and_then(|entry| entry.seq);
@@ -233,60 +165,72 @@ impl Link {
     async fn serve(&mut self, mut wires: Wires) -> Result<(), Broken> {
         let mut ticks = interval_at(Instant::now() + PING, PING);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let patience = self.limits.patience;
-        let mut reader = None;
+        let is_cluster = wires.senders.is_cluster();
+        let mut rounds = FuturesUnordered::new();
+        let mut read = BTreeSet::new();
         loop {
-            // A stream that is followed from now on is read as well after this round.
-            if reader.is_none() && !self.streams.is_empty() {
-                reader = Some(Box::pin(self.read(&wires, None)));
+            // Streams of one server are read together, what is followed from now on as of the next round.
+            let unread = |stream: &&Followed| !read.contains(&stream.name);
+            let unread: Vec<_> = self.streams.iter().filter(unread).cloned().collect();
+            if !unread.is_empty() && (is_cluster || rounds.is_empty()) {
+                read.extend(unread.iter().map(|stream| stream.name.clone()));
+                match is_cluster {
+                    // Those of a Redis Cluster are in slots of their own.
+                    true => {
+                        for stream in unread {
+                            rounds.push(self.read(&wires, vec![stream], None));
+                        }
+                    }
+                    false => rounds.push(self.read(&wires, unread, None)),
+                }
             }
             tokio::select! {
                 message = wires.stream.next() => self.hear(message.ok_or(Broken::Closed)?),
-                message = pushed(&mut wires.shards) => self.hear(message?),
-                round = round(&mut reader) => {
+                push = wires.pushes.recv() => self.push(push.ok_or(Broken::Closed)?, &mut wires)?,
+                Some(round) = rounds.next(), if !rounds.is_empty() => {
                     let Round {
                         redis,
                         streams,
                         events,
                     } = round?;
-                    for read in streams {
+                    for read in &streams {
                         let stream = self.streams.iter_mut().find(|stream| stream.name == read.name);
                         if let Some(stream) = stream {
-                            *stream = read;
+                            stream.clone_from(read);
                         }
                     }
                     events.into_iter().for_each(|event| self.tell(event));
-                    reader = Some(Box::pin(self.read(&wires, Some(redis))));
+                    let next = match is_cluster {
+                        true => streams,
+                        false => self.streams.clone(),
+                    };
+                    read.extend(next.iter().map(|stream| stream.name.clone()));
+                    rounds.push(self.read(&wires, next, Some(redis)));
                 },
                 waits = self.jobs.wait() => match waits {
                     Some(()) => self.work(&mut wires).await?,
                     None => return Ok(()),
                 },
-                _ = ticks.tick() => {
-                    let ping = redis::cmd("PING");
-                    within(patience, ping.query_async::<()>(&mut wires.publisher)).await?;
-                    within(patience, wires.sink.ping::<redis::Value>()).await?;
-                    if let Some((shards, _)) = &mut wires.shards {
-                        within(patience, ping.query_async::<()>(shards)).await?;
-                    }
-                }
+                _ = ticks.tick() => wires.ping().await?,
             }
         }
     }
 
-    /// One round of reading what is new on streams.
+    /// One round of reading what is new on streams, which are on one server.
     fn read(
         &self,
         wires: &Wires,
+        mut streams: Vec<Followed>,
         redis: Option<MultiplexedConnection>,
     ) -> impl Future<Output = Result<Round, Broken>> + Send + use<> {
-        let (client, patience) = (wires.client.clone(), self.limits.patience);
-        let mut streams = self.streams.clone();
+        let patience = self.limits.patience;
+        let first = streams.first().map(|stream| &*stream.name);
+        let client = wires.senders.client_of(first.unwrap_or_default());
         async move {
             let patient = patience + stream::BLOCK;
             let mut redis = match redis {
                 Some(redis) => redis,
-                None => connect(&client, patience, patient).await?,
+                None => connect(&client?, patience, patient).await?,
             };
             let events = stream::read(&mut redis, &mut streams);
             let events = within(patient + patience, events).await?;
@@ -296,6 +240,30 @@ impl Link {
                 events,
             })
         }
+    }
+
+    /// What came by a connection for channels of shards.
+    fn push(&self, push: PushInfo, wires: &mut Wires) -> Result<(), Broken> {
+        match push.kind {
+            PushKind::Disconnection => return Err(Broken::Closed),
+            // The server ends a subscription whose slot moves to another one.
+            PushKind::SUnsubscribe => {
+                let name = push.data.into_iter().next();
+                let name = name.and_then(|name| redis::from_redis_value::<String>(name).ok());
+                if let Some(name) = name
+                    && !wires.has_left(&name)
+                    && self.shards.contains(&name)
+                {
+                    return Err(Broken::Moved);
+                }
+            }
+            _ => {
+                if let Some(message) = Msg::from_push_info(push) {
+                    self.hear(message);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn hear(&self, message: Msg) {
@@ -321,8 +289,8 @@ impl Link {
                 stale += u64::from(job.is_message());
                 continue;
             }
-            let job = match batch.push(job) {
-                None if batch.jobs.len() < BATCH => continue,
+            let job = match batch.push(job, &wires.senders) {
+                None if batch.len() < BATCH => continue,
                 None => {
                     self.flush(wires, &mut batch).await?;
                     continue;
@@ -341,7 +309,10 @@ impl Link {
                     self.count(wires, "SHARDNUMSUB", &channel, request).await?;
                 }
                 Action::Follow(ref name) => {
-                    let end = Followed::from_end(name.clone(), &mut wires.publisher);
+                    let end = async {
+                        let redis = wires.senders.of(name).await?;
+                        Followed::from_end(name.clone(), redis).await
+                    };
                     match within(patience, end).await {
                         Ok(followed) => {
                             let (stream, after) = (followed.name.clone(), followed.last);
@@ -359,7 +330,10 @@ impl Link {
                     after,
                     request,
                 } => {
-                    let range = stream::whole(&mut wires.publisher, &stream, after);
+                    let range = async {
+                        let redis = wires.senders.of(&stream).await?;
+                        stream::whole(redis, &stream, after).await
+                    };
                     let mut range = within(patience, range).await;
                     let entries = range.as_mut().ok().and_then(Option::take);
                     self.tell(BusEvent::Range { request, entries });
@@ -368,7 +342,10 @@ impl Link {
                 Action::Take { key, request } => {
                     let mut take = Pipeline::new();
                     take.atomic().get(&key).del(&key).ignore();
-                    let taken = take.query_async::<(Option<Vec<u8>>,)>(&mut wires.publisher);
+                    let taken = async {
+                        let redis = wires.senders.of(&key).await?;
+                        take.query_async::<(Option<Vec<u8>>,)>(redis).await
+                    };
                     let taken = within(patience, taken).await;
                     let value = taken.as_ref().ok().and_then(|(value,)| value.clone());
                     let value = value.map(Bytes::from);
@@ -387,7 +364,7 @@ impl Link {
                 }
                 Action::SubscribeShard(channel) => {
                     self.shards.insert(channel.clone());
-                    self.subscribe_shard(wires, &channel).await?;
+                    within(patience, wires.subscribe_shard(&channel)).await?;
                 }
                 Action::Unsubscribe(channel) => {
                     self.channels.remove(&channel);
@@ -399,10 +376,7 @@ impl Link {
                 }
                 Action::UnsubscribeShard(channel) => {
                     self.shards.remove(&channel);
-                    if let Some((shards, _)) = &mut wires.shards {
-                        let unsubscribe = redis::cmd("SUNSUBSCRIBE").arg(channel).to_owned();
-                        within(patience, unsubscribe.query_async::<()>(shards)).await?;
-                    }
+                    within(patience, wires.unsubscribe_shard(&channel)).await?;
                 }
                 _ => {}
             }
@@ -413,34 +387,33 @@ impl Link {
         self.flush(wires, &mut batch).await
     }
 
-    /// Sends the batch. Whether messages of a batch that failed were published cannot be known, and
+    /// Sends the batch. Whether messages that nobody has answered for were published cannot be known, and
     /// twice would be worse than not at all: they count as lost. Entries can be looked for.
     async fn flush(&mut self, wires: &mut Wires, batch: &mut Batch) -> Result<(), Broken> {
-        if batch.jobs.is_empty() {
-            return Ok(());
-        }
-        let sent = batch.commands.query_async::<()>(&mut wires.publisher);
-        let sent = within(self.limits.patience, sent).await;
-        batch.commands.clear();
-        let jobs = std::mem::take(&mut batch.jobs);
-        let Err(broken) = sent else {
+        let sent = batch.send(&mut wires.senders, self.limits.patience).await;
+        let Err(Failed { jobs, broken }) = sent else {
             return Ok(());
         };
         let mut messages = 0;
-        for mut job in jobs.into_iter().rev() {
-            let stream = match &job.action {
-                Action::Append { stream, .. } => stream,
+        for (mut job, outcome) in jobs.into_iter().rev() {
+            match &job.action {
+                Action::Append { stream, .. } => {
+                    if outcome == Outcome::Unknown {
+                        job.doubtful = true;
+                        let followed = self.streams.iter().find(|of| of.name == *stream);
+                        if let Some(followed) = followed {
+                            self.doubts.entry(stream.clone()).or_insert(followed.last);
+                        }
+                    }
+                }
                 // What is written of a session is written again.
                 Action::Forget(_) | Action::Keep { .. } => continue,
+                _ if outcome == Outcome::Unsent => {}
                 _ => {
                     messages += 1;
                     continue;
                 }
-            };
-            if let Some(followed) = self.streams.iter().find(|of| of.name == *stream) {
-                self.doubts.entry(stream.clone()).or_insert(followed.last);
             }
-            job.doubtful = true;
             self.jobs.put_back(job);
         }
         if messages > 0 {
@@ -458,7 +431,7 @@ impl Link {
     ) -> Result<(), Broken> {
         let patience = self.limits.patience;
         let address = &self.address;
-        let counted = address.subscribers(&mut wires.publisher, what, channel, patience);
+        let counted = address.subscribers(wires.senders.first(), what, channel, patience);
         let counted = within(patience, counted).await;
         self.tell(BusEvent::Counted {
             request,
@@ -468,107 +441,9 @@ impl Link {
     }
 }
 
-/// Messages on their way, in their order.
-#[derive(Default)]
-struct Batch {
-    commands: Pipeline,
-    jobs: Vec<Job>,
-}
-
-impl Batch {
-    /// Takes what can be sent with others; gives everything else back.
-    fn push(&mut self, job: Job) -> Option<Job> {
-        let commands = &mut self.commands;
-        match &job.action {
-            Action::Append {
-                stream,
-                entry,
-                max_len,
-            } => {
-                let add = commands.cmd("XADD").arg(stream);
-                add.arg("MAXLEN").arg("~").arg(max_len).arg("*");
-                for (name, value) in entry.fields() {
-                    add.arg(name).arg(&*value);
-                }
-            }
-            Action::Forget(key) => {
-                commands.cmd("DEL").arg(key);
-            }
-            Action::Keep { key, value, lasts } => {
-                let set = commands.cmd("SET").arg(key).arg(value);
-                set.arg("PX").arg(lasts.as_millis() as u64);
-            }
-            Action::Publish(publish) => {
-                let command = commands.cmd("PUBLISH");
-                command.arg(&publish.channel).arg(&publish.body);
-            }
-            Action::PublishShard(publish) => {
-                let command = commands.cmd("SPUBLISH");
-                command.arg(&publish.channel).arg(&publish.body);
-            }
-            _ => return Some(job),
-        }
-        commands.ignore();
-        self.jobs.push(job);
-        None
-    }
-}
-
 /// What a round of reading gives back, and what it has found.
 struct Round {
     redis: MultiplexedConnection,
     streams: Vec<Followed>,
     events: Vec<BusEvent>,
-}
-
-/// The round that goes on, if one does.
-async fn round<F>(reader: &mut Option<std::pin::Pin<Box<F>>>) -> Result<Round, Broken>
-where
-    F: Future<Output = Result<Round, Broken>>,
-{
-    match reader {
-        Some(reader) => reader.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What came by a channel of a shard.
-async fn pushed(
-    shards: &mut Option<(MultiplexedConnection, UnboundedReceiver<PushInfo>)>,
-) -> Result<Msg, Broken> {
-    let Some((_, pushes)) = shards else {
-        return std::future::pending().await;
-    };
-    loop {
-        let push = pushes.recv().await.ok_or(Broken::Closed)?;
-        if push.kind == PushKind::Disconnection {
-            return Err(Broken::Closed);
-        }
-        if let Some(message) = Msg::from_push_info(push) {
-            return Ok(message);
-        }
-    }
-}
-
-/// A connection that waits for an answer as long as `patient`.
-async fn connect(
-    client: &Client,
-    patience: Duration,
-    patient: Duration,
-) -> Result<MultiplexedConnection, Broken> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(patience))
-        .set_response_timeout(Some(patient));
-    let connection = client.get_multiplexed_async_connection_with_config(&config);
-    within(patience, connection).await
-}
-
-async fn within<T>(
-    patience: Duration,
-    answer: impl Future<Output = Result<T, RedisError>>,
-) -> Result<T, Broken> {
-    match timeout(patience, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Broken::Silent),
-    }
 }

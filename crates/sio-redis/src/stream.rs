@@ -113,9 +113,9 @@ fn was_cut(stream: &mut Followed, facts: &Facts, read: usize) -> bool {
         return false;
     }
     if facts.newest < stream.last {
-        // Another stream of the same name, like that of a Redis that came back without its data:
-        // whatever is on it has not been read.
-        stream.last = EntryId::default();
+        // A stream that has lost its end, like that of a replica that was behind when it took over, or
+        // has begun anew: what is on it up to here was read, or cannot be told from what was.
+        stream.last = facts.newest;
         return true;
     }
     if read == 0 {
@@ -126,7 +126,8 @@ fn was_cut(stream: &mut Followed, facts: &Facts, read: usize) -> bool {
         }
         return empty;
     }
-    facts.added != Some(facts.len)
+    // What was read last is gone, though nothing was ever cut off: the stream is another one.
+    stream.last != EntryId::default() || facts.added != Some(facts.len)
 }
 
 /// Which of the entries of `uid` with these numbers are on a stream, of those added since `after`.
@@ -300,9 +301,21 @@ mod tests {
         assert_eq!(cut(8, 0, Some(9), 0), (true, id(8)));
         assert_eq!(cut(8, 3, Some(9), 3), (true, id(5)));
         assert_eq!(cut(8, 3, None, 3), (true, id(5)));
-        // Nothing was ever cut off.
-        assert_eq!(cut(8, 3, Some(3), 3), (false, id(5)));
-        // Another stream.
-        assert_eq!(cut(2, 1, Some(1), 0), (true, id(0)));
+        // Nothing was ever cut off, and yet what was read is not there: another stream.
+        assert_eq!(cut(8, 3, Some(3), 3), (true, id(5)));
+        // One that has lost its end: what is left of it is not read twice.
+        assert_eq!(cut(2, 1, Some(1), 0), (true, id(2)));
+        // Read from its beginning, and nothing was ever cut off.
+        let mut stream = Followed {
+            name: "s".into(),
+            last: EntryId::default(),
+        };
+        let facts = Facts {
+            oldest: Some(id(1)),
+            newest: id(8),
+            len: 3,
+            added: Some(3),
+        };
+        assert!(!was_cut(&mut stream, &facts, 3));
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         "demo",
         "adapters",
         "brokers",
+        "shards",
         "oracle",
         "order",
         "partition",

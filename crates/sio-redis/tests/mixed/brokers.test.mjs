@@ -7,9 +7,7 @@ import { test } from "node:test";
 import adapters from "@socket.io/redis-adapter";
 import { createCluster } from "redis";
 import { Server } from "socket.io";
-import { freePort, kill, Node, Redis, sleep, together, until } from "./support.mjs";
-
-const cli = (...args) => execFileSync("redis-cli", args, { encoding: "utf8" });
+import { cli, freePort, kill, Node, Redis, RedisCluster, sleep, together, until } from "./support.mjs";
 
 /** Both hear each other, find each other's sockets, and nobody is waited for in vain. */
 const talk = async ([one, two], clients, word) => {
@@ -27,28 +25,11 @@ const talk = async ([one, two], clients, word) => {
   assert.ok(Date.now() - started < 3000);
 };
 
-/** A free port above which, by 10,000, there is one for the cluster's bus. */
-const clusterPort = async () => {
-  for (;;) {
-    const port = await freePort();
-    if (port + 10_000 < 65_536) return port;
-  }
-};
-
 test("a Redis Cluster: nodes on different servers hear each other, and survive the end of one", async () => {
-  const servers = [];
-  for (let number = 0; number < 3; number += 1) {
-    const redis = new Redis(await clusterPort());
-    await redis.start("--cluster-enabled", "yes", "--cluster-node-timeout", "2000");
-    servers.push(redis);
-  }
-  const hosts = servers.map(({ port }) => `127.0.0.1:${port}`);
-  cli("--cluster", "create", ...hosts, "--cluster-yes");
-  await until(() => servers.every(({ port }) => cli("-p", `${port}`, "cluster", "info").includes("cluster_state:ok")), "the cluster is there");
-
+  const cluster = await RedisCluster.start();
+  const { servers, hosts } = cluster;
   // Each begins with another server of the cluster.
-  const urls = [0, 1].map((first) => `redis+cluster://${[...hosts.slice(first), ...hosts.slice(0, first)].join(",")}`);
-  const nodes = await Promise.all(urls.map((url) => Node.start("ours", { url })));
+  const nodes = await Promise.all([0, 1].map((first) => Node.start("ours", { url: cluster.url(first) })));
   const clients = await Promise.all(nodes.map((node) => node.client("lobby")));
   await together(nodes);
   await talk(nodes, clients, "on a cluster");

@@ -3,10 +3,15 @@
 import { createServer } from "node:http";
 import adapters from "@socket.io/redis-adapter";
 import streams from "@socket.io/redis-streams-adapter";
-import { createClient } from "redis";
+import { createClient, createCluster } from "redis";
 import { Server } from "socket.io";
 
-const publisher = createClient({ url: process.env.REDIS_URL });
+/** A Redis Cluster is named as for a node of ours. */
+const broker = (url) => {
+  const hosts = /^redis\+cluster:\/\/(.*)$/.exec(url)?.[1].split(",");
+  return hosts ? createCluster({ rootNodes: hosts.map((host) => ({ url: `redis://${host}` })) }) : createClient({ url });
+};
+const publisher = broker(process.env.REDIS_URL);
 const subscriber = publisher.duplicate();
 for (const client of [publisher, subscriber]) {
   client.on("error", () => {});

@@ -1,6 +1,6 @@
 // A Redis of one's own, nodes on it, and clients that write down what they hear.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
@@ -91,6 +91,89 @@ export class Redis {
 
   async kill() {
     await kill(this.child);
+  }
+}
+
+export const cli = (...args) => execFileSync("redis-cli", args, { encoding: "utf8" });
+
+/** Three masters of a Redis Cluster, each with a third of the slots. */
+export class RedisCluster {
+  static async start() {
+    const cluster = new RedisCluster();
+    cluster.servers = await Promise.all([1, 2, 3].map(() => RedisCluster.server()));
+    cluster.hosts = cluster.servers.map(({ port }) => `127.0.0.1:${port}`);
+    cli("--cluster", "create", ...cluster.hosts, "--cluster-yes");
+    await cluster.agrees();
+    return cluster;
+  }
+
+  static async server() {
+    let port;
+    // By 10,000 above it there is one for the cluster's bus.
+    do port = await freePort();
+    while (port + 10_000 >= 65_536);
+    const redis = new Redis(port);
+    await redis.start("--cluster-enabled", "yes", "--cluster-node-timeout", "2000");
+    return redis;
+  }
+
+  /** All servers know of each other, and who has what. */
+  async agrees() {
+    const known = `cluster_known_nodes:${this.servers.length}`;
+    const agrees = ({ port }) => {
+      const info = cli("-p", `${port}`, "cluster", "info");
+      return info.includes("cluster_state:ok") && info.includes(known);
+    };
+    await until(() => this.servers.every(agrees), "the cluster is there");
+  }
+
+  url(first = 0) {
+    return `redis+cluster://${[...this.hosts.slice(first), ...this.hosts.slice(0, first)].join(",")}`;
+  }
+
+  /** The server that has a key, and the key's slot. */
+  owner(key) {
+    const [{ port }] = this.servers;
+    const slot = Number(cli("-p", `${port}`, "cluster", "keyslot", key));
+    for (const line of cli("-p", `${port}`, "cluster", "nodes").split("\n")) {
+      const [id, address, , , , , , , ...ranges] = line.split(" ");
+      const has = ranges.some((range) => {
+        const [first, last = first] = range.split("-").map(Number);
+        return first <= slot && slot <= last;
+      });
+      const server = this.servers.find(({ port }) => address?.startsWith(`127.0.0.1:${port}@`));
+      if (has && server) return { id, server, slot };
+    }
+    throw new Error(`nobody has ${key}`);
+  }
+
+  /** A server more that copies what a master has. */
+  async replicate(id) {
+    const replica = await RedisCluster.server();
+    cli("--cluster", "add-node", `127.0.0.1:${replica.port}`, this.hosts[0], "--cluster-slave", "--cluster-master-id", id);
+    this.servers.push(replica);
+    await this.agrees();
+    await until(() => cli("-p", `${replica.port}`, "info", "replication").includes("master_link_status:up"), "it has a copy");
+    return replica;
+  }
+
+  /** Gives the slot of a key to another master. */
+  move(key) {
+    const { id, server, slot } = this.owner(key);
+    const { port } = this.servers[0];
+    const masters = cli("-p", `${port}`, "cluster", "nodes").split("\n").filter((line) => / (myself,)?master /.test(line));
+    const [to, address] = masters.find((line) => !line.startsWith(id)).split(" ");
+    const target = address.split("@")[0].split(":")[1];
+    const from = (...args) => cli("-p", `${server.port}`, ...args);
+    cli("-p", target, "cluster", "setslot", `${slot}`, "importing", id);
+    from("cluster", "setslot", `${slot}`, "migrating", to);
+    const keys = from("cluster", "getkeysinslot", `${slot}`, "100").split("\n").filter(Boolean);
+    for (const key of keys) from("migrate", "127.0.0.1", target, key, "0", "5000");
+    for (const at of [target, `${server.port}`]) cli("-p", at, "cluster", "setslot", `${slot}`, "node", to);
+  }
+
+  async stop() {
+    for (const redis of this.servers) await redis.kill();
   }
 }
 
