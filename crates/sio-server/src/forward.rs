@@ -123,8 +123,11 @@ impl Neighbours {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = parts.headers.clone();
         let fields = request.headers_mut();
-        if upgrade.is_none() {
-            strip(fields);
+        strip(fields);
+        if upgrade.is_some() {
+            fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        } else {
+            fields.remove(header::UPGRADE);
         }
         // Whose page it is, is judged by the host that the client asked for.
         if let (false, Some(host)) = (fields.contains_key(header::HOST), parts.uri.authority()) {
@@ -145,10 +148,23 @@ impl Neighbours {
     }
 }
 
+/// Takes away what is for this connection alone: what always is, and what `Connection` says is. What an
+/// upgrade is to is left.
 fn strip(fields: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
+    let options = fields.get_all(header::CONNECTION);
+    let options = options.iter().filter_map(|options| options.to_str().ok());
+    let names = options.flat_map(|options| options.split(','));
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
+    let nominated: Vec<_> = names.filter(|name| !is_end_to_end(name)).collect();
+    for name in HOP_BY_HOP.iter().chain(&nominated) {
         fields.remove(name);
     }
+}
+
+/// What `Connection` must not name. A client that does would take away what the proxy before us has said of it.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name == "forwarded" || name.starts_with("x-forwarded-") || name == "host" || name == "upgrade"
 }
 
 /// A body as every client of every kind of body can send it.
@@ -169,4 +185,47 @@ async fn join(client: OnUpgrade, node: OnUpgrade) {
     };
     let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
     let _ = tokio::io::copy_bidirectional(&mut client, &mut node).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripped(fields: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        strip(&mut map);
+        let mut left: Vec<_> = map.keys().map(ToString::to_string).collect();
+        left.sort();
+        left
+    }
+
+    // RFC 9110 §7.6.1.
+    #[test]
+    fn what_connection_names_is_not_handed_on() {
+        let left = stripped(&[
+            ("connection", "keep-alive, X-Hop"),
+            ("connection", "x-other,, not a name"),
+            ("keep-alive", "5"),
+            ("te", "trailers"),
+            ("x-hop", "1"),
+            ("x-other", "1"),
+            ("cookie", "io=1"),
+        ]);
+        assert_eq!(left, ["cookie"]);
+    }
+
+    #[test]
+    fn sec_a_client_cannot_take_away_what_a_proxy_says_of_it() {
+        let left = stripped(&[
+            ("connection", "X-Forwarded-For, forwarded, Host, Upgrade"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("forwarded", "for=192.0.2.1"),
+            ("host", "chat.example"),
+            ("upgrade", "websocket"),
+        ]);
+        assert_eq!(left, ["forwarded", "host", "upgrade", "x-forwarded-for"]);
+    }
 }
