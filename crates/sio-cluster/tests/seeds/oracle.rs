@@ -1,11 +1,15 @@
 //! What must hold of any bytes from the broker: they are read or refused, and what was read, written
 //! again, reads the same.
 
-use sio_cluster::{Asked, Classic, Entry, Message, Python, Sharded, msgpack};
+use std::time::{Duration, Instant};
+
+use sio_cluster::{
+    Action, Asked, Classic, Config, Entry, Event, Message, Node, Python, Sharded, msgpack,
+};
 
 /// How many readers there are; the first byte chooses one.
 #[allow(dead_code, reason = "the fuzz target has no use for it")]
-pub(crate) const READERS: u8 = 9;
+pub(crate) const READERS: u8 = 10;
 
 pub(crate) fn cluster_decode(data: &[u8]) {
     let Some((&reader, body)) = data.split_first() else {
@@ -93,6 +97,7 @@ pub(crate) fn cluster_decode(data: &[u8]) {
             let written = written.expect("what was read can be written");
             assert_eq!(written.decode(), Ok(envelope));
         }
+        9 => words(body),
         _ => {
             let python = Python::default();
             let Ok(envelope) = python.decode(body) else {
@@ -107,4 +112,48 @@ pub(crate) fn cluster_decode(data: &[u8]) {
             }
         }
     }
+}
+
+/// What nodes of ours say to one another alone, each word behind a zero: hearts that beat, counts, sessions,
+/// doors. Whatever was said, a node that lives is still known by its next word.
+fn words(body: &[u8]) {
+    let mut config = Config::default();
+    config.census = Some(Duration::from_millis(100));
+    let mut now = Instant::now();
+    let mut node = Node::new(config, [7; 16], now);
+    node.handle_up(now);
+    let mut channels = Vec::new();
+    let mut drain = |node: &mut Node| {
+        let mut joined = Vec::new();
+        loop {
+            if let Some(event) = node.poll_event() {
+                match event {
+                    Event::PeerJoined(name) => joined.push(name),
+                    Event::Recount => node.counted([]),
+                    _ => {}
+                }
+            } else if let Some(action) = node.poll_action() {
+                if let Action::Subscribe(channel) = action {
+                    channels.push(channel);
+                }
+            } else {
+                return (joined, channels.clone());
+            }
+        }
+    };
+    let (_, channels) = drain(&mut node);
+    let common = channels.iter().find(|name| name.ends_with("-nodes#"));
+    let common = common.expect("nodes have a channel");
+    for word in body.split(|byte| *byte == 0) {
+        let before = node.refused();
+        node.handle_message(common, common, word, |_, _| true, now);
+        assert!(node.refused() - before <= 1, "a word is refused once");
+        now += Duration::from_millis(50);
+        node.handle_timeout(now);
+        drain(&mut node);
+    }
+    let heart = br#"{"uid":"a node that is not among the seeds","type":2}"#;
+    node.handle_message(common, common, heart, |_, _| true, now);
+    let (joined, _) = drain(&mut node);
+    assert_eq!(joined, ["a node that is not among the seeds"]);
 }
