@@ -174,6 +174,10 @@ fn main() {
     let pid = a.num("--server-pid", 0) as u32;
     let tag = a.get("--tag").unwrap_or("?").to_string();
     let mut net = Net::new(host, port);
+    for also in a.get("--also").into_iter().flat_map(|also| also.split(',')) {
+        let (host, port) = also.rsplit_once(':').expect("--also HOST:PORT,…");
+        net.also(host, port.parse().unwrap());
+    }
     net.tls = a.get("--tls").map(tls::config);
     net.src_ips = a.num("--src-ips", 8) as u32;
     let (ok, body) = match scen.as_str() {

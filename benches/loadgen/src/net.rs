@@ -49,7 +49,8 @@ pub struct Net {
     ep: RawFd,
     pub conns: Vec<Conn>,
     parsers: Vec<Parser>,
-    addr: libc::sockaddr_in,
+    /// connection c goes to the one whose turn it is
+    addrs: Vec<libc::sockaddr_in>,
     handshake: Vec<u8>,
     connect40: Vec<u8>,
     pong: Vec<u8>,
@@ -156,7 +157,7 @@ impl Net {
             ep,
             conns: vec![],
             parsers: vec![],
-            addr: sockaddr(host, port),
+            addrs: vec![sockaddr(host, port)],
             handshake: handshake.into_bytes(),
             connect40: ws::text("40"),
             pong: ws::text("3"),
@@ -175,6 +176,11 @@ impl Net {
             src_ips: 8,
             tls: None,
         }
+    }
+
+    /// One server more, whose sockets hear what is said on the others.
+    pub fn also(&mut self, host: &str, port: u16) {
+        self.addrs.push(sockaddr(host, port));
     }
 
     fn ctl(&self, op: libc::c_int, fd: RawFd, ev: u32, c: usize, gen_: u32) -> io::Result<()> {
@@ -208,7 +214,7 @@ impl Net {
     /// (Re)opens slot c.
     pub fn reopen(&mut self, c: usize) -> io::Result<()> {
         self.src_rot = (self.src_rot + 1) % self.src_ips;
-        let fd = tcp_connect(&self.addr, Some(self.src_rot))?;
+        let fd = tcp_connect(&self.addrs[c % self.addrs.len()], Some(self.src_rot))?;
         let hs = self.handshake.clone();
         let g = {
             let k = &mut self.conns[c];

@@ -1,7 +1,8 @@
 //! The server that is measured, with the handlers of [`benches::serve`].
 //!
 //! Environment: `PORT` (3000), `THREADS` (unset: one per core), `ROAD`: `listen` (the server's own
-//! listener), `service` (hyper), `axum`.
+//! listener), `service` (hyper), `axum`. With the feature `cluster`, `REDIS_URL` makes it a node of one,
+//! and `ADAPTER` (`classic`, `sharded`, `streams`) says which.
 
 use std::net::Ipv4Addr;
 
@@ -44,7 +45,27 @@ fn server(threads: Option<usize>) -> Server {
     let mut config = Config::default();
     config.shards = threads.map(|threads| threads.max(1));
     let server = Server::new().config(config).runtime(Runtime::Sharded);
-    benches::serve(server.fallback(page))
+    benches::serve(among_nodes(server).fallback(page))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn among_nodes(server: Server) -> Server {
+    server
+}
+
+#[cfg(feature = "cluster")]
+fn among_nodes(server: Server) -> Server {
+    use sio_redis::Redis;
+
+    let Ok(url) = std::env::var("REDIS_URL") else {
+        return server;
+    };
+    let redis = Redis::url(url);
+    server.cluster(match std::env::var("ADAPTER").as_deref() {
+        Ok("sharded") => redis.sharded(),
+        Ok("streams") => redis.streams(),
+        _ => redis,
+    })
 }
 
 async fn listen(server: Server, port: u16) -> Result {
