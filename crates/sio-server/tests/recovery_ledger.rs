@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -53,6 +53,8 @@ struct World {
 impl World {
     async fn new(seed: u64) -> Self {
         let mut config = config();
+        // Those whom nobody reads do not answer when the world ends.
+        config.close_timeout = Duration::from_millis(5);
         let mut recovery = Recovery::default();
         let bounded = seed % 4 == 3;
         if bounded {

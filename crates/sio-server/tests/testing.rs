@@ -14,8 +14,8 @@ use std::{
 use bytes::Bytes;
 use serde_json::json;
 use sio_server::{
-    Ack, CallError, Config, DisconnectReason, Event, Handshake, Namespace, Reason, Refuse, Server,
-    SlowClients,
+    Ack, CallError, Config, DisconnectReason, Event, Handshake, Limit, Namespace, Reason, Refuse,
+    Server, SlowClients,
     testing::{Client, End, Error, TestServer},
 };
 use tokio::sync::mpsc;
@@ -207,6 +207,46 @@ async fn what_is_waited_for_is_counted() {
     let delays = io.counters().delays;
     assert!(delays.deadlines >= 3, "{delays:?}");
     assert_eq!(delays.histogram().next().unwrap().1, delays.deadlines);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_may_be_asked_so_much_at_a_time() {
+    const MOST: usize = 4096;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::new().on("ask", async move |socket, count: usize| {
+        for _ in 0..count {
+            let (tell, call) = (tell.clone(), socket.call::<_, _, u32>("age", &()));
+            tokio::spawn(async move { tell.send(call.await) });
+        }
+        Ack(())
+    });
+    let (server, client) = pair(server).await;
+    for (count, waiting) in [(MOST - 1, MOST - 1), (1, MOST)] {
+        client.call::<_, _, ()>("ask", &count).await.unwrap();
+        assert_eq!(server.io().pending_acks(), waiting);
+    }
+    assert!(told.try_recv().is_err(), "nobody was refused");
+    client.call::<_, _, ()>("ask", &1).await.unwrap();
+    let refused = told.recv().await.unwrap();
+    assert!(
+        matches!(refused, Err(CallError::TooManyAcks)),
+        "{refused:?}"
+    );
+    assert_eq!(server.io().counters().limit(Limit::Acks), 1);
+    // One answer makes room for one question.
+    let question = client.received().pop().unwrap();
+    client.ack(&question, &7);
+    assert_eq!(told.recv().await.unwrap().unwrap(), 7);
+    client.call::<_, _, ()>("ask", &1).await.unwrap();
+    assert_eq!(server.io().pending_acks(), MOST);
+    client.disconnect().await.unwrap();
+    assert_eq!(server.io().pending_acks(), 0);
+    for _ in 0..MOST {
+        assert!(matches!(
+            told.recv().await.unwrap(),
+            Err(CallError::Disconnected)
+        ));
+    }
 }
 
 #[tokio::test(start_paused = true)]
