@@ -1,7 +1,7 @@
 //! The server that is measured, with the handlers of [`benches::serve`].
 //!
 //! Environment: `PORT` (3000), `THREADS` (unset: one per core), `ROAD`: `listen` (the server's own
-//! listener), `service` (hyper), `axum`. With the feature `cluster`, `REDIS_URL` makes it a node of one,
+//! listener), `service` (hyper), `axum`; `RECOVERY=1` for connection state recovery. With the feature `cluster`, `REDIS_URL` makes it a node of one,
 //! and `ADAPTER` (`classic`, `sharded`, `streams`) says which.
 
 use std::net::Ipv4Addr;
@@ -10,7 +10,7 @@ use axum::{Router, routing::get};
 use http::{Request, Response, StatusCode};
 use hyper::{body::Bytes, server::conn::http1};
 use hyper_util::rt::TokioIo;
-use sio_server::{Config, Runtime, Server};
+use sio_server::{Config, Recovery, Runtime, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,6 +44,7 @@ fn main() -> Result {
 fn server(threads: Option<usize>) -> Server {
     let mut config = Config::default();
     config.shards = threads.map(|threads| threads.max(1));
+    config.recovery = std::env::var("RECOVERY").ok().map(|_| Recovery::default());
     let server = Server::new().config(config).runtime(Runtime::Sharded);
     benches::serve(among_nodes(server).fallback(page))
 }
