@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createClient } from "redis";
-import { Node, Redis, sleep, until } from "./support.mjs";
+import { Emitter, Node, Redis, sleep, until } from "./support.mjs";
 
 for (const adapter of ["sharded", "streams"]) {
   describe(adapter, () => {
@@ -50,6 +50,10 @@ for (const adapter of ["sharded", "streams"]) {
         await expectHeard(names, [{ from: name, list: [1, null, "héllo"] }]);
         await node.do("emit", { event: "news", args: [{ bytes: Buffer.from([1, 2, 255]) }] });
         await expectHeard(names, [{ bytes: Buffer.from([1, 2, 255]) }]);
+        for (const number of [2 ** 69, -(2 ** 69)]) {
+          await node.do("emit", { event: "news", args: [number] });
+          await expectHeard(names, [number]);
+        }
         const to = names.map((other) => `only-${other}`);
         await node.do("emit", { to, except: [clients.two.id], event: "news", args: [7] });
         await expectHeard(["one", "node"], [7]);
@@ -103,10 +107,71 @@ for (const adapter of ["sharded", "streams"]) {
       assert.equal(nodes.node.child.said, before);
     });
 
-    test("a server-side emit of Node's is answered by all", async () => {
-      const { answers, error } = await nodes.node.do("server-side-call", { event: "hello", args: [1] });
-      assert.equal(error, undefined);
-      assert.equal(answers.length, 2);
+    for (const name of names) {
+      test(`${name} asks the other nodes themselves, and each answers`, async () => {
+        const started = Date.now();
+        const args = [{ list: [1, null, "héllo"] }, 2];
+        const { answers, error } = await nodes[name].do("server-side-call", { event: "hello", args, timeout: 4000 });
+        assert.equal(error, undefined);
+        const others = names.filter((other) => other !== name);
+        const order = (one, two) => one.by.localeCompare(two.by);
+        const expected = others.map((other) => ({ by: nodes[other].kind, heard: args }));
+        assert.deepEqual(answers.sort(order), expected.sort(order));
+        assert.ok(Date.now() - started < 3000, "nobody is waited for in vain");
+      });
+
+      test(`what ${name} tells the other nodes is heard once by each, and by no client`, async () => {
+        const notes = Array.from({ length: 20 }, (_, number) => `${name} ${number}`);
+        for (const note of notes) await nodes[name].do("server-side-emit", { event: "note", args: [note] });
+        const heard = async (other) =>
+          (await nodes[other].do("notes")).notes.filter((note) => note.startsWith(`${name} `));
+        for (const other of names.filter((other) => other !== name)) {
+          await until(async () => (await heard(other)).length >= 20, `${other} hears of it`);
+          assert.deepEqual(await heard(other), notes, "in order");
+        }
+        assert.deepEqual(await heard(name), []);
+        await expectHeard([], []);
+      });
+    }
+
+    test("Node does not wait for ours in vain if they do not handle an event, or fail in it", async () => {
+      for (const event of ["unheard of", "fail"]) {
+        const started = Date.now();
+        const { answers, error } = await nodes.node.do("server-side-call", { event });
+        assert.equal(error, undefined);
+        assert.deepEqual(answers, [null, null]);
+        assert.ok(Date.now() - started < 3000);
+      }
+    });
+
+    // Node has no emitter for these two.
+    test("the emitter for Rust is heard by all, and its orders are obeyed", async () => {
+      const rust = new Emitter(redis, { ADAPTER: adapter, PYTHON_CHANNEL: "python" });
+      await rust.do({ event: "news", args: ["from Rust", { list: [1, null] }] });
+      await expectHeard(names, ["from Rust", { list: [1, null] }]);
+      await rust.do({ event: "news", args: ["bytes"], bytes: [1, 2, 255] });
+      await expectHeard(names, ["bytes", Buffer.from([1, 2, 255])]);
+      for (const name of names) {
+        await rust.do({ to: [`only-${name}`], event: "news", args: [name] });
+        await expectHeard([name], [name]);
+      }
+      await rust.do({ to: ["lobby"], except: [clients.two.id], event: "news", args: [7] });
+      await expectHeard(["one", "node"], [7]);
+      await rust.do({ order: "join", to: ["lobby"], room: "annex" });
+      const members = async () => (await nodes.one.do("fetch", { to: ["annex"] })).sockets.length;
+      await until(async () => (await members()) === 3, "joined");
+      await rust.do({ order: "leave", to: ["annex"], except: [clients.node.id], room: "annex" });
+      await until(async () => (await members()) === 1, "left");
+      await rust.do({ order: "leave", to: ["annex"], room: "annex" });
+      const guests = await Promise.all(["one", "node"].map((name) => nodes[name].client("tourists")));
+      const gone = guests.map((guest) => new Promise((resolve) => guest.on("disconnect", resolve)));
+      await rust.do({ order: "disconnect", to: ["tourists"] });
+      assert.deepEqual(await Promise.all(gone), Array(2).fill("io server disconnect"));
+      await rust.do({ order: "server-side-emit", event: "note", args: ["rust"] });
+      for (const name of names) {
+        await until(async () => (await nodes[name].do("notes")).notes.includes("rust"), "noted");
+      }
+      await rust.stop();
     });
 
     test("a room of ours that is left and joined again quickly is heard", async () => {

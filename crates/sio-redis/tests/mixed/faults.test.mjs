@@ -118,6 +118,29 @@ test("fault 3: Redis refuses everything", async () => {
   await admin.disconnect();
 });
 
+test("what a node publishes is rejected, on a connection that stays", async () => {
+  const admin = createClient({ url: redis.url });
+  admin.on("error", () => {});
+  await admin.connect();
+  const { lost } = await nodes[0].do("status");
+  await ledger(nodes, clients, async () => {
+    await admin.sendCommand(["ACL", "SETUSER", "default", "-publish"]);
+    await until(async () => (await Promise.all(nodes.map((node) => node.do("status")))).every(({ up }) => !up), "it is seen", 3000);
+    const before = nodes.map(cpu);
+    await sleep(2000);
+    nodes.forEach((node, at) => assert.ok(cpu(node) - before[at] < 400, "no spinning"));
+    await works();
+    await admin.sendCommand(["ACL", "SETUSER", "default", "+publish"]);
+    const started = Date.now();
+    await together(nodes);
+    assert.ok(Date.now() - started < 10_000, "back soon");
+  });
+  assert.ok((await nodes[0].do("status")).lost > lost, "what was said in vain is counted");
+  const { remote } = await ledger(nodes, clients, () => sleep(1000));
+  assert.equal(remote, 0, "afterwards nothing is lost");
+  await admin.disconnect();
+});
+
 test("a subscriber that Redis cuts off in the middle of a message comes back", async () => {
   const admin = createClient({ url: redis.url });
   admin.on("error", () => {});
@@ -160,4 +183,25 @@ test("a node that is stopped is named, and what came in time is there", async ()
   assert.equal(sockets.length, 2);
   assert.equal(missingNodes, 1);
   await together(nodes);
+});
+
+test("fault 3: Redis is back, and loads its data yet", async () => {
+  const slowly = await redis.fill();
+  await ledger(nodes, clients, async () => {
+    await redis.kill();
+    await redis.start(...slowly);
+    assert.ok(redis.isLoading(), "or this says nothing");
+    await until(async () => (await Promise.all(nodes.map((node) => node.do("status")))).every(({ up }) => !up), "it is seen", 3000);
+    const before = nodes.map(cpu);
+    await sleep(1000);
+    nodes.forEach((node, at) => assert.ok(cpu(node) - before[at] < 200, "no spinning"));
+    await works();
+    assert.ok(redis.isLoading(), "all of that while it loads");
+    await until(() => !redis.isLoading(), "it has loaded");
+    const started = Date.now();
+    await together(nodes);
+    assert.ok(Date.now() - started < 10_000, "back soon");
+  });
+  const { remote } = await ledger(nodes, clients, () => sleep(1000));
+  assert.equal(remote, 0, "afterwards nothing is lost");
 });

@@ -331,6 +331,24 @@ test("fault 3: Redis refuses to write, for it is full or a replica: nothing is l
   }
 });
 
+test("fault 3: Redis is back, and loads its data yet: nothing is lost", async () => {
+  const slowly = await redis.fill();
+  await ledger(async (clients, heard) => {
+    await sleep(300);
+    await redis.kill();
+    await redis.start("--appendonly", "yes", "--appendfsync", "always", ...slowly);
+    await away();
+    assert.ok(redis.isLoading(), "or this says nothing");
+    const before = ours.map(cpu);
+    await sleep(1000);
+    ours.forEach((one, at) => assert.ok(cpu(one) - before[at] < 200, "no spinning"));
+    await works(clients, heard);
+    assert.ok(redis.isLoading(), "all of that while it loads");
+    await until(() => !redis.isLoading(), "it has loaded");
+    await together(ours, 10_000);
+  });
+});
+
 test("fault 4: a stream is cut short under a stopped node: it is told, and nobody is recovered with a hole", async () => {
   const balancers = await Promise.all([1, 2].map(() => Balancer.start(ours[0])));
   const clients = await Promise.all(balancers.map((balancer) => balancer.client("cut")));

@@ -89,6 +89,21 @@ export class Redis {
     }, "redis-server listens");
   }
 
+  /** Has it load its data for some seconds when it starts the next time, and answer `LOADING` meanwhile. */
+  async fill() {
+    cli("-p", `${this.port}`, "eval", "for i = 1, 2000 do redis.call('set', 'fill:' .. i, i) end", "0");
+    cli("-p", `${this.port}`, "save");
+    if (cli("-p", `${this.port}`, "config", "get", "appendonly").includes("yes")) {
+      cli("-p", `${this.port}`, "bgrewriteaof");
+      await until(() => /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/.test(cli("-p", `${this.port}`, "info", "persistence")), "it is written");
+    }
+    return ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+  }
+
+  isLoading() {
+    return cli("-p", `${this.port}`, "ping").includes("LOADING");
+  }
+
   async kill() {
     await kill(this.child);
   }
