@@ -135,6 +135,14 @@ impl Classic {
         })
     }
 
+    /// Whether a packet begins as those of this sender do: what a node has said itself is not read again.
+    pub(crate) fn is_from(uid: &str, body: &[u8]) -> bool {
+        let [0x93, head, rest @ ..] = body else {
+            return false;
+        };
+        usize::from(*head) == 0xa0 + uid.len() && rest.starts_with(uid.as_bytes())
+    }
+
     /// Reads what came on the channel of questions. The namespace is that of the channel.
     ///
     /// # Errors
@@ -457,4 +465,19 @@ fn packet(namespace: &str, data: Vec<Value>) -> Object {
     packet.push("data", data);
     packet.push("nsp", namespace);
     packet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_says_first_whose_it_is() {
+        let published = Classic::default().encode_packet("/", "h3Jk9Q", &Emit::default());
+        assert!(Classic::is_from("h3Jk9Q", &published.body));
+        for other in ["h3Jk9", "h3Jk9R", "h3Jk9QQ", ""] {
+            assert!(!Classic::is_from(other, &published.body), "{other}");
+        }
+        assert!(!Classic::is_from("h3Jk9Q", b"\x93"));
+    }
 }

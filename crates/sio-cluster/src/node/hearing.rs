@@ -8,6 +8,7 @@ use crate::{
     adapter::Entry,
     census::Ask,
     claims::Step,
+    classic::Classic,
     format::Format,
     message::{Answer, Emit, Envelope, Message, Publish, Question},
     peers::{self, Door, Life, Word},
@@ -82,6 +83,10 @@ impl Node {
         let Format::Classic(classic) = &self.config.format else {
             return Ok(());
         };
+        // Most of what a node that emits hears is its own.
+        if !self.config.strict_order && Classic::is_from(&self.uid, body) {
+            return Ok(());
+        }
         let room = classic.room(&namespace, channel);
         if room.is_some_and(|room| !has_room(&namespace, room)) {
             return Ok(());
