@@ -24,7 +24,7 @@ impl Server {
     }
 
     /// Does what the session says, then lets the queue out if a road is open.
-    fn work(&mut self, now: Instant) {
+    fn work(&mut self) {
         while let Some(action) = self.session.poll_action() {
             match action {
                 Action::Send(control) => self.queue.push_back(Arc::new(Parcel::control(control))),
@@ -44,7 +44,7 @@ impl Server {
         match self.session.road() {
             Some(Road::Polling) if !self.queue.is_empty() => {
                 show("GET is answered ", &self.payload().into_bytes());
-                self.session.drained(now);
+                self.session.drained();
             }
             Some(Road::WebSocket) => {
                 for parcel in self.queue.drain(..) {
@@ -75,7 +75,7 @@ impl Server {
             }
             Err(_) => self.session.handle_malformed(from, now),
         }
-        self.work(now);
+        self.work();
     }
 }
 
@@ -108,7 +108,7 @@ fn main() {
     println!("client   GET");
     server.session.handle_poll(now).expect("no other GET waits");
     server.emit("hello");
-    server.work(now);
+    server.work();
 
     // A POST brings two packets.
     server
@@ -119,12 +119,12 @@ fn main() {
         server.receive(Source::Polling, segment, now);
     }
     server.session.handle_post_end(now);
-    server.work(now);
+    server.work();
 
     // A WebSocket offers itself. The GET that waits is set free, so that the client can pause.
     println!("client   GET");
     server.session.handle_poll(now).expect("no other GET waits");
-    server.work(now);
+    server.work();
     println!("client   WebSocket");
     server
         .session
@@ -132,7 +132,7 @@ fn main() {
         .expect("the session may be upgraded");
     server.receive(Source::Probe, "2probe", now);
     server.emit("who waits for the upgrade is not lost");
-    server.work(now);
+    server.work();
     server.receive(Source::Probe, "5", now);
     server.receive(Source::WebSocket, "4three", now);
 
@@ -144,10 +144,10 @@ fn main() {
     println!("---      {} s later", (deadline - now).as_secs());
     now = deadline;
     server.session.handle_timeout(now);
-    server.work(now);
+    server.work();
     server.receive(Source::WebSocket, "3", now + Duration::from_millis(20));
 
     server.session.close(Reason::ForcedServerClose, now);
-    server.work(now);
+    server.work();
     assert!(server.session.is_ended());
 }

@@ -75,8 +75,8 @@ impl<'a> Iterator for Decoder<'a> {
             return Some(Err(PayloadError::TooManyPackets { limit: self.limit }));
         };
         self.left = left;
-        let (segment, rest) = match rest.split_once(char::from(SEPARATOR)) {
-            Some((segment, rest)) => (segment, Some(rest)),
+        let (segment, rest) = match memchr::memchr(SEPARATOR, rest.as_bytes()) {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),
         };
         Some(match Packet::parse_text(segment) {
@@ -136,10 +136,12 @@ pub(crate) fn push_raw(out: &mut Vec<u8>, packet: &[u8]) {
 
 #[inline]
 fn separate(out: &mut Vec<u8>, follows: usize) {
-    out.reserve(follows + 1);
-    if !out.is_empty() {
-        out.push(SEPARATOR);
+    if out.is_empty() {
+        // No more than is needed: `Payload::new` may have been told how much that is.
+        return out.reserve(follows);
     }
+    out.reserve(follows + 1);
+    out.push(SEPARATOR);
 }
 
 const fn base64_len(len: usize) -> usize {

@@ -68,17 +68,18 @@ impl<'a> Query<'a> {
                 break;
             }
         }
-        // Hardly any query has something to decode. No early end: it is short, and looked at many bytes
-        // at a time.
-        let coded = |coded, byte| coded | (byte == b'%') | (byte == b'+');
-        let coded = rest.bytes().fold(false, coded);
-        let decode = |text| match coded {
-            true => decode(text),
-            false => Cow::Borrowed(text),
-        };
         while !rest.is_empty() {
-            let mut value = cut(&mut rest, b'&');
-            let name = cut(&mut value, b'=');
+            if let Some((sid, behind)) = plain_sid(rest) {
+                query.session = Claim::Session(sid);
+                rest = behind;
+                continue;
+            }
+            let Pair { name, value, coded } = Pair::cut(&mut rest);
+            // Hardly any query has something to decode.
+            let decode = |text| match coded {
+                true => decode(text),
+                false => Cow::Borrowed(text),
+            };
             match &*decode(name) {
                 "EIO" if decode(value) == "4" => query.revision = Revision::V4,
                 "EIO" => query.revision = Revision::V3,
@@ -137,15 +138,48 @@ fn digits(text: &str) -> u64 {
         })
 }
 
-/// Takes the text up to the first `end` from `rest`, and `end` with it; all of it if there is none.
-///
-/// Byte by byte: to begin a search by `memchr` costs more than what is searched here is long.
+/// An id as it was made at the beginning of `rest`, and what is behind it: what nearly all requests of a
+/// session have, known without being looked at byte by byte.
 #[inline]
-fn cut<'a>(rest: &mut &'a str, end: u8) -> &'a str {
-    let len = rest.as_bytes().iter().position(|byte| *byte == end);
-    let (cut, after) = rest.split_at(len.unwrap_or(rest.len()));
-    *rest = after.get(1..).unwrap_or("");
-    cut
+fn plain_sid(rest: &str) -> Option<(Sid, &str)> {
+    let (id, behind) = rest.strip_prefix("sid=")?.split_at_checked(Sid::LEN)?;
+    let behind = match behind.as_bytes().first() {
+        Some(b'&') => &behind[1..],
+        Some(_) => return None,
+        None => behind,
+    };
+    Some((Sid::parse(id)?, behind))
+}
+
+/// A name and its value, as they stand in a query.
+struct Pair<'a> {
+    name: &'a str,
+    value: &'a str,
+    /// There may be something to decode.
+    coded: bool,
+}
+
+impl<'a> Pair<'a> {
+    /// Takes the first pair from `rest`, and the `&` behind it.
+    ///
+    /// Byte by byte: to begin a search by `memchr` costs more than what is searched here is long.
+    #[inline]
+    fn cut(rest: &mut &'a str) -> Self {
+        let (mut name, mut coded) = (None, false);
+        let end = rest.bytes().enumerate().find(|(at, byte)| {
+            match byte {
+                b'=' if name.is_none() => name = Some(*at),
+                b'%' | b'+' => coded = true,
+                _ => {}
+            }
+            *byte == b'&'
+        });
+        let (pair, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+        *rest = after.get(1..).unwrap_or("");
+        let (name, value) = pair.split_at(name.unwrap_or(pair.len()));
+        let value = value.get(1..).unwrap_or("");
+        Self { name, value, coded }
+    }
 }
 
 /// Undoes `application/x-www-form-urlencoded`; what is not UTF-8 then is replaced.
@@ -259,6 +293,11 @@ mod tests {
             (format!("sid=x&sid={SID}"), Claim::Session(sid)),
             (format!("sid={SID}&sid=x"), Claim::Malformed),
             (format!("sid={SID}%00"), Claim::Malformed),
+            (format!("sid={SID}x"), Claim::Malformed),
+            (format!("sid={SID}&"), Claim::Session(sid)),
+            (format!("sid={SID}&t=x"), Claim::Session(sid)),
+            (format!("t=x&sid={SID}&sid="), Claim::New),
+            (format!("sid={}\u{e9}x", &SID[..19]), Claim::Malformed),
             ("sid=__proto__".into(), Claim::Malformed),
             ("sid=%C3%28".into(), Claim::Malformed),
             ("sid=%".into(), Claim::Malformed),

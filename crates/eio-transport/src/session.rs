@@ -418,9 +418,12 @@ impl Session {
         self.connect = None;
     }
 
-    /// The driver has answered the waiting GET with what was queued.
-    pub fn drained(&mut self, now: Instant) {
-        self.step(Input::Drained, now);
+    /// The driver has answered the waiting GET with what was queued. No deadline follows from it.
+    #[inline]
+    pub fn drained(&mut self) {
+        let step = self.state.on(Input::Drained);
+        self.state = step.to;
+        self.effects.add(step.effects);
     }
 
     /// Closes the session in order: what is queued still goes out, then the close.

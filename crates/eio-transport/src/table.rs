@@ -484,6 +484,15 @@ mod tests {
         }
     }
 
+    /// So it begins no deadline, and `drained` needs no clock.
+    #[test]
+    fn an_answer_with_what_was_queued_leads_to_no_other_phase() {
+        for (from, input, to, _) in rows() {
+            let same = from.phase() == to.phase();
+            assert!(input != Input::Drained || same, "{from:?}");
+        }
+    }
+
     #[test]
     fn whether_a_get_waits_changes_nothing_else() {
         let partner = |state| match state {

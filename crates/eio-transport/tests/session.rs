@@ -109,7 +109,7 @@ fn the_queue_drains_only_while_a_get_waits() {
     let id = bench.poll();
     assert_eq!(bench.session.road(), Some(Road::Polling));
     assert_eq!(bench.session.waiting(), Some(id));
-    bench.session.drained(bench.now);
+    bench.session.drained();
     assert_eq!(bench.session.road(), None);
     assert_eq!(bench.session.waiting(), None);
     assert_eq!(bench.actions(), []);
@@ -182,7 +182,7 @@ fn a_lost_get_or_post_is_a_transport_error() {
 fn the_loss_of_a_get_that_was_answered_means_nothing() {
     let mut bench = Bench::polling();
     let old = bench.poll();
-    bench.session.drained(bench.now);
+    bench.session.drained();
     bench.session.handle_poll_lost(old, bench.now);
     assert_eq!(bench.actions(), []);
     bench.poll();
@@ -442,7 +442,7 @@ fn before_the_probe_is_spoken_gets_wait_and_drain_as_ever() {
     bench.poll();
     assert_eq!(bench.advance(secs(5)), []);
     assert_eq!(bench.session.road(), Some(Road::Polling));
-    bench.session.drained(bench.now);
+    bench.session.drained();
     assert_eq!(bench.session.road(), None);
 }
 
@@ -820,7 +820,7 @@ fn a_session_that_is_over_takes_no_notice() {
     bench.session.handle_lost(Source::WebSocket, bench.now);
     bench.session.handle_lost(Source::Probe, bench.now);
     bench.session.handle_timeout(bench.now + secs(3600));
-    bench.session.drained(bench.now);
+    bench.session.drained();
     bench.session.close(Reason::ForcedClose, bench.now);
     for text in ["1", "2", "3", "4a", "5"] {
         for from in [Source::Polling, Source::Probe, Source::WebSocket] {

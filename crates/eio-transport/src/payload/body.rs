@@ -1,5 +1,7 @@
 //! The body of one POST, kept until all its packets have been read.
 
+use ascii::AsciiString;
+
 use crate::config::Revision;
 use crate::error::PayloadError;
 use crate::packet::Packet;
@@ -55,10 +57,10 @@ impl Body {
     pub fn new(bytes: Vec<u8>, posted: Posted, revision: Revision, max_packets: usize) -> Self {
         let content = match posted {
             Posted::Bytes => Content::BinaryV3(bytes),
-            Posted::Form | Posted::Text => match String::from_utf8(bytes) {
-                Err(_) => Content::Malformed(PayloadError::NotText),
-                Ok(text) if posted == Posted::Text => Content::text(text, revision),
-                Ok(form) => match jsonp::unwrap(&form) {
+            Posted::Form | Posted::Text => match text(bytes) {
+                None => Content::Malformed(PayloadError::NotText),
+                Some(text) if posted == Posted::Text => Content::text(text, revision),
+                Some(form) => match jsonp::unwrap(&form) {
                     Some(text) => Content::text(text, revision),
                     None => Content::Malformed(PayloadError::Form),
                 },
@@ -117,6 +119,15 @@ impl Content {
             Revision::V3 => Self::TextV3(text),
             Revision::V4 => Self::TextV4(text),
         }
+    }
+}
+
+/// Bytes as text, if they are UTF-8.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    // The standard library looks at a short text byte by byte, until one lies at the start of a word.
+    match AsciiString::from_ascii(bytes) {
+        Ok(text) => Some(text.into()),
+        Err(other) => String::from_utf8(other.into_source()).ok(),
     }
 }
 

@@ -569,10 +569,15 @@ impl Link {
         let Some(poll) = self.take_get(None) else {
             return;
         };
-        let mut payload = Payload::new(self.session.revision(), self.outbox.bytes());
+        // To the byte for a single parcel, as most are: what is not filled would have to be given back.
+        let room = match self.outbox.front() {
+            Some(only) if self.outbox.len() == 1 => only.payload_len(),
+            _ => self.outbox.bytes(),
+        };
+        let mut payload = Payload::new(self.session.revision(), room);
         self.drain(&mut payload, config.engine.max_payload);
         let _ = poll.send(payload.into_bytes().into());
-        self.session.drained(clock::now());
+        self.session.drained();
         self.ease(config);
     }
 

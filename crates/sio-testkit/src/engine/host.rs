@@ -422,7 +422,7 @@ impl Host {
             while let Some(action) = self.session.poll_action() {
                 self.act(action);
             }
-            if !self.drain(now) {
+            if !self.drain() {
                 break;
             }
         }
@@ -519,7 +519,7 @@ impl Host {
     }
 
     /// Lets the queue out by the road that is open. True if the session may have more to say.
-    fn drain(&mut self, now: Instant) -> bool {
+    fn drain(&mut self) -> bool {
         match self.session.road() {
             Some(Road::Polling) if !self.queue.is_empty() => {
                 let mut payload = Payload::new(self.dialect.revision(), 0);
@@ -532,7 +532,7 @@ impl Host {
                 }
                 let (_, connection) = self.get.take().expect("a GET waits");
                 self.answer(connection, payload);
-                self.session.drained(now);
+                self.session.drained();
                 true
             }
             Some(Road::WebSocket) => {
