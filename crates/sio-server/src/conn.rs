@@ -260,16 +260,7 @@ impl Conn {
         dirty: &mut Dirty,
     ) -> bool {
         let mut link = self.lock();
-        if link.session.is_ended() {
-            return false;
-        }
-        if mode.is_volatile()
-            && (mode == Mode::Volatile && !link.is_writable() || self.hub.ledger.is_high())
-        {
-            self.shard().tally.dropped(1);
-            return false;
-        }
-        match link.enqueue(self, parcel, mode) {
+        match self.enqueue(&mut link, parcel, mode) {
             Enqueued::Said => true,
             Enqueued::Overflow | Enqueued::Refused => false,
             Enqueued::Waits => {
@@ -280,6 +271,21 @@ impl Conn {
                 true
             }
         }
+    }
+
+    /// Queues a parcel, if the connection takes it.
+    #[inline(always)]
+    fn enqueue(&self, link: &mut Link, parcel: &Arc<Parcel>, mode: Mode) -> Enqueued {
+        if link.session.is_ended() {
+            return Enqueued::Refused;
+        }
+        if mode.is_volatile()
+            && (mode == Mode::Volatile && !link.is_writable() || self.hub.ledger.is_high())
+        {
+            self.shard().tally.dropped(1);
+            return Enqueued::Refused;
+        }
+        link.enqueue(self, parcel, mode)
     }
 
     /// Writes what several broadcasts say, `wire`, which is `parcels` one behind the other: for the
@@ -350,7 +356,8 @@ impl Conn {
         mode: Mode,
         encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
     ) -> Result<bool, E> {
-        if turn::is_of(self.address()) {
+        let own_turn = turn::is_of(self.address());
+        if own_turn {
             self.settle_fans();
             let direct = {
                 let mut link = self.lock();
@@ -375,6 +382,12 @@ impl Conn {
             let parcel = Parcel::from_frames(encoder.frames.as_slice());
             Ok(Arc::new(mode.parcel(parcel)))
         })?;
+        if own_turn {
+            // It leaves at the turn's end: the flusher has nothing to do with it.
+            self.settle_fans();
+            let taken = self.enqueue(&mut self.lock(), &parcel, mode);
+            return Ok(matches!(taken, Enqueued::Said | Enqueued::Waits));
+        }
         Ok(self.offer(&parcel, mode, &mut self.shard().dirty()))
     }
 
@@ -436,6 +449,19 @@ impl Conn {
         }
         self.settle(&mut link);
         parked
+    }
+
+    /// A POST begins. One that may changes nothing that there would be something to do for.
+    pub(crate) fn begin_post(
+        self: &Arc<Self>,
+        now: Instant,
+    ) -> Result<(), eio_transport::ErrorCode> {
+        let mut link = self.lock();
+        let begun = link.session.handle_post(now);
+        if begun.is_err() {
+            self.settle(&mut link);
+        }
+        begun
     }
 
     /// The task is found here by those who bring something.

@@ -97,9 +97,9 @@ impl<A: Application> Driver<A> {
         self.desk.conn()
     }
 
-    /// Takes the body of a POST, to be read in the next turn.
-    pub(crate) fn bring(&mut self, body: Body, read: Option<oneshot::Sender<()>>) {
-        self.post = Some(Box::new(Post { body, read }));
+    /// A poll of the task that begins with the body of a POST. Its session knows of it.
+    pub(crate) fn read_body(&mut self, body: Body, cx: &mut Context<'_>) -> Poll<()> {
+        self.run(Some(Post { body, read: None }), cx)
     }
 
     /// If the body of a POST has not been read to its end: what says when it has.
@@ -117,8 +117,9 @@ impl<A: Application> Driver<A> {
         self.desk.held() + wire.map_or(0, |wire| wire.frames.held() + wire.unread.len())
     }
 
-    /// One turn. What comes up for the task during it is for the next one, for which others wake it.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Turned {
+    /// One turn, with what a POST has brought. What comes up for the task during it is for the next one, for
+    /// which others wake it.
+    fn turn(&mut self, brought: &mut Option<Post>, cx: &mut Context<'_>) -> Turned {
         let mut opening = self.desk.conn().open_turn(cx.waker());
         if opening.commanded {
             for command in self.desk.conn().take_commands() {
@@ -138,8 +139,9 @@ impl<A: Application> Driver<A> {
         if !self.desk.is_idle() {
             self.desk.poll(cx);
         }
-        if self.post.is_some() {
-            self.read_post(cx);
+        let waiting = || self.post.take().map(|post| *post);
+        if let Some(post) = brought.take().or_else(waiting) {
+            self.read_post(post, cx);
             opening.reads = self.accepts();
         }
         let heard = self.wire.is_some() && self.read(opening.reads, cx);
@@ -194,7 +196,10 @@ impl<A: Application> Driver<A> {
         match command {
             Command::Act(action) => self.act(action, cx),
             Command::Begin => self.desk.begin(cx),
-            Command::Body(body, read) => self.bring(body, Some(read)),
+            Command::Body(body, read) => {
+                let read = Some(read);
+                self.post = Some(Box::new(Post { body, read }));
+            }
             Command::Disconnect => {
                 self.desk.disconnect_all(cx);
                 self.conn().close(Reason::ForcedServerClose);
@@ -430,19 +435,21 @@ impl<A: Application> Driver<A> {
     }
 
     /// Reads a body as far as the handlers keep up with it; until then its POST waits for the answer.
-    fn read_post(&mut self, cx: &mut Context<'_>) {
-        let Some(mut post) = self.post.take() else {
-            return;
-        };
+    fn read_post(&mut self, mut post: Post, cx: &mut Context<'_>) {
         let conn = Arc::clone(self.conn());
         let now = clock::now();
         while !self.desk.is_closed() {
             if self.desk.is_stalled() && !post.body.is_read() {
-                self.post = Some(post);
+                self.post = Some(Box::new(post));
                 return;
             }
             let data = match post.body.next() {
                 None => break,
+                // The session heard of its client when the POST began, and does when it ends.
+                Some(Ok(Packet::Message(data))) => {
+                    let accepts = conn.lock().session.accepts(Source::Polling);
+                    accepts.then_some(data)
+                }
                 Some(Ok(packet)) => {
                     if is_heartbeat(&conn, &packet) {
                         self.desk.heartbeat();
@@ -466,6 +473,27 @@ impl<A: Application> Driver<A> {
             let _ = read.send(());
         }
     }
+
+    /// One poll of the task, with what a POST has brought.
+    #[inline]
+    fn run(&mut self, mut brought: Option<Post>, cx: &mut Context<'_>) -> Poll<()> {
+        /// Turns in one poll: in the second, what the first has decided is done.
+        const TURNS: usize = 2;
+        for _ in 0..TURNS {
+            self.desk.conn().begin_turn();
+            let turned = self.turn(&mut brought, cx);
+            let held = self.held();
+            let commanded = self.desk.conn().end_turn(turned.heard, Some(held));
+            if turned.over {
+                return Poll::Ready(());
+            }
+            if !commanded {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 /// What a turn came to.
@@ -480,23 +508,7 @@ impl<A: Application> Future for Driver<A> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        /// Turns in one poll: in the second, what the first has decided is done.
-        const TURNS: usize = 2;
-        let this = self.get_mut();
-        for _ in 0..TURNS {
-            this.desk.conn().begin_turn();
-            let turned = this.turn(cx);
-            let held = this.held();
-            let commanded = this.desk.conn().end_turn(turned.heard, Some(held));
-            if turned.over {
-                return Poll::Ready(());
-            }
-            if !commanded {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.get_mut().run(None, cx)
     }
 }
 

@@ -105,13 +105,13 @@ impl Front {
         })
     }
 
-    /// Takes the body of a POST, to be read in the next turn.
-    pub(crate) fn bring(&mut self, body: Body) {
+    /// A poll of a session's task that begins with the body of a POST.
+    pub(crate) fn read_body(&mut self, body: Body, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Observed(driver) => driver.bring(body, None),
-            Self::Bare(driver) => driver.bring(body, None),
-            Self::Socket(driver) => driver.bring(body, None),
-            Self::Head(_) | Self::Http(..) | Self::Upgrade(_) => {}
+            Self::Observed(driver) => driver.read_body(body, cx),
+            Self::Bare(driver) => driver.read_body(body, cx),
+            Self::Socket(driver) => driver.read_body(body, cx),
+            Self::Head(_) | Self::Http(..) | Self::Upgrade(_) => Poll::Pending,
         }
     }
 

@@ -213,11 +213,9 @@ struct Brought {
 impl Brought {
     /// Tells the session that a body comes.
     fn begin(&mut self, kind: Kind) -> Result<(), Posted> {
-        let begun = self
-            .conn
-            .drive(|session| session.handle_post(clock::now()))
-            .map_err(Posted::Refused);
-        begun?;
+        self.conn
+            .begin_post(clock::now())
+            .map_err(Posted::Refused)?;
         self.reading = true;
         match (kind, self.conn.revision) {
             (Kind::Encoded, _) => {

@@ -98,18 +98,17 @@ struct Taken<'t> {
 }
 
 impl Taken<'_> {
-    fn turn(&mut self) {
-        if let Some(front) = &mut self.front {
-            let turned = Pin::new(&mut **front).poll(&mut Context::from_waker(self.task));
-            if turned.is_ready() {
-                self.front = None;
-            }
+    /// Lets the task have one turn, as `turn` does it.
+    fn turn(&mut self, turn: impl FnOnce(Pin<&mut Front>, &mut Context<'_>) -> Poll<()>) {
+        if let Some(front) = &mut self.front
+            && turn(Pin::new(front), &mut Context::from_waker(self.task)).is_ready()
+        {
+            self.front = None;
         }
     }
 
     fn read(&mut self, body: Body) -> Option<oneshot::Receiver<()>> {
-        self.front.as_mut()?.bring(body);
-        self.turn();
+        self.turn(|front, cx| front.get_mut().read_body(body, cx));
         self.front.as_mut()?.reading()
     }
 }
@@ -148,7 +147,7 @@ impl Future for Task {
                 false => Poll::Pending,
             };
         };
-        taken.turn();
+        taken.turn(Front::poll);
         match taken.front {
             Some(_) => Poll::Pending,
             None => Poll::Ready(()),
