@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    kernel,
     pending::{Errand, Errands},
     wire::Stream,
 };
@@ -44,6 +45,11 @@ pub(crate) trait Below: Stream {
 
     /// Whether the client has gone. The task hears of it when it does.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Writes what the stream takes.
+    fn poll_send(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, buf)
+    }
 }
 
 impl Below for TcpStream {
@@ -55,6 +61,15 @@ impl Below for TcpStream {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
             // What is there waits until the answer has left.
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match kernel::send(self, buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Pin::new(self).poll_write(cx, buf)
+            }
+            sent => Poll::Ready(sent),
         }
     }
 }
@@ -147,7 +162,7 @@ impl<S: Below> AsyncWrite for Replay<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write(cx, buf);
+        let written = self.stream()?.get_mut().poll_send(cx, buf);
         self.written(written)
     }
 
