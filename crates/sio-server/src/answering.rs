@@ -1,6 +1,8 @@
 //! What requests have come to, and their answers: what has to be waited for is waited for here.
 
 use std::{
+    convert::Infallible,
+    fmt,
     future::Future,
     mem,
     pin::Pin,
@@ -35,6 +37,34 @@ pin_project! {
         #[pin]
         pub(crate) stage: Stage<B>,
         pub(crate) page: Option<Page>,
+    }
+}
+
+pin_project! {
+    /// The answer of a [`Service`](crate::Service), on its way.
+    pub struct ResponseFuture<B> {
+        #[pin]
+        answering: Answering<B>,
+    }
+}
+
+impl<B> ResponseFuture<B> {
+    pub(crate) fn new(answering: Answering<B>) -> Self {
+        Self { answering }
+    }
+}
+
+impl<B: Body> Future for ResponseFuture<B> {
+    type Output = Result<Answer, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().answering.poll(cx).map(Ok)
+    }
+}
+
+impl<B> fmt::Debug for ResponseFuture<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
     }
 }
 
@@ -120,7 +150,7 @@ fn poll_stage<B: Body>(mut stage: Pin<&mut Stage<B>>, cx: &mut Context<'_>) -> P
         Projected::Other { answer } => return answer.as_mut().poll(cx),
         Projected::Post { post, fields } => {
             return Poll::Ready(match ready!(post.poll(cx)) {
-                Posted::Ok => text_answer(mem::take(fields), HTML, Bytes::from_static(b"ok")),
+                Posted::Ok => answer_within(fields, HTML, Bytes::from_static(b"ok")),
                 Posted::Refused(code) => refuse(code, Form::Plain),
                 posted => status(posted.status()),
             });
@@ -140,7 +170,7 @@ fn poll_stage<B: Body>(mut stage: Pin<&mut Stage<B>>, cx: &mut Context<'_>) -> P
                 Some((coding, threshold)) if payload.len() >= threshold => {
                     encoded_answer(mem::take(fields), kind, payload, coding)
                 }
-                _ => return Poll::Ready(text_answer(mem::take(fields), kind, payload)),
+                _ => return Poll::Ready(answer_within(fields, kind, payload)),
             }
         }
     };
@@ -163,21 +193,26 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The map of a request's fields, to be used again for the answer's; hyper takes it from there for
 /// the next request's. One that has grown large goes.
-pub(crate) fn emptied(mut fields: HeaderMap) -> HeaderMap {
+pub(crate) fn emptied(fields: &mut HeaderMap) -> HeaderMap {
     const KEEP: usize = 32;
     if fields.capacity() > KEEP {
         return HeaderMap::new();
     }
     fields.clear();
-    fields
+    mem::take(fields)
 }
 
 /// An answer with a body. `fields` is empty.
 pub(crate) fn text_answer(mut fields: HeaderMap, kind: HeaderValue, body: Bytes) -> Answer {
+    answer_within(&mut fields, kind, body)
+}
+
+/// The same with what is left an empty map.
+fn answer_within(fields: &mut HeaderMap, kind: HeaderValue, body: Bytes) -> Answer {
     fields.insert(header::CONTENT_TYPE, kind);
     fields.insert(header::CACHE_CONTROL, NO_STORE);
     let mut answer = Response::new(Full::new(body));
-    *answer.headers_mut() = fields;
+    mem::swap(answer.headers_mut(), fields);
     answer
 }
 

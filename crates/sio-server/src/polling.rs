@@ -99,26 +99,25 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Of a body with a `Content-Encoding`.
-    pub(crate) fn of_encoded(headers: &HeaderMap, callback: Option<u64>) -> Self {
-        let encoding = headers.get(header::CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Self::Encoded;
-        }
-        Self::of(headers, callback)
-    }
-
-    pub(crate) fn of(headers: &HeaderMap, callback: Option<u64>) -> Self {
-        let kind = headers.get(header::CONTENT_TYPE);
-        let kind = kind.map_or(&b""[..], HeaderValue::as_bytes);
-        Self::Payload(if callback.is_some() {
-            payload::Posted::Form
-        } else if kind.starts_with(b"application/octet-stream") {
-            payload::Posted::Bytes
-        } else {
-            payload::Posted::Text
+    /// Of a body that is not compressed. `octets` is whether its type is that of bytes.
+    pub(crate) fn of(octets: bool, callback: Option<u64>) -> Self {
+        Self::Payload(match callback {
+            Some(_) => payload::Posted::Form,
+            None if octets => payload::Posted::Bytes,
+            None => payload::Posted::Text,
         })
     }
+}
+
+/// Whether a `Content-Type` is that of bytes.
+pub(crate) fn is_octets(kind: &HeaderValue) -> bool {
+    kind.as_bytes().starts_with(b"application/octet-stream")
+}
+
+/// Whether a `Content-Encoding` says that a body is compressed.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 pin_project! {

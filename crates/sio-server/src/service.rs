@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    mem,
     net::{IpAddr, SocketAddr},
     path::Path,
     pin::Pin,
@@ -15,7 +16,6 @@ use eio_transport::{
     Claim, Dialect, ErrorCode, Form, Known, Opening, Origin, Query, Refusal, Route, Sid, Transport,
     payload::Payload, route,
 };
-use futures_util::FutureExt as _;
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header, request::Parts, uri::Authority,
@@ -32,7 +32,9 @@ use ws_frame::CloseFrame;
 use ws_handshake::{HandshakeError, Upgrade};
 
 use crate::{
-    answering::{Answer, Answering, JSON, Page, Stage, emptied, refuse, status, text_answer},
+    answering::{
+        Answer, Answering, JSON, Page, ResponseFuture, Stage, emptied, refuse, status, text_answer,
+    },
     clock,
     compress::Coding,
     conn::{Command, Conn},
@@ -157,31 +159,34 @@ impl Service {
         Answering { stage, page }
     }
 
+    #[inline]
     fn look_at<B>(&self, request: Request<B>, page: &mut Option<Page>) -> Stage<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
     {
-        if self.is_ours(request.uri().path()) {
-            self.begin(request, page)
+        // Whoever needs the head later takes it; to move it about costs more than to look at it.
+        let (mut parts, body) = request.into_parts();
+        if self.is_ours(parts.uri.path()) {
+            self.begin(&mut parts, body, page)
         } else {
-            self.fall_back(request)
+            self.fall_back(Request::from_parts(parts, body))
         }
     }
 
     /// A request that is ours. `page` is what the answer's header fields are to say about it.
-    fn begin<B>(&self, request: Request<B>, page: &mut Option<Page>) -> Stage<B>
+    #[inline]
+    fn begin<B>(&self, parts: &mut Parts, body: B, page: &mut Option<Page>) -> Stage<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
     {
         self.ensure_running();
-        let (parts, body) = request.into_parts();
         let present = Present::among(&parts.headers);
-        if let Some((limit, refused)) = over_limit(&parts, &present) {
+        if let Some((limit, refused)) = over_limit(parts, &present) {
             self.tally().hit(limit);
             let context = limit.name();
-            self.tell(&parts, &refused, None, context, context);
+            self.tell(parts, &refused, None, context, context);
             return refused.into();
         }
         let name = &parts.uri.path()[self.hub.config.path.len()..];
@@ -189,7 +194,7 @@ impl Service {
         // A page of anybody may bring in a script, and no more than that is served.
         let client_file = is_read && files::is_client_file(name);
         let gate = &self.hub.gate;
-        let peer = self.peer(&parts);
+        let peer = self.peer(parts);
         let authority = parts.uri.authority().map(Authority::as_str);
         let origin = present.page.then(|| parts.headers.get(header::ORIGIN));
         let origin = origin.flatten();
@@ -200,9 +205,9 @@ impl Service {
         if let (Err(error), false) = (checked, client_file) {
             gate.log_refused_page(error, &parts.headers, peer, authority);
             self.tally().hit(Limit::Origin);
-            let refused = refuse(ErrorCode::Forbidden, form(&parts));
+            let refused = refuse(ErrorCode::Forbidden, form(parts));
             self.tell(
-                &parts,
+                parts,
                 &refused,
                 Some(ErrorCode::Forbidden),
                 "Forbidden",
@@ -213,7 +218,7 @@ impl Service {
         let origin = origin.filter(|_| checked.is_ok());
         let hooks = &gate.hooks;
         let view = hooks.headers.as_ref();
-        let view = view.and_then(|_| hooks.view(&parts, || gate.client(&parts.headers, peer)));
+        let view = view.and_then(|_| hooks.view(parts, || gate.client(&parts.headers, peer)));
         let dresses = hooks.headers.is_some() || !gate.pages.is_silent();
         *page = dresses.then(|| Page {
             hub: Arc::clone(&self.hub),
@@ -223,10 +228,11 @@ impl Service {
         });
         if client_file {
             let (hub, name) = (Arc::clone(&self.hub), name.to_owned());
+            let headers = mem::take(&mut parts.headers);
             Stage::other(async move {
                 let folder = hub.config.client_files.as_deref();
                 let folder = folder.map(AsRef::<Path>::as_ref);
-                files::serve(folder, &name, &parts.headers, hub.debug).await
+                files::serve(folder, &name, &headers, hub.debug).await
             })
         } else if gate.pages.is_preflight(&parts.method) {
             let mut answer = status(StatusCode::NO_CONTENT);
@@ -294,9 +300,10 @@ impl Service {
         });
     }
 
+    #[inline]
     fn dispatch<B>(
         &self,
-        mut parts: Parts,
+        parts: &mut Parts,
         present: &Present,
         body: B,
         page: &mut Option<Page>,
@@ -306,8 +313,9 @@ impl Service {
         B::Data: Send,
     {
         // Nearly none of those that come here asks to leave HTTP: no more is looked at then.
-        let form = match present.upgrade || is_extended_connect(&parts) {
-            true => form(&parts),
+        let is_connect = is_extended_connect(parts);
+        let form = match present.upgrade || is_connect {
+            true => form(parts),
             false => Form::Plain,
         };
         let query = Query::parse(parts.uri.query());
@@ -318,11 +326,11 @@ impl Service {
         if let (Claim::Session(sid), None, Some(neighbours)) =
             (&query.session, &conn, self.hub.neighbours())
             && let Some(door) = neighbours.door_of(sid, &parts.headers)
-            && !is_extended_connect(&parts)
+            && !is_connect
         {
             // The answer comes with header fields for its page.
             *page = None;
-            return Stage::other(self.clone().hand_on(door, parts, body));
+            return Stage::other(self.clone().hand_on(door, taken(parts), body));
         }
         let known = conn.as_ref().map(|conn| {
             let link = conn.lock();
@@ -334,7 +342,7 @@ impl Service {
         let asked = eio_transport::Request {
             method: match parts.method {
                 // What HTTP/1.1 asks by GET and `Upgrade`.
-                _ if is_extended_connect(&parts) => eio_transport::Method::Get,
+                _ if is_connect => eio_transport::Method::Get,
                 Method::GET => eio_transport::Method::Get,
                 Method::POST => eio_transport::Method::Post,
                 _ => eio_transport::Method::Other,
@@ -345,33 +353,40 @@ impl Service {
         };
         let route = match route(asked, &query, known, &self.hub.engine) {
             Ok(route) => route,
-            Err(refusal) => return self.refuse(&parts, refusal, form).into(),
+            Err(refusal) => return self.refuse(parts, refusal, form).into(),
         };
         match (route, conn) {
             (Route::Open(opening), _) => {
-                let service = self.clone();
-                Stage::other(service.open(opening, query.jsonp, form, parts))
+                let callback = query.jsonp;
+                match self.open_at_once(opening, callback, form, parts) {
+                    Some(answer) => answer.into(),
+                    None => {
+                        let service = self.clone();
+                        Stage::other(service.open(opening, callback, form, taken(parts)))
+                    }
+                }
             }
             (Route::Poll, Some(conn)) => {
                 let threshold = self.hub.config.compress_above.filter(|_| present.coding);
                 let coding = threshold
                     .and_then(|threshold| Some((Coding::accepted(&parts.headers)?, threshold)));
-                Stage::get(conn, query.jsonp, emptied(parts.headers), coding)
+                Stage::get(conn, query.jsonp, emptied(&mut parts.headers), coding)
             }
             (Route::Post, Some(conn)) => {
-                let kind = match present.encoded {
-                    true => Kind::of_encoded(&parts.headers, query.jsonp),
-                    false => Kind::of(&parts.headers, query.jsonp),
+                let octets = present.octets.unwrap_or(false);
+                let kind = match present.encoded && polling::is_encoded(&parts.headers) {
+                    true => Kind::Encoded,
+                    false => Kind::of(octets, query.jsonp),
                 };
                 let post = Post::new(conn, kind, body, self.shard);
-                let fields = emptied(parts.headers);
+                let fields = emptied(&mut parts.headers);
                 Stage::Post { post, fields }
             }
             (Route::Probe, Some(conn)) => {
                 let dialect = query.dialect();
-                self.probe(conn, dialect, &mut parts).into()
+                self.probe(conn, dialect, parts).into()
             }
-            (Route::Hang, _) => self.hang(&mut parts).into(),
+            (Route::Hang, _) => self.hang(parts).into(),
             _ => status(StatusCode::INTERNAL_SERVER_ERROR).into(),
         }
     }
@@ -402,6 +417,25 @@ impl Service {
         })
     }
 
+    /// Opens a session, if nobody has to be asked and there is room: `None` if not, and then it is
+    /// [waited for](Self::open).
+    fn open_at_once(
+        &self,
+        opening: Opening,
+        callback: Option<u64>,
+        form: Form,
+        parts: &mut Parts,
+    ) -> Option<Answer> {
+        if !self.hub.gate.hooks.is_empty() {
+            return None;
+        }
+        if let Err(refusal) = opening.check_revision(&self.hub.engine) {
+            return Some(self.refuse(parts, refusal, form));
+        }
+        let admission = Admission::at_once(&self.hub)?;
+        Some(self.admit(opening, callback, form, admission, None, parts))
+    }
+
     async fn open(
         self,
         opening: Opening,
@@ -425,21 +459,36 @@ impl Service {
             Some(_) => self.hub.gate.client(&parts.headers, self.peer(&parts)),
             None => None, // Nobody will look at it.
         };
-        let admission = match Admission::ask(&self.hub, client).await {
-            Ok(admission) => admission,
+        match Admission::ask(&self.hub, client).await {
+            Ok(admission) => {
+                let view = view.as_ref();
+                self.admit(opening, callback, form, admission, view, &mut parts)
+            }
             Err(limit) => {
                 self.tally().hit(limit);
                 let (status, message, context) = no_room(limit);
                 let refused = come_later(status, message);
                 self.tell(&parts, &refused, None, message, context);
-                return refused;
+                refused
             }
-        };
-        let Some(sid) = self.hub.new_sid(view.as_ref()) else {
+        }
+    }
+
+    /// Opens a session for which there is room. `view` is the request as hooks see it.
+    fn admit(
+        &self,
+        opening: Opening,
+        callback: Option<u64>,
+        form: Form,
+        admission: Admission,
+        view: Option<&Request<()>>,
+        parts: &mut Parts,
+    ) -> Answer {
+        let Some(sid) = self.hub.new_sid(view) else {
             let code = ErrorCode::BadRequest;
             let refused = refuse(code, form);
             self.tell(
-                &parts,
+                parts,
                 &refused,
                 Some(code),
                 code.message(),
@@ -448,11 +497,11 @@ impl Service {
             return refused;
         };
         let mut answer = match opening.transport {
-            Transport::Polling => self.open_polling(opening, callback, admission, sid, &parts),
-            Transport::WebSocket => self.open_websocket(opening, admission, sid, &mut parts),
+            Transport::Polling => self.open_polling(opening, callback, admission, sid, parts),
+            Transport::WebSocket => self.open_websocket(opening, admission, sid, parts),
         };
         let hook = self.hub.gate.hooks.initial_headers.as_ref();
-        add_headers(hook, answer.headers_mut(), view.as_ref());
+        add_headers(hook, answer.headers_mut(), view);
         answer
     }
 
@@ -509,7 +558,7 @@ impl Service {
         callback: Option<u64>,
         admission: Admission,
         sid: Sid,
-        parts: &Parts,
+        parts: &mut Parts,
     ) -> Answer {
         let facts = self.facts(parts);
         let conn = session::open_polling(admission, self.shard, sid, opening, facts);
@@ -521,7 +570,7 @@ impl Service {
             payload.push(&initial.translated(opening.dialect()));
         }
         let (kind, payload) = polling::dress(payload.into_bytes().into(), callback);
-        let mut answer = text_answer(HeaderMap::new(), kind, payload);
+        let mut answer = text_answer(emptied(&mut parts.headers), kind, payload);
         if let Some(cookie) = &self.hub.gate.cookie {
             let cookie = cookie.value(&conn.sid);
             answer.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -536,12 +585,13 @@ impl Service {
         sid: Sid,
         parts: &mut Parts,
     ) -> Answer {
+        // As it came: its fields are taken for the answer's.
+        let facts = self.facts(parts);
         let compression = self.hub.compression.as_ref();
         let (answer, upgrade, codec) = match accept(parts, compression, self.shard.into()) {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
         };
-        let facts = self.facts(parts);
         tokio::spawn(Front::Upgrade(front::Upgrade {
             upgrade,
             shard: self.shard,
@@ -639,6 +689,8 @@ struct Present {
     coding: bool,
     /// `Content-Encoding`.
     encoded: bool,
+    /// Whether `Content-Type`, the first of them, is that of bytes.
+    octets: Option<bool>,
     /// `Origin` or `Sec-Fetch-Site`, which the check of the page is about.
     page: bool,
     upgrade: bool,
@@ -651,13 +703,27 @@ impl Present {
         let mut present = Self::default();
         for (name, value) in headers {
             present.bytes += name.as_str().len() + value.len();
-            present.coding |= *name == header::ACCEPT_ENCODING;
-            present.encoded |= *name == header::CONTENT_ENCODING;
-            present.page |= *name == header::ORIGIN || *name == SEC_FETCH_SITE;
-            present.upgrade |= *name == header::UPGRADE;
+            match *name {
+                header::ACCEPT_ENCODING => present.coding = true,
+                header::CONTENT_ENCODING => present.encoded = true,
+                header::CONTENT_TYPE => {
+                    present
+                        .octets
+                        .get_or_insert_with(|| polling::is_octets(value));
+                }
+                header::ORIGIN => present.page = true,
+                header::UPGRADE => present.upgrade = true,
+                _ => present.page |= *name == SEC_FETCH_SITE,
+            }
         }
         present
     }
+}
+
+/// The head of a request, for whoever goes on with it later.
+fn taken(parts: &mut Parts) -> Parts {
+    let (empty, ()) = Request::new(()).into_parts();
+    mem::replace(parts, empty)
 }
 
 /// The answer to a request whose head is more than anybody needs, on whichever road it came.
@@ -688,11 +754,8 @@ fn form(parts: &Parts) -> Form {
     }
     let mut connection = parts.headers.get_all(header::CONNECTION).iter();
     let asks = connection.any(|value| {
-        value.to_str().is_ok_and(|value| {
-            value
-                .split(',')
-                .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
-        })
+        let mut tokens = value.as_bytes().split(|byte| *byte == b',');
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
     if asks { Form::Upgrade } else { Form::Plain }
 }
@@ -716,7 +779,10 @@ fn accept(
         Upgrade::check(method, parts.version, headers)?
     };
     let (policy, codec) = deflate::negotiate(compression, &upgrade, shard);
-    let answer = upgrade.agree(&policy).response().map(|()| Full::default());
+    let agreed = upgrade.agree(&policy);
+    let mut answer = status(agreed.status());
+    *answer.headers_mut() = emptied(&mut parts.headers);
+    agreed.insert_into(answer.headers_mut());
     let upgrade = parts
         .extensions
         .remove::<OnUpgrade>()
@@ -808,10 +874,10 @@ where
 {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = ResponseFuture<B>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        Box::pin(self.answer(request).map(Ok))
+        ResponseFuture::new(self.answer(request))
     }
 }
 
@@ -822,75 +888,13 @@ where
 {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = ResponseFuture<B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        Box::pin(self.answer(request).map(Ok))
-    }
-}
-
-/// Puts the server in front of another service: requests below its path are answered by it, all
-/// others go on. From [`Server::layer`](crate::Server::layer).
-#[derive(Clone)]
-pub struct Layer {
-    service: Service,
-}
-
-impl Layer {
-    pub(crate) fn new(service: Service) -> Self {
-        Self { service }
-    }
-}
-
-impl<S> tower_layer::Layer<S> for Layer {
-    type Service = Layered<S>;
-
-    fn layer(&self, inner: S) -> Layered<S> {
-        Layered {
-            ours: self.service.clone(),
-            inner,
-        }
-    }
-}
-
-/// Another service with the server in front of it.
-#[derive(Clone)]
-pub struct Layered<S> {
-    ours: Service,
-    inner: S,
-}
-
-impl<S, B, C> tower_service::Service<Request<B>> for Layered<S>
-where
-    S: tower_service::Service<Request<B>, Response = Response<C>>,
-    S::Future: Send + 'static,
-    S::Error: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    C: From<Bytes>,
-{
-    type Response = Response<C>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<C>, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if !self.ours.owns(request.uri().path()) {
-            return Box::pin(self.inner.call(request));
-        }
-        let answer = self.ours.clone().answer(request);
-        Box::pin(async move {
-            let (parts, body) = answer.await.into_parts();
-            let body = http_body_util::BodyExt::collect(body).await;
-            let body = body.map_or_else(|never| match never {}, |body| body.to_bytes());
-            Ok(Response::from_parts(parts, body.into()))
-        })
+        ResponseFuture::new(self.answer(request))
     }
 }

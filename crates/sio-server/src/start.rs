@@ -10,9 +10,10 @@ use crate::{
     error::StartError,
     gate::Gate,
     hub::{Furniture, Hub},
+    layered::Layer,
     listen::{Bound, Threads},
     server::{Runtime, Server},
-    service::{Layer, Service},
+    service::Service,
     trace,
 };
 

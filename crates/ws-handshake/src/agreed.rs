@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::accept::AcceptKey;
@@ -89,17 +89,27 @@ impl<'p> Agreed<'p> {
     /// The answer in `http` types: 101 for HTTP/1.1, 200 for HTTP/2 (RFC 8441 §5.1).
     pub fn response(&self) -> Response<()> {
         let mut response = Response::new(());
-        match &self.accept {
-            Some(accept) => {
-                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-                let headers = response.headers_mut();
-                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-                headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-                headers.insert(header::SEC_WEBSOCKET_ACCEPT, value(accept.as_str()));
-            }
-            None => *response.status_mut() = StatusCode::OK,
+        *response.status_mut() = self.status();
+        self.insert_into(response.headers_mut());
+        response
+    }
+
+    /// Its status.
+    #[inline]
+    pub fn status(&self) -> StatusCode {
+        match self.accept {
+            Some(_) => StatusCode::SWITCHING_PROTOCOLS,
+            None => StatusCode::OK,
         }
-        let headers = response.headers_mut();
+    }
+
+    /// Its fields, for whoever has a map for them already.
+    pub fn insert_into(&self, headers: &mut HeaderMap) {
+        if let Some(accept) = &self.accept {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, value(accept.as_str()));
+        }
         if let Some(protocol) = self.protocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(protocol));
         }
@@ -109,7 +119,6 @@ impl<'p> Agreed<'p> {
                 value(&deflate.to_string()),
             );
         }
-        response
     }
 }
 

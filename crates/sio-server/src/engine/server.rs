@@ -17,10 +17,11 @@ use crate::{
     error::{Refuse, StartError},
     hub::Hub,
     lane::Task,
+    layered::Layer,
     listen::Bound,
     observe::EngineEvent,
     server::{Runtime, Server as Inner},
-    service::{Layer, Service},
+    service::Service,
 };
 
 /// An Engine.IO server, below `/engine.io/` unless told otherwise.
