@@ -14,7 +14,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { asyncApiErrors, installed, Manager, tsc } from "./packages.mjs";
+import { asyncApiErrors, EngineSocket, installed, Manager, tsc } from "./packages.mjs";
 import { freePort } from "./ports.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -175,6 +175,37 @@ describe("examples", () => {
     await assert.rejects(open(url, "/game-x"), /Invalid namespace/);
     assert.equal(await ask(await open(url, "/user/bob"), "whoami"), "bob");
     await assert.rejects(open(url, "/user/eve"), /not invited/);
+  });
+
+  it("engine: bare Engine.IO sends back what it is sent", async () => {
+    const { url } = await start("engine");
+    const socket = new EngineSocket(url);
+    managers.push({ _close: () => socket.close() });
+    await once(socket, "open");
+    const said = once(socket, "message");
+    socket.send("hello");
+    assert.deepEqual((await said)[0], "hello");
+  });
+
+  it("recovery: a counter of which a broken line takes no number away", async () => {
+    const { said, url } = await start("recovery");
+    const socket = await open(url, "/", undefined, {
+      reconnection: true, reconnectionDelay: 1500, randomizationFactor: 0, transports: ["websocket"],
+    });
+    const { id } = socket;
+    const numbers = [];
+    socket.on("number", (number, offset) => numbers.push([number, typeof offset]));
+    socket.emit("count");
+    while (numbers.length < 1) await sleep(20);
+    socket.io.engine.transport.ws.close();
+    const [reason] = await once(socket, "disconnect");
+    assert.equal(reason, "transport close");
+    await once(socket, "connect");
+    assert.deepEqual([socket.recovered, socket.id], [true, id]);
+    while (numbers.length < 4) await sleep(20);
+    const first = numbers[0][0];
+    assert.deepEqual(numbers, numbers.map((_, at) => [first + at, "string"]));
+    assert.match(said.join(""), new RegExp(`${id} is new\n.*${id} is back`, "s"));
   });
 
   it("shutdown: what has begun is finished, then the server ends", async () => {
