@@ -270,7 +270,7 @@ pub use counters::{Counters, Limit};
 pub use debug::DebugMode;
 pub use deflate::PerMessageDeflate;
 pub use delays::Delays;
-pub use eio_transport::{Reason, Sid, Transport};
+pub use eio_transport::{Reason, Sid, Transport, Transports};
 pub use emitting::Emitting;
 pub use error::{CallError, DisconnectReason, EmitError, Refuse, StartError};
 pub use event::{Ack, Answer, Any, Event, EventName, Failed, Reply};
