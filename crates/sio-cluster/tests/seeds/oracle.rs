@@ -117,8 +117,10 @@ pub(crate) fn cluster_decode(data: &[u8]) {
 /// What nodes of ours say to one another alone, each word behind a zero: hearts that beat, counts, sessions,
 /// doors. Whatever was said, a node that lives is still known by its next word.
 fn words(body: &[u8]) {
-    let mut config = Config::default();
-    config.census = Some(Duration::from_millis(100));
+    let config = Config {
+        census: Some(Duration::from_millis(100)),
+        ..Config::default()
+    };
     let mut now = Instant::now();
     let mut node = Node::new(config, [7; 16], now);
     node.handle_up(now);
