@@ -8,10 +8,12 @@
 //! ```
 //!
 //! Whoever takes what is written has it alone. Whether the node that had it is there is told by the
-//! broker, which counts who listens to its channel: one that was killed is not waited for.
+//! broker, which counts who listens to its channel: one that was killed is not waited for. If it was cut off
+//! only, and comes back, it is told to let go then; and since it may have written of the session meanwhile,
+//! that is written again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -36,6 +38,8 @@ pub(crate) enum Step {
     Fence(Box<Session>),
     /// Entries are being read, for a namespace.
     Read(String),
+    /// A node is back from which the session of this secret was taken while it was not there.
+    Recall(String),
     /// What is written is being taken.
     Take,
 }
@@ -74,5 +78,31 @@ impl Claims {
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.0.values().map(|claim| claim.deadline).min()
+    }
+}
+
+/// Sessions that are remembered to have been taken from nodes that were not there.
+const MAX_TAKEN: usize = 16_384;
+
+/// What was taken from nodes that were not there: their names and the sessions' secrets, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Taken(VecDeque<(String, String)>);
+
+impl Taken {
+    pub(crate) fn push(&mut self, uid: String, pid: String) {
+        if self.0.len() == MAX_TAKEN {
+            self.0.pop_front();
+        }
+        self.0.push_back((uid, pid));
+    }
+
+    /// Those of a node.
+    pub(crate) fn take(&mut self, uid: &str) -> Vec<String> {
+        let all = std::mem::take(&mut self.0);
+        let (of, others) = all
+            .into_iter()
+            .partition::<Vec<_>, _>(|(from, _)| from == uid);
+        self.0 = others.into();
+        of.into_iter().map(|(_, pid)| pid).collect()
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     adapter::Entry,
     bus::RawEntry,
     census::{Census, Crowd, Own},
-    claims::{Claims, Step},
+    claims::{Claims, Step, Taken},
     format::{Format, Heard},
     message::{Answer, Message, Question},
     peers::{Door, Peers, Word},
@@ -98,6 +98,7 @@ pub struct Node {
     routes: HashMap<String, Route>,
     pending: Pending,
     claims: Claims,
+    taken: Taken,
     next_request: u64,
     peers: Peers,
     /// What is counted here, and what others have counted.
@@ -163,6 +164,7 @@ impl Node {
             routes: HashMap::new(),
             pending: Pending::default(),
             claims: Claims::default(),
+            taken: Taken::default(),
             next_request: 0,
             peers: Peers::default(),
             own: Own::default(),
@@ -330,7 +332,14 @@ impl Node {
         if let Some(Step::Fence(_)) = self.claims.step(request) {
             match subscribers {
                 // Who had the session is gone.
-                Some(0) => self.fenced(request, None),
+                Some(0) => {
+                    if let Some(Step::Fence(session)) = self.claims.step(request)
+                        && let Some(uid) = &session.node
+                    {
+                        self.taken.push(uid.clone(), session.pid.clone());
+                    }
+                    self.fenced(request, None);
+                }
                 Some(_) => {}
                 None => self.give_up(request),
             }

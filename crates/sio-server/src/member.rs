@@ -306,6 +306,13 @@ impl Member {
                     place.confirm(&at);
                 }
             }
+            Event::Rewrite { pid } => {
+                for place in self.hub.upgrade().iter().flat_map(|hub| hub.places()) {
+                    if let Some(memory) = place.memory() {
+                        memory.with(|log| log.rewrite(&pid));
+                    }
+                }
+            }
             Event::Taken { request, session } => {
                 if let Some(taken) = self.taking.remove(&request) {
                     let _ = taken.send(session);

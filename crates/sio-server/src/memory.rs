@@ -388,6 +388,13 @@ impl Log {
         }
     }
 
+    /// What other nodes find of a session is written again, if it is here.
+    pub(crate) fn rewrite(&mut self, pid: &str) {
+        if let Some(shared) = &mut self.shared {
+            shared.keep(pid, clock::now());
+        }
+    }
+
     /// Another node has the session.
     pub(crate) fn let_go(&mut self, pid: &str) -> Option<Session> {
         self.recovery.forget(pid);

@@ -47,6 +47,7 @@ impl Node {
             Word::Hello(life) => {
                 self.say(&Word::Heartbeat(self.life()));
                 door = self.lives(&from, life, now);
+                self.recall(&from, now);
             }
             Word::LetGo { request, pid } => {
                 let reply = Reply {
@@ -309,9 +310,22 @@ impl Node {
 
     /// Who had a session has let go of it, and says what it was, or is not there any more.
     pub(super) fn fenced(&mut self, request: Request, session: Option<Box<Session>>) {
-        if let Some(Step::Fence(taken)) = self.claims.close(request) {
-            let session = Some(session.unwrap_or(taken));
-            self.events.push_back(Event::Taken { request, session });
+        match self.claims.close(request) {
+            Some(Step::Fence(taken)) => {
+                let session = Some(session.unwrap_or(taken));
+                self.events.push_back(Event::Taken { request, session });
+            }
+            Some(Step::Recall(pid)) => self.events.push_back(Event::Rewrite { pid }),
+            _ => {}
+        }
+    }
+
+    /// Has a node that is back let go of what was taken from it while it was not there.
+    fn recall(&mut self, uid: &str, now: Instant) {
+        for pid in self.taken.take(uid) {
+            let request = self.claim(Step::Recall(pid.clone()), now);
+            let request = self.request_name(request.0);
+            self.say_to(uid, &Word::LetGo { request, pid });
         }
     }
 
@@ -325,6 +339,7 @@ impl Node {
                 request,
                 packets: None,
             },
+            Some(Step::Recall(pid)) => Event::Rewrite { pid },
             None => return,
         };
         self.events.push_back(event);

@@ -160,6 +160,12 @@ pub enum Event {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// A session that was taken from a node which was not there, and is back, is to be
+    /// [written](crate::Node::keep) again if it is still here: that node may have written of it, too.
+    Rewrite {
+        /// Which session.
+        pid: String,
+    },
     /// What [`Node::take`](crate::Node::take) was asked: the session, which is nobody else's any more; `None` if there is
     /// none, or whoever has it does not let go.
     Taken {

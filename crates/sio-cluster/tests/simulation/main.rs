@@ -686,6 +686,45 @@ fn who_is_gone_is_not_waited_for_and_who_is_silent_keeps_what_it_has() {
 }
 
 #[test]
+fn a_node_that_was_cut_off_lets_go_of_what_was_taken_when_it_is_back() {
+    let (mut world, session) = with_session();
+    let now = world.now;
+    let subscribed = world.members[0].leave_broker();
+    world.members[1].node.take("a-secret", now);
+    world.settle(|len| len - 1);
+    assert_eq!(taken(&mut world, 1), Some(Some(session.clone())));
+    world.members[1]
+        .node
+        .keep(session.clone(), Duration::from_secs(60));
+    world.settle(|len| len - 1);
+    // It writes of it as if nothing had happened.
+    world.members[0].node.keep(session, Duration::from_secs(60));
+    world.members[0].come_back(subscribed, now);
+    world.settle(|len| len - 1);
+    let events = std::mem::take(&mut world.members[0].events);
+    let let_go = events.into_iter().find_map(|event| match event {
+        Event::LetGo { pid, reply } => Some((pid, reply)),
+        _ => None,
+    });
+    let (pid, reply) = let_go.expect("it is told to");
+    assert_eq!(pid, "a-secret");
+    world.members[0].node.lets_go(reply, None);
+    world.settle(|len| len - 1);
+    let rewrite = Event::Rewrite { pid };
+    assert!(
+        world.members[1].events.contains(&rewrite),
+        "when it has let go"
+    );
+    world.members[1].events.clear();
+    // Once.
+    let subscribed = world.members[0].leave_broker();
+    world.members[0].come_back(subscribed, now);
+    world.settle(|len| len - 1);
+    let told = |event: &Event| matches!(event, Event::LetGo { .. });
+    assert!(!world.members[0].events.iter().any(told));
+}
+
+#[test]
 fn without_the_broker_and_for_a_secret_that_is_none_nothing_is_taken() {
     let (mut world, _) = with_session();
     let now = world.now;

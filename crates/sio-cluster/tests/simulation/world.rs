@@ -80,6 +80,13 @@ pub(crate) struct Asking {
     pub(crate) done: Option<Missing>,
 }
 
+/// What a member hears by way of the broker.
+pub(crate) struct Subscribed {
+    subscriptions: BTreeSet<String>,
+    patterns: BTreeSet<String>,
+    streams: BTreeSet<String>,
+}
+
 pub(crate) struct Member {
     pub(crate) node: Node,
     pub(crate) host: Host,
@@ -373,11 +380,23 @@ impl World {
 
 impl Member {
     /// As one that was killed: nothing of it is left at the broker.
-    pub(crate) fn leave_broker(&mut self) {
-        self.subscriptions.clear();
-        self.patterns.clear();
-        self.streams.clear();
+    pub(crate) fn leave_broker(&mut self) -> Subscribed {
         self.frozen = true;
+        Subscribed {
+            subscriptions: std::mem::take(&mut self.subscriptions),
+            patterns: std::mem::take(&mut self.patterns),
+            streams: std::mem::take(&mut self.streams),
+        }
+    }
+
+    /// The node was cut off, and is back.
+    pub(crate) fn come_back(&mut self, subscribed: Subscribed, now: Instant) {
+        self.frozen = false;
+        self.subscriptions = subscribed.subscriptions;
+        self.patterns = subscribed.patterns;
+        self.streams = subscribed.streams;
+        self.node.handle_down(now);
+        self.node.handle_up(now);
     }
 
     /// Tells the node which rooms have members here, as sets of both; whether there was anything to

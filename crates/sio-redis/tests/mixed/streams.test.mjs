@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { after, before, beforeEach, test } from "node:test";
 import { createClient } from "redis";
 import { io as connect } from "socket.io-client";
-import { cpu, kill, Node, Redis, sleep, together, until } from "./support.mjs";
+import { cpu, kill, Node, Proxy, Redis, sleep, together, until } from "./support.mjs";
 
 /** How long Redis is stopped: half a minute if somebody has the time. */
 const STOPPED = process.env.LONG ? 30_000 : 6_000;
@@ -204,6 +204,35 @@ test("of one session there is one socket: a node lets go when its client comes t
   const { sockets } = await ours[2].do("fetch", { to: ["twins"] });
   assert.deepEqual(sockets, [twin.id]);
   twin.close();
+});
+
+test("a node that was cut off lets go of what was taken from it, when it is back", async () => {
+  const way = await Proxy.start(redis.port);
+  const cut = await Node.start("ours", way, ENV);
+  await together([...ours, cut], 15_000);
+  const [here, there] = [await Balancer.start(cut), await Balancer.start(ours[1])];
+  const first = await here.client("castaways");
+  await ours[2].do("emit", { to: ["castaways"], event: "news", args: [0, 0] });
+  await until(() => first.heard.length === 1, "it is heard");
+  way.cut();
+  await until(async () => !(await cut.do("status")).up, "it is cut off");
+  const twin = connect(there.url, { transports: ["websocket"], forceNew: true, autoConnect: false });
+  twin._pid = first._pid;
+  twin._lastOffset = first._lastOffset;
+  twin.connect();
+  await once(twin, "connect");
+  assert.equal(twin.recovered, true);
+  assert.equal(first.connected, true, "nobody could tell it");
+  first.io.reconnection(false);
+  const gone = once(first, "disconnect");
+  way.mend();
+  await Promise.all([gone, together([...ours, cut], 15_000)]);
+  const { sockets } = await ours[2].do("fetch", { to: ["castaways"] });
+  assert.deepEqual(sockets, [twin.id]);
+  twin.close();
+  cut.control.close();
+  await kill(cut.child, "SIGTERM");
+  way.stop();
 });
 
 test("a session that was left is nobody's", async () => {

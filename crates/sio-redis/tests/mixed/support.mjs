@@ -332,6 +332,7 @@ export class Proxy {
     const proxy = new Proxy();
     proxy.pairs = new Set();
     proxy.server = createServer((near) => {
+      if (proxy.isCut) return near.destroy();
       const far = createConnection(to, "127.0.0.1");
       const pair = { near, far, holed: false };
       proxy.pairs.add(pair);
@@ -361,6 +362,16 @@ export class Proxy {
   unblock() {
     this.blocked = undefined;
     for (const { near, holed } of this.pairs) if (holed) near.destroy();
+  }
+
+  /** Ends what is connected, and whoever connects. */
+  cut() {
+    this.isCut = true;
+    for (const { near } of this.pairs) near.destroy();
+  }
+
+  mend() {
+    this.isCut = false;
   }
 
   stop() {
