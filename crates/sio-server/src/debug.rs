@@ -1,7 +1,7 @@
 //! Debug mode: what fails in a handler is shown where its developer looks, in the browser's console
 //! and on stderr. Nothing here runs without it.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use crate::{
     conn::Conn,
@@ -97,6 +97,16 @@ pub(crate) fn show_unhandled<D: Send + Sync + 'static>(
         format!("nothing handles the event {event:?}\n  namespace {namespace}, socket {id}");
     cut(&mut report);
     tell(mode, socket, &report);
+}
+
+/// Says of what a client asked for in vain what would let it have it: on stderr in debug mode, else in
+/// the log, at `debug`. What the client wrote stands in it escaped.
+#[cold]
+pub(crate) fn hint(mode: DebugMode, hint: fmt::Arguments<'_>) {
+    match mode.is_on() {
+        true => eprintln!("{hint}"),
+        false => tracing::debug!("{hint}"),
+    }
 }
 
 /// A refusal for a client whose admission panicked.

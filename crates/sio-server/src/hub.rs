@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     conn::{Command, Conn},
     counters::{Counters, Limit},
-    debug::DebugMode,
+    debug::{self, DebugMode},
     deflate::Compression,
     engine, entropy,
     error::Refuse,
@@ -28,6 +28,7 @@ use crate::{
     memory::Memory,
     middleware::Stack,
     news::News,
+    notice::Quoted,
     observe::Observer,
     openings::{NamespaceEvent, NamespaceHook},
     panic::contain,
@@ -350,7 +351,19 @@ impl Hub {
         let mounted = self.mounted.iter().find(|mounted| {
             contain("the choice of a namespace", || mounted.matches(name)).unwrap_or(false)
         });
-        let mounted = mounted.ok_or_else(|| Refuse::new("Invalid namespace"))?;
+        let mounted = mounted.ok_or_else(|| {
+            let there: Vec<_> = self.mounted.iter().filter_map(|one| one.fixed_name()).collect();
+            debug::hint(
+                self.debug,
+                format_args!(
+                    "a client asked for the namespace {}, and no other than {} and those of patterns are \
+                     there: Server::mount adds one",
+                    Quoted(name),
+                    there.join(", "),
+                ),
+            );
+            Refuse::new("Invalid namespace")
+        })?;
         self.open(name, Stay::WhileInhabited, &**mounted)
             .ok_or_else(|| Refuse::new("Too many namespaces"))
     }

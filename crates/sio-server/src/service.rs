@@ -39,6 +39,7 @@ use crate::{
     compress::Coding,
     conn::{Command, Conn},
     counters::{Limit, Tally},
+    debug,
     deflate::{self, Codec, Compression},
     entropy,
     error::Refuse,
@@ -512,6 +513,15 @@ impl Service {
     /// A request that the protocol refuses.
     fn refuse(&self, parts: &Parts, refusal: Refusal, form: Form) -> Answer {
         let Refusal { code, context, .. } = refusal;
+        if code == ErrorCode::UnsupportedProtocolVersion {
+            debug::hint(
+                self.hub.debug,
+                format_args!(
+                    "a client whose URL does not say EIO=4 was refused: one of Socket.IO 2 is let in by \
+                     config.engine.allow_eio3, any other is too old or too new"
+                ),
+            );
+        }
         let refused = refuse(code, form);
         let context = context.name().unwrap_or_else(|| code.message());
         self.tell(parts, &refused, Some(code), code.message(), context);

@@ -622,6 +622,27 @@ mod log {
         fn exit(&self, _: &span::Id) {}
     }
 
+    #[tokio::test]
+    async fn what_clients_ask_for_in_vain_is_said_with_what_would_help() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let guard = tracing::subscriber::set_default(Keep(Arc::clone(&lines)));
+        let house = House::start(Road::Hyper).await;
+        let mut peer = Peer::connect(house.address).await;
+        let query = "EIO=3&transport=polling";
+        peer.send(format!("{}\r\n", get(query))).await;
+        assert_eq!(peer.answer().await.status, 400);
+        let mut ws = house.client().await;
+        ws.text("40/lobyb,").await;
+        ws.expect_text(r#"44/lobyb,{"message":"Invalid namespace"}"#)
+            .await;
+        ws.leave().await;
+        drop(guard);
+        let lines = lines.lock().unwrap().join("\n");
+        for said in ["config.engine.allow_eio3", "/lobyb", "Server::mount"] {
+            assert!(lines.contains(said), "{said}: {lines}");
+        }
+    }
+
     fn panics(what: &str) {
         panic!("{what}");
     }
