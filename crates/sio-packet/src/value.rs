@@ -8,6 +8,8 @@ use serde::ser::{SerializeMap, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Number;
 
+use crate::attachments;
+
 /// Any payload: JSON, with binary anywhere in it.
 ///
 /// It takes 40 bytes and what it holds on the heap; the worst packet, nothing but `[0,0,0,…`, so
@@ -43,7 +45,7 @@ pub enum Value {
     Array(Vec<Self>),
     /// An object.
     Object(Object),
-    /// An attachment.
+    /// An attachment. Sent, the bytes are shared, not copied, if they are some kilobytes.
     Binary(Bytes),
 }
 
@@ -157,7 +159,7 @@ impl Serialize for Value {
             Self::String(value) => serializer.serialize_str(value),
             Self::Array(value) => value.serialize(serializer),
             Self::Object(value) => value.serialize(serializer),
-            Self::Binary(value) => serializer.serialize_bytes(value),
+            Self::Binary(value) => attachments::lend(value, serializer),
         }
     }
 }

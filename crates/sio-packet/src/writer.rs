@@ -113,7 +113,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), WriteError> {
         let number = self.attachments.len() - self.before;
-        self.attachments.push(value);
+        self.attachments.push_lent(value);
         self.out
             .extend_from_slice(b"{\"_placeholder\":true,\"num\":");
         self.integer(number);
