@@ -31,7 +31,7 @@ use eio_transport::{
     payload::{Body, Payload},
 };
 use parking_lot::{Mutex, MutexGuard};
-use sio_packet::{Attachments, WriteError};
+use sio_packet::WriteError;
 use tokio::sync::oneshot;
 use ws_deflate::InflateError;
 
@@ -41,6 +41,7 @@ use crate::{
     clock,
     deflate::{self, Codec},
     facts::Facts,
+    frames::Frames,
     hub::Hub,
     kernel, ledger,
     outbox::{Left, Outbox},
@@ -329,21 +330,21 @@ impl Conn {
     pub(crate) fn say<E: From<WriteError>>(
         self: &Arc<Self>,
         mode: Mode,
-        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
+        encode: impl FnOnce(&mut Frames) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let encode = |out: &mut Vec<u8>, attachments: &mut Attachments| {
-            let start = out.len();
-            encode(out, attachments)?;
-            Ok::<_, E>(self.hub.config.check_length(out.len() - start)?)
+        let encode = |frames: &mut Frames| {
+            let start = frames.len();
+            encode(frames)?;
+            Ok::<_, E>(self.hub.config.check_length(frames.len() - start)?)
         };
         if let Some(parser) = self.speech().parser(&self.hub.parsers) {
-            let own = turn::with_encoder(|encoder| {
-                encode(&mut encoder.frames, &mut encoder.attachments)?;
-                Ok::<_, E>(Parcel::from_frames(encoder.frames.as_slice()))
+            let own = turn::with_encoder(|frames| {
+                encode(frames)?;
+                Ok::<_, E>(frames.parcel())
             })?;
             let parcel = translate(parser, &own)?;
-            return self.say_frames(mode, |out, _| {
-                out.extend_from_slice(parcel.wire());
+            return self.say_frames(mode, |frames| {
+                frames.bytes.extend_from_slice(parcel.wire());
                 Ok::<_, E>(())
             });
         }
@@ -354,7 +355,7 @@ impl Conn {
     pub(crate) fn say_frames<E>(
         self: &Arc<Self>,
         mode: Mode,
-        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
+        encode: impl FnOnce(&mut Frames) -> Result<(), E>,
     ) -> Result<bool, E> {
         let own_turn = turn::is_of(self.address());
         if own_turn {
@@ -377,10 +378,9 @@ impl Conn {
                 return Ok(true);
             }
         }
-        let parcel = turn::with_encoder(|encoder| {
-            encode(&mut encoder.frames, &mut encoder.attachments)?;
-            let parcel = Parcel::from_frames(encoder.frames.as_slice());
-            Ok(Arc::new(mode.parcel(parcel)))
+        let parcel = turn::with_encoder(|frames| {
+            encode(frames)?;
+            Ok(Arc::new(mode.parcel(frames.parcel())))
         })?;
         if own_turn {
             // It leaves at the turn's end: the flusher has nothing to do with it.
@@ -396,14 +396,14 @@ impl Conn {
         self: &Arc<Self>,
         mode: Mode,
         form: Form,
-        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
+        encode: impl FnOnce(&mut Frames) -> Result<(), E>,
     ) -> Result<bool, E> {
         if self.lock().codec.is_none() {
             return self.say(mode, encode);
         }
-        let mut parcel = turn::with_encoder(|encoder| {
-            encode(&mut encoder.frames, &mut encoder.attachments)?;
-            Ok::<_, E>(form.parcel(encoder.frames.as_slice()))
+        let mut parcel = turn::with_encoder(|frames| {
+            encode(frames)?;
+            Ok::<_, E>(form.parcel(frames.joined()))
         })?;
         if let Some(parser) = self.speech().parser(&self.hub.parsers) {
             parcel = translate(parser, &parcel)?;
@@ -593,7 +593,13 @@ impl Conn {
             link.session.handle_heard(clock::now());
         }
         link.corked = false;
-        let said = reply.as_ref().map_or(&[][..], |reply| &reply.frames);
+        let mut said = reply.as_ref().map_or(&[][..], |reply| &reply.bytes);
+        if let Some(reply) = &reply
+            && reply.has_pieces()
+        {
+            link.send_pieces(reply);
+            said = &[];
+        }
         self.flush_link(&mut link, said);
         let commanded = !link.commands.is_empty();
         drop(link);

@@ -25,7 +25,6 @@ use crate::{
     counters::Limit,
     debug,
     error::{DisconnectReason, Refuse},
-    frames,
     lane::{Lane, Slot},
     memory::{self, Claim},
     notice::Quoted,
@@ -609,8 +608,8 @@ impl Desk {
     ) -> bool {
         let core = socket.core();
         let (id, place) = (core.id.clone(), &core.place);
-        let told = self.conn.say(Mode::Vital, |out, _| {
-            frames::plain(out, |text| {
+        let told = self.conn.say(Mode::Vital, |frames| {
+            frames.plain(|text| {
                 match self.conn.revision {
                     Revision::V3 => v4::write_connect(text, place.name()),
                     Revision::V4 => {
@@ -624,8 +623,8 @@ impl Desk {
             return false;
         }
         for parcel in missed {
-            let _ = self.conn.say(Mode::Vital, |out, _| {
-                out.extend_from_slice(parcel.wire());
+            let _ = self.conn.say(Mode::Vital, |frames| {
+                frames.bytes.extend_from_slice(parcel.wire());
                 Ok::<_, WriteError>(())
             });
         }
@@ -638,8 +637,8 @@ impl Desk {
     }
 
     fn refuse(&self, namespace: &str, refusal: &Refuse) {
-        let said = self.conn.say(Mode::Vital, |out, _| {
-            frames::plain(out, |text| {
+        let said = self.conn.say(Mode::Vital, |frames| {
+            frames.plain(|text| {
                 let data = refusal.data.as_ref();
                 match (self.conn.revision, data) {
                     (Revision::V4, _) => {

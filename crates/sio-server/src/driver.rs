@@ -733,9 +733,9 @@ fn has_passed(timer: &mut Option<Pin<Box<Sleep>>>, after: Duration, cx: &mut Con
 
 /// Passes on the control frames that are due.
 fn transmit(conn: &Arc<Conn>, wire: &mut Wire) {
-    turn::with_encoder(|encoder| {
-        if wire.frames.poll_transmit(&mut encoder.frames) {
-            conn.say_raw(&encoder.frames);
+    turn::with_encoder(|frames| {
+        if wire.frames.poll_transmit(&mut frames.bytes) {
+            conn.say_raw(&frames.bytes);
         }
     });
 }

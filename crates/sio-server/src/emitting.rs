@@ -20,7 +20,7 @@ use crate::{
     config::SlowClients,
     conn::{Form, Mode},
     error::EmitError,
-    frames, onlookers,
+    onlookers,
     parsers::translate,
     place::Origin,
     socket::{AnySocket, Core},
@@ -105,11 +105,10 @@ fn encode<T: Serialize + ?Sized>(
     if !place.taps().is_empty() {
         onlookers::show(place, Some(core.id.as_ref()), event, payload);
     }
-    let parcel = turn::with_encoder(|encoder| {
-        let (frames, attachments) = (&mut encoder.frames, &mut encoder.attachments);
-        frames::event(frames, attachments, place.name(), None, event, payload)?;
+    let parcel = turn::with_encoder(|frames| {
+        frames.event(place.name(), None, event, payload)?;
         core.config().check_length(frames.len())?;
-        Ok::<_, WriteError>(Parcel::from_frames(frames.as_slice()))
+        Ok::<_, WriteError>(frames.parcel())
     })?;
     let conn = &core.conn;
     match conn.speech().parser(&conn.hub.parsers) {
@@ -137,8 +136,8 @@ fn send(core: &Core, parcel: &Arc<Parcel>) -> bool {
     let conn = &core.conn;
     if core.place.memory().is_none() {
         // In its own turn it leaves with the turn, which is paused when that becomes a lot.
-        let said = conn.say_frames::<Infallible>(Mode::Refusable, |out, _| {
-            out.extend_from_slice(parcel.wire());
+        let said = conn.say_frames::<Infallible>(Mode::Refusable, |frames| {
+            frames.bytes.extend_from_slice(parcel.wire());
             Ok(())
         });
         return said == Ok(true);
@@ -148,8 +147,8 @@ fn send(core: &Core, parcel: &Arc<Parcel>) -> bool {
     let mode = core.place.mode(Mode::Reliable, None);
     let emitted = core
         .place
-        .emit(&who, mode, Form::default(), Origin::Here, |out, _| {
-            out.extend_from_slice(parcel.wire());
+        .emit(&who, mode, Form::default(), Origin::Here, |frames| {
+            frames.bytes.extend_from_slice(parcel.wire());
             Ok(())
         });
     emitted.is_ok()

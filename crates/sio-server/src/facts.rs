@@ -37,8 +37,8 @@ impl Facts {
         target: &str,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Self {
-        turn::with_encoder(|encoder| {
-            let head = &mut encoder.frames;
+        turn::with_encoder(|frames| {
+            let head = &mut frames.bytes;
             head.extend_from_slice(target.as_bytes());
             head.push(b'\n');
             for (name, value) in headers {

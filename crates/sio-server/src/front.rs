@@ -229,12 +229,11 @@ impl Head {
         let (conn, wire) = session::open_websocket(
             admission, self.shard, sid, opening, facts, io, unread, codec,
         );
-        turn::with_encoder(|encoder| {
-            upgrade
-                .agree(&policy)
-                .write_response(&mut encoder.frames, []);
-            session::write_open_frame(&mut encoder.frames, &self.hub, &sid, opening.dialect());
-            conn.greet(&encoder.frames);
+        turn::with_encoder(|frames| {
+            let bytes = &mut frames.bytes;
+            upgrade.agree(&policy).write_response(bytes, []);
+            session::write_open_frame(bytes, &self.hub, &sid, opening.dialect());
+            conn.greet(bytes);
         });
         Front::driver(conn, Some(wire))
     }
@@ -315,11 +314,12 @@ impl Upgrade {
             unread,
             self.codec.take(),
         );
-        turn::with_encoder(|encoder| {
-            session::write_open_frame(&mut encoder.frames, &conn.hub, &sid, opening.dialect());
+        turn::with_encoder(|frames| {
+            let bytes = &mut frames.bytes;
+            session::write_open_frame(bytes, &conn.hub, &sid, opening.dialect());
             match wire.io {
-                WireIo::Tcp(_) => conn.greet(&encoder.frames),
-                WireIo::Stream(_) => conn.say_raw(&encoder.frames),
+                WireIo::Tcp(_) => conn.greet(bytes),
+                WireIo::Stream(_) => conn.say_raw(bytes),
             }
         });
         Poll::Ready(Some(Front::driver(conn, Some(wire))))

@@ -23,7 +23,6 @@ use crate::{
     cluster::{Application, Cluster, ClusterEvent, Command},
     conn::{Command as Order, Form, Mode},
     counters::Limit,
-    frames,
     handshake::Handshake,
     hearing::Ear,
     hub::Hub,
@@ -457,8 +456,8 @@ impl Member {
         };
         let (event, args) = split(data);
         let mode = place.mode(Mode::Reliable, None);
-        let asked = place.ask::<Arguments>(&to, mode, |out, attachments, ack| {
-            frames::event(out, attachments, namespace, Some(ack), &event, &args)
+        let asked = place.ask::<Arguments>(&to, mode, |frames, ack| {
+            frames.event(namespace, Some(ack), &event, &args)
         });
         let count = asked.as_ref().map_or(0, |asked| asked.len());
         self.node.answer(&reply, Answer::Clients(count as u64));
@@ -568,8 +567,8 @@ fn obey(place: &Arc<Place>, namespace: &str, message: Message, at: Option<&At>) 
             let (mode, form) = manner(flags);
             let mode = place.mode(mode, None);
             let origin = at.map_or(Origin::Here, Origin::Stream);
-            let emitted = place.emit(&to, mode, form, origin, |out, attachments| {
-                frames::event(out, attachments, namespace, None, &event, &args)
+            let emitted = place.emit(&to, mode, form, origin, |frames| {
+                frames.event(namespace, None, &event, &args)
             });
             if let Err(error) = emitted {
                 tracing::warn!(event, %error, "a packet of another node could not be written");

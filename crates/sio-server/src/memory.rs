@@ -34,7 +34,6 @@ use crate::{
     conn::{Command, Form},
     entropy,
     error::DisconnectReason,
-    frames,
     hub::Hub,
     member,
     place::Place,
@@ -563,10 +562,9 @@ fn replay(
             Some(false) => Form::AsItIs,
             _ => Form::Any,
         };
-        let parcel = turn::with_encoder(|encoder| {
-            let (out, attachments) = (&mut encoder.frames, &mut encoder.attachments);
-            frames::event(out, attachments, place.name(), None, &event, &args)?;
-            Ok::<_, WriteError>(form.parcel(stamp(&encoder.frames, offset.as_bytes())))
+        let parcel = turn::with_encoder(|frames| {
+            frames.event(place.name(), None, &event, &args)?;
+            Ok::<_, WriteError>(form.parcel(stamp(&frames.joined(), offset.as_bytes())))
         });
         let Ok(parcel) = parcel else { continue };
         len += parcel.len();

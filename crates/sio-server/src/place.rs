@@ -15,7 +15,7 @@ use eio_transport::Parcel;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, de::DeserializeOwned};
 use sio_cluster::{At, Crowd, Emit, Message};
-use sio_packet::{Attachments, WriteError};
+use sio_packet::WriteError;
 use sio_rooms::{JoinError, MemberId, Rooms, Selection};
 
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     counters::Limit,
     error::CallError,
     fan::{Audience, Hearers, MANY},
-    frames,
+    frames::Frames,
     hub::Hub,
     memory::{self, Going, Log, Memory},
     onlookers::{Onlookers, RoomLog, Tap},
@@ -398,14 +398,14 @@ impl Place {
         mode: Mode,
         form: Form,
         origin: Origin<'_>,
-        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), WriteError>,
+        encode: impl FnOnce(&mut Frames) -> Result<(), WriteError>,
     ) -> Result<usize, WriteError> {
         let Some(hub) = self.hub() else { return Ok(0) };
-        turn::with_encoder(|encoder| {
-            encode(&mut encoder.frames, &mut encoder.attachments)?;
-            hub.config.check_length(encoder.frames.len())?;
+        turn::with_encoder(|frames| {
+            encode(frames)?;
+            hub.config.check_length(frames.len())?;
             let Some(memory) = &self.memory else {
-                let parcel = Arc::new(mode.parcel(form.parcel(encoder.frames.as_slice())));
+                let parcel = Arc::new(mode.parcel(form.parcel(frames.joined())));
                 let reached = self.deliver(&hub, who, mode, parcel);
                 if let Origin::Told(tell) = origin {
                     tell();
@@ -434,7 +434,7 @@ impl Place {
                 let who = &*who;
                 let position = recovery.position() + u64::from(mode.is_recorded());
                 let offset = memory.offset(recovery, position, is_entry);
-                let parcel = form.parcel(memory::stamp(&encoder.frames, &offset));
+                let parcel = form.parcel(memory::stamp(&frames.joined(), &offset));
                 let parcel = Arc::new(mode.parcel(parcel));
                 if mode.is_recorded() {
                     let packet = Arc::clone(&parcel);
@@ -456,9 +456,7 @@ impl Place {
         payload: &T,
         reserved: &mut Option<Reserved>,
     ) -> Result<Sent, WriteError> {
-        let encode = |out: &mut Vec<u8>, attachments: &mut Attachments| {
-            frames::event(out, attachments, self.name(), None, event, payload)
-        };
+        let encode = |frames: &mut Frames| frames.event(self.name(), None, event, payload);
         let hub = self.hub();
         let cluster = hub.as_ref().and_then(|hub| hub.cluster.as_ref());
         let Some(cluster) = cluster.filter(|_| self.tells_what_it_hears()) else {
@@ -550,7 +548,7 @@ impl Place {
         self: &Arc<Self>,
         who: &Selection,
         mode: Mode,
-        encode: impl FnOnce(&mut Vec<u8>, &mut Attachments, u64) -> Result<(), WriteError>,
+        encode: impl FnOnce(&mut Frames, u64) -> Result<(), WriteError>,
     ) -> Result<Asked<R>, CallError> {
         let Some(hub) = self.hub() else {
             return Ok(Asked::nobody());
@@ -559,10 +557,10 @@ impl Place {
         let ids = sockets.iter().map(|socket| socket.core().id.clone());
         let (asked, ack) = Asked::open(self, ids, hub.config.max_answer_bytes)
             .inspect_err(|_| hub.shards[0].tally.hit(Limit::Acks))?;
-        let parcel = turn::with_encoder(|encoder| {
-            encode(&mut encoder.frames, &mut encoder.attachments, ack)?;
-            hub.config.check_length(encoder.frames.len())?;
-            Ok::<_, WriteError>(Arc::new(Parcel::from_frames(encoder.frames.as_slice())))
+        let parcel = turn::with_encoder(|frames| {
+            encode(frames, ack)?;
+            hub.config.check_length(frames.len())?;
+            Ok::<_, WriteError>(Arc::new(frames.parcel()))
         })?;
         let mut spoken = Spoken::new(parcel, &hub.parsers);
         for socket in sockets {

@@ -13,7 +13,6 @@ use crate::{
     config::SlowClients,
     conn::{Form, Mode},
     event::{Answer, EventName},
-    frames,
     hearing::Heard,
     hub::{Address, Hub},
     member, onlookers,
@@ -252,8 +251,8 @@ impl Target {
                 told = Some(sent);
                 return Ok(sent.reached);
             }
-            place.emit(who, mode, form, Origin::Here, |out, attachments| {
-                frames::event(out, attachments, place.name(), None, event, payload)
+            place.emit(who, mode, form, Origin::Here, |frames| {
+                frames.event(place.name(), None, event, payload)
             })
         };
         // First here: what other nodes hear, and when, is nothing that clients here wait for.
@@ -302,8 +301,8 @@ impl Target {
             }
             let timeout = place.hub().map(|hub| hub.config.ack_timeout);
             let mode = place.mode(Mode::Reliable, self.slow);
-            let asked = place.ask(&self.selection, mode, |out, attachments, ack| {
-                frames::event(out, attachments, place.name(), Some(ack), event, payload)
+            let asked = place.ask(&self.selection, mode, |frames, ack| {
+                frames.event(place.name(), Some(ack), event, payload)
             });
             Calls::new(asked, timeout.unwrap_or_default())
         };

@@ -7,18 +7,20 @@
 
 use std::cell::Cell;
 
-use sio_packet::Attachments;
+use eio_transport::Parcel;
+
+use crate::frames::{Frames, Mark};
 
 /// Bytes read from a socket in one call. A message of the default `max_payload` is cut at most four
 /// times, one of 64 KiB not at all: a message that is cut costs a copy and its own allocation.
 pub(crate) const SCRATCH: usize = 256 << 10;
 
-/// A reply buffer that has grown above this is given back to the allocator after the turn.
+/// A buffer that has grown above this is given back to the allocator after its use.
 const KEEP: usize = 1 << 20;
 
 thread_local! {
     static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
-    static ENCODER: Cell<Option<Box<Encoder>>> = const { Cell::new(None) };
+    static ENCODER: Cell<Option<Box<Frames>>> = const { Cell::new(None) };
     static TURN: Turn = const { Turn { owner: Cell::new(0), reply: Cell::new(None) } };
 }
 
@@ -31,14 +33,7 @@ struct Turn {
     /// The address of the connection whose turn it is, 0 between turns. Compared, never followed.
     owner: Cell<usize>,
     /// What was said so far; `None` if nothing was, or while somebody has it.
-    reply: Cell<Option<Box<Encoder>>>,
-}
-
-/// Buffers for writing one packet: its frames, and the attachments met while writing its text.
-#[derive(Default)]
-pub(crate) struct Encoder {
-    pub(crate) frames: Vec<u8>,
-    pub(crate) attachments: Attachments,
+    reply: Cell<Option<Box<Frames>>>,
 }
 
 /// Lends the thread's read buffer, and the spare buffer in which messages that were cut are put
@@ -58,15 +53,12 @@ pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut [u8], &mut Vec<u8>) -> R) -> R
     result
 }
 
-/// Lends the thread's encoder. A user's `Serialize` that emits gets one of its own.
-pub(crate) fn with_encoder<R>(f: impl FnOnce(&mut Encoder) -> R) -> R {
-    let mut encoder = ENCODER.take().unwrap_or_default();
-    encoder.frames.clear();
-    encoder.attachments.clear();
-    let result = f(&mut encoder);
-    if encoder.frames.capacity() <= KEEP {
-        ENCODER.set(Some(encoder));
-    }
+/// Lends the thread's buffers for writing one packet. A user's `Serialize` that emits gets others.
+pub(crate) fn with_encoder<R>(f: impl FnOnce(&mut Frames) -> R) -> R {
+    let mut frames = ENCODER.take().unwrap_or_default();
+    let result = f(&mut frames);
+    frames.clear(KEEP);
+    ENCODER.set(Some(frames));
     result
 }
 
@@ -81,7 +73,7 @@ pub(crate) fn begin(owner: usize) {
 }
 
 /// Ends the turn and hands out what was said during it.
-pub(crate) fn end() -> Option<Box<Encoder>> {
+pub(crate) fn end() -> Option<Box<Frames>> {
     TURN.with(|turn| {
         turn.owner.set(0);
         turn.reply.take()
@@ -89,13 +81,9 @@ pub(crate) fn end() -> Option<Box<Encoder>> {
 }
 
 /// Gives a buffer back for the next turn.
-pub(crate) fn give_back(mut reply: Box<Encoder>) {
-    reply.frames.clear();
-    TURN.with(|turn| {
-        if reply.frames.capacity() <= KEEP {
-            turn.reply.set(Some(reply));
-        }
-    });
+pub(crate) fn give_back(mut reply: Box<Frames>) {
+    reply.clear(KEEP);
+    TURN.with(|turn| turn.reply.set(Some(reply)));
 }
 
 /// Whether it is nobody's turn, on this thread.
@@ -109,31 +97,34 @@ pub(crate) fn is_of(owner: usize) -> bool {
     TURN.with(|turn| turn.owner.get() == owner)
 }
 
-/// Takes the reply out.
-pub(crate) fn take_reply() -> Vec<u8> {
-    let reply = TURN.with(|turn| turn.reply.take());
-    reply.map_or_else(Vec::new, |reply| reply.frames)
+/// Takes out what was said so far, if anything was.
+pub(crate) fn take_reply() -> Option<Parcel> {
+    with_reply(|reply| {
+        let said = (reply.len() > 0).then(|| reply.parcel());
+        reply.clear(KEEP);
+        said
+    })
 }
 
-/// Lends the reply to user code that appends to it, and room for the attachments of what it writes.
-/// Returns how long the reply is now. What fails, or panics, has appended nothing. What a nested call
-/// has said meanwhile goes behind it.
+/// Lends the reply to user code that appends to it. Returns how long the reply is now. What fails, or
+/// panics, has appended nothing. What a nested call has said meanwhile goes behind it.
 pub(crate) fn append_with<E>(
-    append: impl FnOnce(&mut Vec<u8>, &mut Attachments) -> Result<(), E>,
+    append: impl FnOnce(&mut Frames) -> Result<(), E>,
 ) -> Result<usize, E> {
     TURN.with(|turn| {
-        let mut reply = turn.reply.take().unwrap_or_default();
-        reply.attachments.clear();
+        let reply = turn.reply.take().unwrap_or_default();
         let mut lent = Lent {
             turn,
-            good: reply.frames.len(),
+            good: reply.mark(),
             reply: Some(reply),
         };
+        let mut len = 0;
         if let Some(reply) = &mut lent.reply {
-            append(&mut reply.frames, &mut reply.attachments)?;
-            lent.good = reply.frames.len();
+            append(reply)?;
+            lent.good = reply.mark();
+            len = reply.len();
         }
-        Ok(lent.good)
+        Ok(len)
     })
 }
 
@@ -141,18 +132,18 @@ pub(crate) fn append_with<E>(
 struct Lent<'a> {
     turn: &'a Turn,
     /// Always there, until the end.
-    reply: Option<Box<Encoder>>,
+    reply: Option<Box<Frames>>,
     /// What stays of it.
-    good: usize,
+    good: Mark,
 }
 
 impl Drop for Lent<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(mut reply) = self.reply.take() {
-            reply.frames.truncate(self.good);
+            reply.truncate(self.good);
             if let Some(nested) = self.turn.reply.take() {
-                reply.frames.extend_from_slice(&nested.frames);
+                reply.append(&nested);
             }
             self.turn.reply.set(Some(reply));
         }
@@ -167,15 +158,15 @@ pub(crate) fn has_room() -> bool {
 
 /// Appends bytes that are frames already.
 pub(crate) fn append(bytes: &[u8]) {
-    with_reply(|reply| reply.extend_from_slice(bytes));
+    with_reply(|reply| reply.bytes.extend_from_slice(bytes));
 }
 
 /// Lends the reply to code of ours.
 #[inline]
-fn with_reply<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+fn with_reply<R>(f: impl FnOnce(&mut Frames) -> R) -> R {
     TURN.with(|turn| {
         let mut reply = turn.reply.take().unwrap_or_default();
-        let result = f(&mut reply.frames);
+        let result = f(&mut reply);
         turn.reply.set(Some(reply));
         result
     })

@@ -13,7 +13,7 @@ use std::{
 };
 
 use allocation_counter::{AllocationInfo, measure};
-use sio_server::{Ack, Config, Runtime, Server};
+use sio_server::{Ack, Config, Runtime, Server, Value};
 use tokio::{runtime, sync::oneshot};
 
 /// The request of a browser, the long header lines left out.
@@ -101,6 +101,7 @@ impl Bench {
             .runtime(Runtime::MultiThread)
             .on("number", async |_socket, number: u64| Ack(number))
             .on("echo", async |_socket, text: String| Ack(text))
+            .on("any", async |_socket, value: Value| Ack(value))
             .on(
                 "enter",
                 async |socket, room: String| Ack(socket.join(&room)),
@@ -178,6 +179,41 @@ fn an_echo_allocates_what_its_types_own_and_nothing_else() {
             assert_eq!(per(&numbers, ROUNDS), 0, "{numbers:?}");
             assert_eq!(per(&texts, ROUNDS), 1, "{texts:?}");
             assert!(numbers.bytes_current <= 0 && texts.bytes_current <= 0);
+        }
+    }
+}
+
+#[test]
+fn an_attachment_that_is_echoed_lies_in_memory_once() {
+    const LEN: usize = 100_000;
+    let bench = Bench::new();
+    let (mut clients, _) = bench.join(1);
+    let mut client = clients.remove(0);
+    // FIN and binary, masked, the length in 64 bits, a key of zeros.
+    let mut attachment = vec![0x82, 0xff];
+    attachment.extend_from_slice(&(LEN as u64).to_be_bytes());
+    attachment.extend_from_slice(&[0; 4]);
+    attachment.resize(attachment.len() + LEN, 7);
+    for round in 0..3 {
+        let attachment = attachment.clone();
+        let (asked, counted) = bench.count(move || {
+            for _ in 0..ROUNDS {
+                client.write(r#"451-1["any",{"_placeholder":true,"num":0}]"#);
+                client.0.write_all(&attachment).expect("the server reads");
+                assert_eq!(client.read(), r#"461-1[{"_placeholder":true,"num":0}]"#);
+                let mut echo = vec![0; 10 + LEN];
+                client.0.read_exact(&mut echo).expect("an attachment");
+                assert_eq!(echo[..2], [0x82, 0x7f]);
+                assert!(echo[10..] == attachment[14..]);
+            }
+            client
+        });
+        client = asked;
+        if round > 0 {
+            // As it came, and some hundred where it is noted. Once more only if the socket is full.
+            let bytes = usize::try_from(counted.bytes_total).expect("a small number") / ROUNDS;
+            assert!((LEN..LEN + LEN / 10).contains(&bytes), "{counted:?}");
+            assert!(counted.bytes_current <= 0, "{counted:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::VecDeque;
 
-use sio_server::{Config, PerMessageDeflate};
+use sio_server::{Config, PerMessageDeflate, Value};
 use support::{
     End, Got, House, Peer, Polling, Road, Ws, config, frame, get, on_every_road, request,
 };
@@ -275,6 +275,45 @@ on_every_road! {
                     assert!(!(compressed && matches!(event, "c" | "e")), "{event} is compressed");
                 }
                 assert_eq!(client.text().await, format!(r#"43{n}["{text}"]"#));
+            }
+            drop(client);
+            house.is_unharmed().await;
+        }
+    }
+
+    async fn large_attachments_are_compressed_in_their_place(road: Road) {
+        for takeover in [false, true] {
+            let config = compressing(|deflate| deflate.server_no_context_takeover = !takeover);
+            let house = House::with(road, config, |server| {
+                server.on("mix", async |socket, (text, bytes): (String, Value)| {
+                    socket.emit("a", &text);
+                    socket.emit("b", &bytes);
+                    socket.everyone().emit("c", &bytes);
+                    socket.emit("d", &text);
+                    sio_server::Ack((bytes.clone(), text, bytes))
+                })
+            })
+            .await;
+            let mut client = Squeezed::join(&house).await;
+            let place = |n: usize| format!(r#"{{"_placeholder":true,"num":{n}}}"#);
+            for n in 0..6_usize {
+                let bytes = noise(30_000 * n).repeat(2).into_bytes();
+                let text = "again ".repeat(300 * n);
+                client.say(&format!(r#"451-{n}["mix","{text}",{}]"#, place(0))).await;
+                client.say_binary(&bytes).await;
+                let binary = Got::Binary(bytes);
+                for (said, attachments) in [
+                    (format!(r#"42["a","{text}"]"#), 0),
+                    (format!(r#"451-["b",{}]"#, place(0)), 1),
+                    (format!(r#"451-["c",{}]"#, place(0)), 1),
+                    (format!(r#"42["d","{text}"]"#), 0),
+                    (format!(r#"462-{n}[{},"{text}",{}]"#, place(0), place(1)), 2),
+                ] {
+                    assert_eq!(client.text().await, said);
+                    for _ in 0..attachments {
+                        assert!(client.next().await == (binary.clone(), n > 0), "{n}: {said}");
+                    }
+                }
             }
             drop(client);
             house.is_unharmed().await;

@@ -8,7 +8,7 @@ use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sio_server::{
-    Ack, Config, Handshake, Http2, Io, Limit, Namespace, Server,
+    Ack, Config, Handshake, Http2, Io, Limit, Namespace, Server, Value,
     rustls::{
         ClientConfig, RootCertStore, ServerConfig,
         pki_types::{CertificateDer, ServerName},
@@ -40,7 +40,8 @@ impl House {
             .unwrap();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let root = Namespace::new("/", async |hello: Handshake| Ok(hello.is_secure()))
-            .on("secure?", async |socket, ()| Ack(*socket.data()));
+            .on("secure?", async |socket, ()| Ack(*socket.data()))
+            .on("echo", async |_socket, value: Value| Ack(value));
         let server = Server::new().config(config).mount(root).tls(Arc::new(tls));
         let io = server.io();
         let bound = server.bind("127.0.0.1:0").await.unwrap();
@@ -94,6 +95,39 @@ async fn a_websocket_goes_through_tls_and_is_known_to_be_secure() {
     let asked = frame(0x81, br#"420["secure?"]"#);
     stream.write_all(&asked).await.unwrap();
     assert!(read_to(&mut stream, "]").await.ends_with("430[true]"));
+}
+
+#[tokio::test]
+async fn large_attachments_go_through_tls() {
+    let house = House::build(config()).await;
+    let mut stream = house.connect(b"http/1.1").await;
+    let request = support::request("EIO=4&transport=websocket");
+    stream.write_all(&request).await.unwrap();
+    read_to(&mut stream, "}").await;
+    stream.write_all(&frame(0x81, b"40")).await.unwrap();
+    read_to(&mut stream, "}").await;
+    let place = r#"{"_placeholder":true,"num":0}"#;
+    let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n / 251) as u8).collect();
+    for n in 0..3 {
+        let text = format!(r#"451-{n}["echo",{place}]"#);
+        stream
+            .write_all(&frame(0x81, text.as_bytes()))
+            .await
+            .unwrap();
+        stream.write_all(&frame(0x82, &bytes)).await.unwrap();
+    }
+    for n in 0..3 {
+        let text = format!("461-{n}[{place}]");
+        assert!(read_to(&mut stream, "]").await.ends_with(&text));
+        // A length in 64 bits.
+        assert_eq!(stream.read_u16().await.unwrap(), 0x827f);
+        assert_eq!(stream.read_u64().await.unwrap(), 200_000);
+        let mut echoed = vec![0; bytes.len()];
+        within("an echo", stream.read_exact(&mut echoed))
+            .await
+            .unwrap();
+        assert!(echoed == bytes);
+    }
 }
 
 #[tokio::test]

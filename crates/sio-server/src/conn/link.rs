@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     counters::Limit,
     deflate::Codec,
+    frames::Frames,
     kernel, ledger,
     outbox::{MAX_SLICES, Outbox},
     turn,
@@ -359,9 +360,8 @@ impl Link {
                 turn::append(wire);
                 return Enqueued::Said;
             }
-            let said = turn::take_reply();
-            if !said.is_empty() {
-                self.outbox.push(Arc::new(Parcel::from_frames(said)));
+            if let Some(said) = turn::take_reply() {
+                self.outbox.push(Arc::new(said));
             }
         }
         let config = &conn.hub.config;
@@ -453,6 +453,21 @@ impl Link {
             Err(error) => self.stop(&[], 0, &error),
         }
         false
+    }
+
+    /// Writes what a turn has said that has pieces, as much as the socket takes at once, if nothing is in
+    /// the way. What is left, as one piece, is the first that waits.
+    #[cold]
+    pub(super) fn send_pieces(&mut self, said: &Frames) {
+        let sent = match (&self.writer, self.free()) {
+            (Writer::None, _) => return, // The client has gone.
+            (_, None) => 0,
+            // What is wrong with the socket is seen when the rest is written.
+            (_, Some(stream)) => said.send(stream).unwrap_or(0),
+        };
+        if sent < said.len() {
+            self.outbox.push_front(Arc::new(said.parcel()), sent);
+        }
     }
 
     /// Goes on with parcels of which the socket has taken a part.

@@ -64,7 +64,8 @@ impl Socket {
     pub fn send<'a>(&self, message: impl Into<Content<'a>>) -> bool {
         let message = message.into();
         let mode = self.conn.hub.config.slow_clients.mode(Mode::Reliable);
-        let said = self.conn.say_frames::<Infallible>(mode, |out, _| {
+        let said = self.conn.say_frames::<Infallible>(mode, |frames| {
+            let out = &mut frames.bytes;
             match message {
                 Content::Binary(data) => write_frame(out, OpCode::Binary, data.len(), |payload| {
                     payload.extend_from_slice(data);

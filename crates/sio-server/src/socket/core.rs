@@ -18,7 +18,6 @@ use crate::{
     conn::{Conn, Form, Mode},
     counters::Limit,
     error::CallError,
-    frames,
     memory::{Going, Tie},
     onlookers,
     place::{Member, Origin, Place},
@@ -202,8 +201,8 @@ impl Core {
         if !self.place.taps().is_empty() {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
-        let said = self.conn.say(mode, |out, attachments| {
-            frames::event(out, attachments, self.place.name(), ack, event, payload)
+        let said = self.conn.say(mode, |frames| {
+            frames.event(self.place.name(), ack, event, payload)
         });
         Self::sent(event, said.map(|taken| Sent::here(taken.into())))
     }
@@ -224,8 +223,8 @@ impl Core {
         if !self.place.taps().is_empty() {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
-        let said = self.conn.say_as(mode, form, |out, attachments| {
-            frames::event(out, attachments, self.place.name(), None, event, payload)
+        let said = self.conn.say_as(mode, form, |frames| {
+            frames.event(self.place.name(), None, event, payload)
         });
         Self::sent(event, said.map(|taken| Sent::here(taken.into())))
     }
@@ -247,8 +246,8 @@ impl Core {
         let said = match place.shares_sessions() {
             true => place.emit_event(&who, mode, form, event, payload, &mut None),
             false => {
-                let emitted = place.emit(&who, mode, form, Origin::Here, |out, attachments| {
-                    frames::event(out, attachments, place.name(), None, event, payload)
+                let emitted = place.emit(&who, mode, form, Origin::Here, |frames| {
+                    frames.event(place.name(), None, event, payload)
                 });
                 emitted.map(Sent::here)
             }
@@ -287,15 +286,8 @@ impl Core {
             onlookers::show(&self.place, Some(self.id.as_ref()), event, payload);
         }
         let mode = self.place.mode(Mode::Reliable, None);
-        let said = self.conn.say(mode, |out, attachments| {
-            frames::event(
-                out,
-                attachments,
-                self.place.name(),
-                Some(id * 2),
-                event,
-                payload,
-            )
+        let said = self.conn.say(mode, |frames| {
+            frames.event(self.place.name(), Some(id * 2), event, payload)
         });
         match said {
             Ok(true) => Ok(Asked { id, answered }),
@@ -335,8 +327,8 @@ impl Core {
     }
 
     pub(crate) fn say_disconnect(&self) {
-        let _ = self.conn.say(Mode::Vital, |out, _| {
-            frames::plain(out, |text| {
+        let _ = self.conn.say(Mode::Vital, |frames| {
+            frames.plain(|text| {
                 sio_packet::write_disconnect(text, self.place.name());
                 Ok(())
             })

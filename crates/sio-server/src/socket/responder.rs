@@ -4,7 +4,7 @@ use serde::Serialize;
 use sio_packet::Value;
 
 use super::Core;
-use crate::{conn::Mode, frames, nodes};
+use crate::{conn::Mode, nodes};
 
 /// Where a handler's answer goes.
 #[doc(hidden)]
@@ -53,8 +53,8 @@ impl<'a> Responder<'a> {
             To::Client {
                 core,
                 ack: Some(id),
-            } => core.conn.say(Mode::Vital, |out, attachments| {
-                frames::ack(out, attachments, core.place.name(), id, args)
+            } => core.conn.say(Mode::Vital, |frames| {
+                frames.ack(core.place.name(), id, args)
             }),
             To::Node { answer, .. } => nodes::value(args)
                 .map(|value| answer.insert(value))
