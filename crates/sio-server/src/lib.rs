@@ -176,6 +176,7 @@ mod conn;
 mod cookie;
 mod cors;
 mod counters;
+mod crew;
 mod debug;
 mod deflate;
 mod delays;

@@ -10,9 +10,15 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    runtime::{Handle, RuntimeFlavor},
+    sync::watch,
+};
 
-use crate::{clock, error::StartError, front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls};
+use crate::{
+    clock, crew::Crew, error::StartError, front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls,
+};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: i32 = 4096;
@@ -223,12 +229,26 @@ async fn serve_shard(
 ) {
     let (flusher, ticker) = Shard::tasks(&hub, shard);
     let (flusher, ticker) = (tokio::spawn(flusher), tokio::spawn(ticker));
+    // Where there are several threads, each takes connections to poll.
+    let alone = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+    let crew = alone.then(|| {
+        let (crew, run) = Crew::new();
+        tokio::spawn(run);
+        crew
+    });
+    let spawn = |front| match &crew {
+        Some(crew) => crew.add(front),
+        None => drop(tokio::spawn(front)),
+    };
     match TcpListener::from_std(listener) {
         Ok(listener) => tokio::select! {
-            () = accept(&hub, shard, &listener, tls.as_ref()) => {}
+            () = accept(&hub, shard, &listener, tls.as_ref(), spawn) => {}
             _ = stopped.wait_for(|stage| *stage >= Stage::Closing) => {}
         },
         Err(error) => tracing::error!(%error, "a listener could not be used"),
+    }
+    if let Some(crew) = &crew {
+        crew.close();
     }
     let _ = stopped.wait_for(|stage| *stage >= Stage::Gone).await;
     flusher.abort();
@@ -237,7 +257,13 @@ async fn serve_shard(
 
 /// Accepts for ever. Where the process is out of descriptors or memory it waits a moment, longer
 /// each time, instead of spinning; connections that are there are served meanwhile.
-async fn accept(hub: &Arc<Hub>, shard: usize, listener: &TcpListener, tls: Option<&Tls>) {
+async fn accept(
+    hub: &Arc<Hub>,
+    shard: usize,
+    listener: &TcpListener,
+    tls: Option<&Tls>,
+    spawn: impl Fn(Front),
+) {
     const FIRST: Duration = Duration::from_millis(10);
     const LAST: Duration = Duration::from_millis(500);
     let mut pause = FIRST;
@@ -250,7 +276,7 @@ async fn accept(hub: &Arc<Hub>, shard: usize, listener: &TcpListener, tls: Optio
                 let shard = u16::try_from(shard).expect("there are few shards");
                 let hub = Arc::clone(hub);
                 match tls {
-                    None => drop(tokio::spawn(Front::new(stream, peer, hub, shard))),
+                    None => spawn(Front::new(stream, peer, hub, shard)),
                     Some(tls) => drop(tokio::spawn(tls.serve(stream, peer, hub, shard))),
                 }
             }

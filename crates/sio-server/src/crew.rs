@@ -1,0 +1,415 @@
+//! The connections of a shard on a thread of its own, polled by one task of the runtime.
+//!
+//! A task of the runtime's for each of them would do the same for more: its memory is aligned to 128
+//! bytes, which the usual allocator makes three blocks of and joins again, its future is moved five times
+//! until it lies there, and each poll goes through a scheduler that is made for several threads.
+//!
+//! Whoever is woken stands in a list and is polled in that order, at most [`SLICE`] of them before the
+//! runtime looks at its sockets and gives other tasks a turn.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use parking_lot::Mutex;
+use tokio::task::{coop, yield_now};
+
+use crate::panic::contain;
+
+/// Members polled before others get a turn.
+const SLICE: usize = 61;
+
+/// Room for members that is kept, however few there are.
+const KEEP: usize = 64;
+
+/// Futures that one task polls, each when it has been woken.
+pub(crate) struct Crew<F> {
+    all: Mutex<Vec<Arc<Member<F>>>>,
+    woken: Mutex<Woken<F>>,
+}
+
+/// What there is to do.
+struct Woken<F> {
+    list: Vec<Arc<Member<F>>>,
+    /// Wakes the task that polls, while it sleeps.
+    task: Option<Waker>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The task ends when everybody is done.
+    Closed,
+    /// There is no task any more.
+    Gone,
+}
+
+struct Member<F> {
+    crew: Arc<Crew<F>>,
+    /// It stands in the list of those that were woken.
+    woken: AtomicBool,
+    /// Where it stands among all; changed under their lock.
+    place: AtomicUsize,
+    /// `None` once it is over.
+    work: Mutex<Option<F>>,
+}
+
+/// The task of a crew. It ends when the crew has been closed and everybody in it is done; if it is dropped
+/// before that, so are they.
+pub(crate) struct Run<F> {
+    crew: Arc<Crew<F>>,
+    /// Those that are to be polled, and the next one.
+    list: Vec<Arc<Member<F>>>,
+    next: usize,
+}
+
+impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
+    /// A crew without members, and its task, to be spawned.
+    pub(crate) fn new() -> (Arc<Self>, Run<F>) {
+        let crew = Arc::new(Self {
+            all: Mutex::default(),
+            woken: Mutex::new(Woken {
+                list: Vec::new(),
+                task: None,
+                stage: Stage::Open,
+            }),
+        });
+        let run = Run {
+            crew: Arc::clone(&crew),
+            list: Vec::new(),
+            next: 0,
+        };
+        (crew, run)
+    }
+
+    /// Has a future polled until it is done. If the task has gone, so is the future.
+    pub(crate) fn add(self: &Arc<Self>, work: F) {
+        if self.woken.lock().stage == Stage::Gone {
+            return;
+        }
+        let mut all = self.all.lock();
+        let member = Arc::new(Member {
+            crew: Arc::clone(self),
+            woken: AtomicBool::new(true),
+            place: AtomicUsize::new(all.len()),
+            work: Mutex::new(Some(work)),
+        });
+        all.push(Arc::clone(&member));
+        drop(all);
+        self.push(member);
+    }
+
+    /// Lets the task end when everybody is done.
+    pub(crate) fn close(&self) {
+        let mut woken = self.woken.lock();
+        if woken.stage == Stage::Open {
+            woken.stage = Stage::Closed;
+        }
+        let task = woken.task.take();
+        drop(woken);
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    #[inline]
+    fn push(&self, member: Arc<Member<F>>) {
+        let mut woken = self.woken.lock();
+        if woken.stage == Stage::Gone {
+            return;
+        }
+        woken.list.push(member);
+        let task = woken.task.take();
+        drop(woken);
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    fn poll(&self, member: &Arc<Member<F>>) {
+        // Before the poll: who wakes it from now on wants another one.
+        member.woken.swap(false, Ordering::AcqRel);
+        let mut work = member.work.lock();
+        let Some(future) = &mut *work else { return };
+        let waker = Waker::from(Arc::clone(member));
+        let polled = contain("the task of a connection", || {
+            Pin::new(future).poll(&mut Context::from_waker(&waker))
+        });
+        if polled != Some(Poll::Pending) {
+            let done = work.take();
+            drop(work);
+            self.remove(member);
+            let _ = contain("the end of a connection", || drop(done));
+        }
+    }
+
+    fn remove(&self, member: &Member<F>) {
+        let mut all = self.all.lock();
+        let place = member.place.load(Ordering::Relaxed);
+        let removed = all.swap_remove(place);
+        if let Some(moved) = all.get(place) {
+            moved.place.store(place, Ordering::Relaxed);
+        }
+        if all.capacity() > KEEP && all.len() < all.capacity() / 4 {
+            let capacity = all.len() * 2;
+            all.shrink_to(capacity);
+        }
+        drop(all);
+        drop(removed);
+    }
+}
+
+impl<F: Future<Output = ()> + Send + Unpin + 'static> Future for Run<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { crew, list, next } = self.get_mut();
+        let mut left = SLICE;
+        loop {
+            let Some(member) = list.get(*next) else {
+                list.clear();
+                *next = 0;
+                let mut woken = crew.woken.lock();
+                std::mem::swap(&mut woken.list, list);
+                if !list.is_empty() {
+                    continue;
+                }
+                if woken.stage == Stage::Closed && crew.all.lock().is_empty() {
+                    return Poll::Ready(());
+                }
+                woken.task = Some(cx.waker().clone());
+                return Poll::Pending;
+            };
+            // A handler may have used up what a task of the runtime's may do in one poll.
+            if left == 0 || !coop::has_budget_remaining() {
+                // It is woken when the sockets have been looked at.
+                let _ = pin!(yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+            left -= 1;
+            *next += 1;
+            crew.poll(member);
+        }
+    }
+}
+
+impl<F> Drop for Run<F> {
+    fn drop(&mut self) {
+        // Members and crew own each other, so nobody may stay in a list.
+        let woken = {
+            let mut woken = self.crew.woken.lock();
+            woken.stage = Stage::Gone;
+            (std::mem::take(&mut woken.list), woken.task.take())
+        };
+        let all = std::mem::take(&mut *self.crew.all.lock());
+        for member in all {
+            let work = member.work.lock().take();
+            drop(work);
+        }
+        drop(woken);
+    }
+}
+
+impl<F: Future<Output = ()> + Send + Unpin + 'static> Wake for Member<F> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.crew.push(Arc::clone(self));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use proptest::prelude::*;
+    use tokio::runtime;
+
+    use super::*;
+
+    /// A future that counts its polls, until it is told to end.
+    #[derive(Clone, Default)]
+    struct Probe(Arc<Told>);
+
+    #[derive(Default)]
+    struct Told {
+        polls: AtomicUsize,
+        ends: AtomicBool,
+        panics: AtomicBool,
+        wakes_itself: AtomicBool,
+        waker: Mutex<Option<Waker>>,
+    }
+
+    impl Probe {
+        fn polls(&self) -> usize {
+            self.0.polls.load(Ordering::Relaxed)
+        }
+
+        fn wake(&self) {
+            let waker = self.0.waker.lock().clone();
+            waker.expect("because it has been polled").wake();
+        }
+
+        /// Whether the crew has let go of it.
+        fn is_gone(&self) -> bool {
+            Arc::strong_count(&self.0) == 1
+        }
+    }
+
+    impl Future for Probe {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            self.0.polls.fetch_add(1, Ordering::Relaxed);
+            *self.0.waker.lock() = Some(cx.waker().clone());
+            assert!(!self.0.panics.load(Ordering::Relaxed), "as it was told");
+            if self.0.wakes_itself.load(Ordering::Relaxed) {
+                cx.waker().wake_by_ref();
+            }
+            match self.0.ends.load(Ordering::Relaxed) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }
+    }
+
+    fn poll<F: Future<Output = ()> + Send + Unpin + 'static>(run: &mut Run<F>) -> Poll<()> {
+        Pin::new(run).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn one_that_panics_is_over_and_the_others_go_on() {
+        let (crew, mut run) = Crew::new();
+        let probes = [Probe::default(), Probe::default(), Probe::default()];
+        probes[1].0.panics.store(true, Ordering::Relaxed);
+        probes.iter().for_each(|probe| crew.add(probe.clone()));
+        assert!(poll(&mut run).is_pending());
+        probes.iter().for_each(Probe::wake);
+        assert!(poll(&mut run).is_pending());
+        assert_eq!(probes.each_ref().map(Probe::polls), [2, 1, 2]);
+        assert!(probes[1].is_gone());
+    }
+
+    #[test]
+    fn a_crew_that_is_dropped_takes_its_members_along_and_is_deaf() {
+        let (crew, mut run) = Crew::new();
+        let probe = Probe::default();
+        crew.add(probe.clone());
+        assert!(poll(&mut run).is_pending());
+        let left = Arc::downgrade(&crew);
+        drop(run);
+        assert!(probe.is_gone());
+        probe.wake();
+        crew.add(probe.clone());
+        assert!(probe.is_gone());
+        *probe.0.waker.lock() = None;
+        drop(crew);
+        assert_eq!(left.strong_count(), 0, "nothing owns itself");
+    }
+
+    #[test]
+    fn a_crew_that_was_closed_ends_with_its_last_member() {
+        let (crew, mut run) = Crew::new();
+        let probe = Probe::default();
+        crew.add(probe.clone());
+        crew.close();
+        assert!(poll(&mut run).is_pending());
+        probe.0.ends.store(true, Ordering::Relaxed);
+        probe.wake();
+        assert!(poll(&mut run).is_ready());
+        probe.wake();
+    }
+
+    #[test]
+    fn one_that_wakes_itself_without_end_leaves_turns_to_other_tasks() {
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let (crew, run) = Crew::new();
+        let restless = Probe::default();
+        restless.0.wakes_itself.store(true, Ordering::Relaxed);
+        crew.add(restless.clone());
+        runtime.block_on(async {
+            let task = tokio::spawn(run);
+            for turn in 1..10 {
+                tokio::spawn(async {}).await.unwrap();
+                assert!(restless.polls() <= turn * 2 * SLICE);
+            }
+            task.abort();
+        });
+        assert!(restless.polls() > SLICE);
+    }
+
+    #[test]
+    fn who_is_woken_by_another_thread_is_polled() {
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let (crew, run) = Crew::new();
+        let probe = Probe::default();
+        crew.add(probe.clone());
+        crew.close();
+        runtime.block_on(async {
+            let task = tokio::spawn(run);
+            while probe.polls() == 0 {
+                yield_now().await;
+            }
+            let waking = probe.clone();
+            let thread = thread::spawn(move || {
+                for _ in 0..1000 {
+                    waking.wake();
+                }
+                waking.0.ends.store(true, Ordering::Relaxed);
+                waking.wake();
+            });
+            task.await.unwrap();
+            thread.join().unwrap();
+        });
+        assert!(probe.is_gone());
+    }
+
+    proptest! {
+        /// Against a list of who has been woken.
+        #[test]
+        fn each_is_polled_once_for_all_that_woke_it(
+            steps in prop::collection::vec((0..4_u8, 0..100_usize), 0..200),
+        ) {
+            let (crew, mut run) = Crew::new();
+            let mut probes: Vec<(Probe, usize, bool)> = Vec::new();
+            for (step, which) in steps {
+                let at = which % probes.len().max(1);
+                match (step, probes.get_mut(at)) {
+                    (1, Some((probe, _, woken))) if probe.polls() > 0 => {
+                        probe.wake();
+                        *woken = true;
+                    }
+                    (2, Some((probe, ..))) => probe.0.ends.store(true, Ordering::Relaxed),
+                    (3, _) => {
+                        while poll(&mut run).is_pending() && crew.woken.lock().task.is_none() {}
+                        for (probe, polls, woken) in &mut probes {
+                            *polls += usize::from(std::mem::take(woken));
+                            prop_assert_eq!(probe.polls(), *polls);
+                        }
+                        probes.retain(|(probe, ..)| {
+                            let over = probe.0.ends.load(Ordering::Relaxed) && probe.is_gone();
+                            !over
+                        });
+                    }
+                    _ => {
+                        let probe = Probe::default();
+                        crew.add(probe.clone());
+                        probes.push((probe, 0, true));
+                    }
+                }
+                prop_assert_eq!(crew.all.lock().len(), probes.len());
+            }
+        }
+    }
+}
