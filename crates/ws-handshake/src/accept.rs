@@ -10,9 +10,6 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::error::HandshakeError;
 
 /// The value of `Sec-WebSocket-Accept`.
@@ -52,11 +49,31 @@ impl AcceptKey {
     }
 
     fn encode(digest: [u8; 20]) -> Self {
-        let mut text = [0; 28];
-        let written = STANDARD.encode_slice(digest, &mut text);
-        debug_assert_eq!(written, Ok(28));
-        Self(text)
+        Self(base64(&digest))
     }
+}
+
+/// Base64, RFC 4648 §4, into its `TEXT` characters. What is encoded here is as long as a hash or a key:
+/// for that an encoder made for long input takes twice as much.
+#[inline]
+pub(crate) fn base64<const BYTES: usize, const TEXT: usize>(bytes: &[u8; BYTES]) -> [u8; TEXT] {
+    const { assert!(TEXT == BYTES.div_ceil(3) * 4) };
+    let mut text = [b'='; TEXT];
+    let (groups, rest) = bytes.as_chunks();
+    let digits = |[a, b, c]: [u8; 3]| {
+        let bits = u32::from_be_bytes([0, a, b, c]);
+        [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift) as usize % ALPHABET.len()])
+    };
+    for (group, place) in groups.iter().zip(text.as_chunks_mut::<4>().0) {
+        *place = digits(*group);
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 3];
+        last[..rest.len()].copy_from_slice(rest);
+        let from = groups.len() * 4;
+        text[from..=from + rest.len()].copy_from_slice(&digits(last)[..=rest.len()]);
+    }
+    text
 }
 
 impl AsRef<str> for AcceptKey {
@@ -103,6 +120,9 @@ fn is_sixteen_bytes(key: &[u8]) -> bool {
 /// The length of a key in base64.
 pub(crate) const KEY_LEN: usize = 24;
 
+/// The digits of base64, RFC 4648 §4.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /// RFC 6455 §1.3.
 const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -124,6 +144,26 @@ mod tests {
             let text: Vec<u8> = (0..len).map(|byte| byte.wrapping_mul(len)).collect();
             let known = sha1_smol::Sha1::from(&text).digest().bytes();
             assert_eq!(digest(&text), known, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn base64_is_what_others_take_for_it() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+
+        for seed in 0..=255u8 {
+            let bytes: [u8; 21] = std::array::from_fn(|at| seed.wrapping_mul(at as u8 ^ 0x5d));
+            let (one, two): (&[u8; 19], &[u8; 20]) = (
+                &bytes[1..20].try_into().unwrap(),
+                &bytes[..20].try_into().unwrap(),
+            );
+            assert_eq!(&base64::<19, 28>(one)[..], STANDARD.encode(one).as_bytes());
+            assert_eq!(&base64::<20, 28>(two)[..], STANDARD.encode(two).as_bytes());
+            assert_eq!(
+                &base64::<21, 28>(&bytes)[..],
+                STANDARD.encode(bytes).as_bytes()
+            );
         }
     }
 

@@ -2,10 +2,7 @@
 
 use std::io::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::accept::{KEY_LEN, accept_key};
+use crate::accept::{KEY_LEN, accept_key, base64};
 use crate::agreed::write_field;
 use crate::deflate::{DeflateOffer, DeflateParams};
 use crate::extension::extensions;
@@ -114,15 +111,12 @@ impl<'a> Request<'a> {
     /// `entropy` must be new and unpredictable for every connection (§10.3): it is what a cache in
     /// between cannot have an answer for.
     pub fn new(host: &'a str, target: &'a str, entropy: [u8; 16]) -> Self {
-        let mut key = [0; KEY_LEN];
-        let written = STANDARD.encode_slice(entropy, &mut key);
-        debug_assert_eq!(written, Ok(KEY_LEN));
         Self {
             host,
             target,
             protocols: &[],
             deflate: None,
-            key,
+            key: base64(&entropy),
         }
     }
 
