@@ -181,6 +181,7 @@ mod debug;
 mod deflate;
 mod delays;
 mod desk;
+mod directory;
 mod driver;
 mod emitting;
 pub mod engine;

@@ -281,7 +281,7 @@ impl<D: Send + Sync + 'static> Namespace<D> {
             let fault = || StartError::EventName(event.to_owned());
             self.fault.get_or_insert_with(fault);
         }
-        self.rules.table.events.insert(event.into(), handler);
+        self.rules.table.events.insert(event, handler);
         self
     }
 

@@ -15,6 +15,7 @@ use sio_packet::{Args, ReadError};
 
 use crate::{
     debug,
+    directory::Directory,
     error::{DisconnectReason, Refuse},
     event::{Any, Reply},
     failure::{Cause, Failure, Problem},
@@ -30,7 +31,7 @@ use crate::{
 
 /// The handlers of a namespace.
 pub(crate) struct Table<D> {
-    pub(crate) events: HashMap<Box<str>, Arc<dyn Handler<D>>, RandomState>,
+    pub(crate) events: Directory<Arc<dyn Handler<D>>>,
     /// What sees each event before its handler does, and may refuse it.
     pub(crate) watchers: Vec<Watcher<D>>,
     /// For events that have no handler.
@@ -103,7 +104,7 @@ pub(crate) trait CatchAll<D>: Send + Sync {
 impl<D> Table<D> {
     pub(crate) fn new() -> Self {
         Self {
-            events: HashMap::default(),
+            events: Directory::new(),
             watchers: Vec::new(),
             unhandled: None,
             connect: None,
@@ -117,7 +118,7 @@ impl<D> Table<D> {
     /// The events that have handlers.
     #[cfg(feature = "schema")]
     pub(crate) fn handled(&self) -> Vec<&str> {
-        self.events.keys().map(AsRef::as_ref).collect()
+        self.events.names().collect()
     }
 }
 
