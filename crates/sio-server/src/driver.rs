@@ -578,7 +578,9 @@ fn feed<A: Application>(
         }
     }
     if control {
-        wire.handle_elapsed(clock::now());
+        if wire.frames.state() == State::Open {
+            wire.handle_elapsed(clock::now());
+        }
         transmit(desk.conn(), wire);
     }
 }

@@ -137,7 +137,7 @@ impl Admission {
             return None;
         }
         let admission = Self::count(hub)?;
-        hub.gate.brake.pass(clock::now()).then_some(admission)
+        hub.gate.brake.pass(clock::now).then_some(admission)
     }
 
     /// Room for a client, waited for where too many come at once.

@@ -1,6 +1,6 @@
 //! How a session comes to be, on either transport and either road.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use eio_transport::{Config, Dialect, Opening, Revision, Session, Sid, Transport, write_open};
 use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
@@ -38,7 +38,8 @@ pub(crate) fn open_polling(
     opening: Opening,
     facts: Facts,
 ) -> Arc<Conn> {
-    open(admission, shard, sid, opening, facts, Writer::None)
+    let now = clock::now();
+    open(admission, shard, sid, opening, facts, Writer::None, now)
 }
 
 /// A session on a WebSocket. `sid` has been promised by the open packet, which is sent by the caller.
@@ -54,8 +55,9 @@ pub(crate) fn open_websocket(
     codec: Option<Box<Codec>>,
 ) -> (Arc<Conn>, Wire) {
     let frames = frames(admission.hub(), codec.as_deref());
-    let wire = Wire::new(io, frames, opening.dialect(), unread);
-    let conn = open(admission, shard, sid, opening, facts, wire.writer());
+    let now = clock::now();
+    let wire = Wire::new(io, frames, opening.dialect(), unread, now);
+    let conn = open(admission, shard, sid, opening, facts, wire.writer(), now);
     conn.lock().codec = codec;
     (conn, wire)
 }
@@ -73,10 +75,11 @@ fn open(
     opening: Opening,
     facts: Facts,
     writer: Writer,
+    now: Instant,
 ) -> Arc<Conn> {
     let hub = admission.pass_on(&sid);
     let engine = Arc::clone(&hub.engine);
-    let session = Session::open(opening.revision, opening.transport, engine, clock::now());
+    let session = Session::open(opening.revision, opening.transport, engine, now);
     let dialect = opening.dialect();
     let conn = Conn::new(sid, shard, hub, facts, session, dialect, writer);
     conn.hub.add_session(&conn);

@@ -59,19 +59,26 @@ impl Incoming {
             IncomingIo::Tcp(stream) => WireIo::Tcp(Arc::new(TcpStream::from_std(stream)?)),
             IncomingIo::Stream(stream) => WireIo::Stream(stream),
         };
-        Ok(Wire::new(io, self.frames, self.dialect, self.unread))
+        let now = clock::now();
+        Ok(Wire::new(io, self.frames, self.dialect, self.unread, now))
     }
 }
 
 impl Wire {
-    pub(crate) fn new(io: WireIo, frames: Connection, dialect: Dialect, unread: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        io: WireIo,
+        frames: Connection,
+        dialect: Dialect,
+        unread: Vec<u8>,
+        now: Instant,
+    ) -> Self {
         Self {
             io,
             frames,
             dialect,
             unread: unread.into(),
             unsent: Vec::new(),
-            last: clock::now(),
+            last: now,
         }
     }
 
