@@ -196,6 +196,7 @@ impl Conn {
                 writer,
                 codec: None,
                 polls: None,
+                decided: None,
                 commands: VecDeque::new(),
                 task: None,
                 held: 0,
@@ -542,7 +543,9 @@ impl Conn {
     pub(crate) fn retire(&self) {
         let rest = {
             let mut link = self.lock();
-            link.session.abort(Reason::TransportError, clock::now());
+            if !link.session.is_ended() {
+                link.session.abort(Reason::TransportError, clock::now());
+            }
             link.retired = true;
             self.hold(&mut link, 0);
             link.clear()
@@ -569,13 +572,17 @@ impl Conn {
         Opening {
             reads: link.session.accepts(Source::WebSocket),
             blocked: link.blocked,
-            commanded: !link.commands.is_empty(),
+            commanded: link.is_commanded(),
         }
     }
 
     /// What others want of the task.
-    pub(crate) fn take_commands(&self) -> VecDeque<Command> {
-        std::mem::take(&mut self.lock().commands)
+    pub(crate) fn take_commands(&self) -> impl Iterator<Item = Command> + use<> {
+        let mut link = self.lock();
+        let decided = link.decided.take().map(Command::Act);
+        decided
+            .into_iter()
+            .chain(std::mem::take(&mut link.commands))
     }
 
     /// Ends the turn: one write for all that was said. `heard` is whether something came; when, is
@@ -601,7 +608,7 @@ impl Conn {
             said = &[];
         }
         self.flush_link(&mut link, said);
-        let commanded = !link.commands.is_empty();
+        let commanded = link.is_commanded();
         drop(link);
         if let Some(reply) = reply {
             turn::give_back(reply);
@@ -656,7 +663,11 @@ impl Conn {
                 }
                 // In its own turn the task looks whether there is something before it sleeps.
                 other if turn::is_of(self.address()) && !link.retired => {
-                    link.commands.push_back(Command::Act(other));
+                    if link.is_commanded() {
+                        link.commands.push_back(Command::Act(other));
+                    } else {
+                        link.decided = Some(other);
+                    }
                 }
                 other => link.command(Command::Act(other)),
             }

@@ -11,6 +11,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -195,9 +196,9 @@ impl Head {
     }
 
     fn decide(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Front {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        let opening = match request.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let opening = match request.parse_with_uninit_headers(bytes, &mut fields) {
             // What might be too long is measured where everything is.
             Ok(httparse::Status::Complete(len)) if len <= MAX_TARGET => {
                 opening(&request, &self.hub).map(|opening| (len, opening))

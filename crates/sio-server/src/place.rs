@@ -228,6 +228,7 @@ impl Place {
 
     /// Has other nodes send what is for a room, if this is its first member in a part; under the lock
     /// of that part.
+    #[inline]
     fn open_room(&self, room: &str, part: &Rooms<SocketId, Outlet>) {
         if let Some(cluster) = &self.rooms_heard
             && part.room_len(room) == 1
@@ -237,6 +238,7 @@ impl Place {
     }
 
     /// Tells other nodes that a room in a part has no members any more, likewise.
+    #[inline]
     fn close_room(&self, room: &str, part: &Rooms<SocketId, Outlet>) {
         if let Some(cluster) = &self.rooms_heard
             && part.room_len(room) == 0
@@ -246,6 +248,7 @@ impl Place {
     }
 
     /// Has other nodes told, soon, how many are in a room or, without one, in the namespace.
+    #[inline]
     fn recount(&self, room: Option<&str>) {
         if let Some(unsaid) = &self.unsaid {
             unsaid.note(room);
@@ -259,6 +262,7 @@ impl Place {
     }
 
     /// Counts somebody who is about to enter.
+    #[inline]
     pub(crate) fn expect_visitor(&self) {
         if let Some(visitors) = &self.visitors {
             visitors.fetch_add(1, Ordering::Relaxed);
@@ -266,6 +270,7 @@ impl Place {
     }
 
     /// Whoever was about to enter has done so, or will not.
+    #[inline]
     pub(crate) fn dismiss_visitor(&self) {
         if let Some(visitors) = &self.visitors {
             visitors.fetch_sub(1, Ordering::Relaxed);
@@ -274,6 +279,7 @@ impl Place {
     }
 
     /// Whether a namespace opened on demand may be closed.
+    #[inline]
     pub(crate) fn is_deserted(&self) -> bool {
         let none = |visitors: &AtomicUsize| visitors.load(Ordering::Relaxed) == 0;
         self.visitors.as_ref().is_some_and(none)
@@ -281,6 +287,7 @@ impl Place {
             && self.memory.as_ref().is_none_or(Memory::is_empty)
     }
 
+    #[inline]
     pub(crate) fn close_if_deserted(&self) {
         if self.is_deserted()
             && let Some(hub) = self.hub()
@@ -332,6 +339,7 @@ impl Place {
     }
 
     /// Runs `f` under the lock of what is remembered, if anything is.
+    #[inline]
     fn remembering<R>(&self, f: impl FnOnce(Option<&mut Log>) -> R) -> R {
         match &self.memory {
             Some(memory) => memory.with(|recovery| f(Some(recovery))),
@@ -680,6 +688,7 @@ impl Place {
 
     /// Tells of what happened to rooms, if anybody wants to know. Runs the application's code: not
     /// under a lock.
+    #[inline]
     pub(crate) fn tell(&self) {
         if let Some(log) = &self.room_log {
             log.tell();

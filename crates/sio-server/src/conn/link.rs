@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eio_transport::{Dialect, Parcel, PollId, Reason, Session, Source, payload::Payload};
+use eio_transport::{Action, Dialect, Parcel, PollId, Reason, Session, Source, payload::Payload};
 use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{Command, Conn, Mode};
@@ -56,6 +56,9 @@ pub(crate) struct Link {
     pub(crate) session: Session,
     /// What a session has that began by polling.
     pub(super) polls: Option<Box<Polls>>,
+    /// What the session decided in the task's own turn, before all commands: mostly there is one thing, and
+    /// it is the end.
+    pub(super) decided: Option<Action>,
     /// What the task has to do.
     pub(crate) commands: VecDeque<Command>,
     pub(super) task: Option<Waker>,
@@ -135,6 +138,11 @@ impl Link {
         }
         self.commands.push_back(command);
         self.wake();
+    }
+
+    /// Whether the task has something to do that is not read.
+    pub(super) fn is_commanded(&self) -> bool {
+        self.decided.is_some() || !self.commands.is_empty()
     }
 
     pub(super) fn wake(&self) {
@@ -313,6 +321,7 @@ impl Link {
         self.writer = Writer::None;
         self.codec = None;
         self.task = None;
+        self.decided = None;
         (self.polls.take(), std::mem::take(&mut self.commands))
     }
 
