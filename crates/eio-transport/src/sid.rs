@@ -31,13 +31,16 @@ impl Sid {
 
     /// Makes an id of 120 bits from a cryptographically secure source.
     pub fn from_entropy(entropy: [u8; 15]) -> Self {
-        let mut text = [0; Self::LEN];
-        let (digits, _) = text.as_chunks_mut();
-        for (group, digits) in entropy.as_chunks::<3>().0.iter().zip(digits) {
+        let mut id = ArrayString::new();
+        for group in entropy.chunks_exact(3) {
             let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
-            *digits = [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift) as usize % 64]);
+            for shift in [18, 12, 6, 0] {
+                id.push(char::from(
+                    ALPHABET[(bits >> shift) as usize % ALPHABET.len()],
+                ));
+            }
         }
-        Self(ArrayString::from_byte_string(&text).expect("because its digits are ASCII"))
+        Self(id)
     }
 
     /// Reads an id from a query string; `None` for anything that this server cannot have made.

@@ -16,6 +16,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -78,6 +79,8 @@ pub(crate) enum Front {
 pub(crate) struct Head {
     stream: Option<TcpStream>,
     peer: SocketAddr,
+    /// When it was accepted.
+    since: Instant,
     hub: Arc<Hub>,
     shard: u16,
     /// Since the first read found nothing.
@@ -96,10 +99,19 @@ pub(crate) struct Upgrade {
 }
 
 impl Front {
-    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, hub: Arc<Hub>, shard: u16) -> Self {
+    /// A connection that was accepted `since`.
+    #[inline]
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        since: Instant,
+        hub: Arc<Hub>,
+        shard: u16,
+    ) -> Self {
         Self::Head(Head {
             stream: Some(stream),
             peer,
+            since,
             hub,
             shard,
             idler: None,
@@ -127,6 +139,7 @@ impl Front {
     }
 
     /// The task of a session.
+    #[inline]
     pub(crate) fn driver(conn: Arc<Conn>, wire: Option<Wire>) -> Self {
         if conn.hub.observer.is_some() {
             Self::Observed(Driver::new(conn, wire))
@@ -145,9 +158,11 @@ impl Future for Front {
         let this = self.get_mut();
         loop {
             match this {
+                // Each is written to its place and not moved there: a front is large.
                 Self::Head(head) => match ready!(head.poll(cx)) {
-                    Some(next) => *this = next,
-                    None => return Poll::Ready(()),
+                    Next::Http(http, bell, idler) => *this = Self::Http(http, bell, idler),
+                    Next::Over => return Poll::Ready(()),
+                    Next::Session(conn, wire) => *this = Self::driver(conn, Some(wire)),
                 },
                 Self::Http(http, bell, idler) => {
                     return match idler.as_ref().is_some_and(Idler::has_to_go) {
@@ -156,7 +171,7 @@ impl Future for Front {
                     };
                 }
                 Self::Upgrade(upgrade) => match ready!(upgrade.poll(cx)) {
-                    Some(next) => *this = next,
+                    Some((conn, wire)) => *this = Self::driver(conn, Some(wire)),
                     None => return Poll::Ready(()),
                 },
                 Self::Observed(driver) => return Pin::new(driver).poll(cx),
@@ -167,23 +182,34 @@ impl Future for Front {
     }
 }
 
+/// What becomes of a connection whose head has been read.
+enum Next {
+    Http(
+        Pin<Box<dyn Future<Output = ()> + Send>>,
+        Waker,
+        Option<Idler>,
+    ),
+    Over,
+    Session(Arc<Conn>, Wire),
+}
+
 impl Head {
-    /// Reads once and decides. `None` is the end of the connection.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Front>> {
+    /// Reads once and decides.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let Some(stream) = self.stream.take() else {
-            return Poll::Ready(None);
+            return Poll::Ready(Next::Over);
         };
         turn::with_scratch(|scratch, _| match poll_recv(&stream, cx, scratch) {
             Poll::Pending => {
                 self.stream = Some(stream);
                 match self.idle(cx).has_to_go() {
-                    true => Poll::Ready(None),
+                    true => Poll::Ready(Next::Over),
                     false => Poll::Pending,
                 }
             }
-            Poll::Ready(Ok(Got { len: 0, .. }) | Err(_)) => Poll::Ready(None),
+            Poll::Ready(Ok(Got { len: 0, .. }) | Err(_)) => Poll::Ready(Next::Over),
             Poll::Ready(Ok(Got { len, .. })) => {
-                Poll::Ready(Some(self.decide(stream, &scratch[..len], cx)))
+                Poll::Ready(self.decide(stream, &scratch[..len], cx))
             }
         })
     }
@@ -192,10 +218,10 @@ impl Head {
     fn idle(&mut self, cx: &Context<'_>) -> &Idler {
         let pending = &self.hub.shards[usize::from(self.shard)].pending;
         self.idler
-            .get_or_insert_with(|| pending.enter(cx.waker().clone()))
+            .get_or_insert_with(|| pending.enter(cx.waker().clone(), self.since))
     }
 
-    fn decide(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Front {
+    fn decide(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Next {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         let opening = match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -236,11 +262,11 @@ impl Head {
             session::write_open_frame(bytes, &self.hub, &sid, opening.dialect());
             conn.greet(bytes);
         });
-        Front::driver(conn, Some(wire))
+        Next::Session(conn, wire)
     }
 
     /// Lets hyper serve the connection, beginning with what was read.
-    fn hand_over(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Front {
+    fn hand_over(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Next {
         let errands = self.idle(cx).errands();
         let idler = self.idler.take();
         let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));
@@ -249,7 +275,7 @@ impl Head {
         let bell = Bell::new(cx.waker());
         let waker = Waker::from(Arc::clone(&bell));
         let http = serve_http(service, stream, is_http2, errands, Some(bell));
-        Front::Http(Box::pin(http), waker, idler)
+        Next::Http(Box::pin(http), waker, idler)
     }
 }
 
@@ -298,7 +324,7 @@ pub(crate) async fn serve_http<S: Below + 'static>(
 
 impl Upgrade {
     /// `None` if the connection has broken before it was handed over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Front>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Arc<Conn>, Wire)>> {
         let upgraded = ready!(Pin::new(&mut self.upgrade).poll(cx));
         let (Ok(upgraded), Some((admission, facts))) = (upgraded, self.admitted.take()) else {
             return Poll::Ready(None);
@@ -323,7 +349,7 @@ impl Upgrade {
                 WireIo::Stream(_) => conn.say_raw(bytes),
             }
         });
-        Poll::Ready(Some(Front::driver(conn, Some(wire))))
+        Poll::Ready(Some((conn, wire)))
     }
 }
 

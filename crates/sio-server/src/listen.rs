@@ -1,10 +1,12 @@
 //! Our own listener: a runtime per shard, a socket per shard on the same port.
 
 use std::{
-    future::Future,
+    convert::Infallible,
+    future::{Future, poll_fn},
     io,
     net::{SocketAddr, TcpListener as StdListener},
     sync::Arc,
+    task::Poll,
     thread,
     time::Duration,
 };
@@ -267,19 +269,35 @@ async fn accept(
     const FIRST: Duration = Duration::from_millis(10);
     const LAST: Duration = Duration::from_millis(500);
     let mut pause = FIRST;
+    let shard = u16::try_from(shard).expect("there are few shards");
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
+        // Those who come at once are accepted at one moment.
+        let mut since = None;
+        let accepted = poll_fn(|cx| {
+            loop {
+                let (stream, peer) = match listener.poll_accept(cx) {
+                    Poll::Ready(accepted) => accepted?,
+                    Poll::Pending => {
+                        since = None;
+                        return Poll::Pending;
+                    }
+                };
                 pause = FIRST;
                 #[cfg(not(target_os = "linux"))]
                 let _ = stream.set_nodelay(true);
-                let shard = u16::try_from(shard).expect("there are few shards");
                 let hub = Arc::clone(hub);
                 match tls {
-                    None => spawn(Front::new(stream, peer, hub, shard)),
+                    None => {
+                        let since = *since.get_or_insert_with(clock::now);
+                        spawn(Front::new(stream, peer, since, hub, shard));
+                    }
                     Some(tls) => drop(tokio::spawn(tls.serve(stream, peer, hub, shard))),
                 }
             }
+        });
+        let accepted: io::Result<Infallible> = accepted.await;
+        match accepted {
+            Ok(never) => match never {},
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 if pause == FIRST {

@@ -162,13 +162,12 @@ impl Pending {
         due.into_iter().for_each(Waker::wake);
     }
 
-    /// Enters a connection, idle as it is, for whose place another may have to go. `task` is woken when
+    /// Enters a connection, idle as it is since a moment ago, for whose place another may have to go. `task` is woken when
     /// this one has to.
-    pub(crate) fn enter(self: &Arc<Self>, task: Waker) -> Idler {
+    pub(crate) fn enter(self: &Arc<Self>, task: Waker, since: Instant) -> Idler {
         let mut list = self.list();
-        let now = clock::now();
-        let key = list.add(task, now);
-        self.rest(list, key.index, now);
+        let key = list.add(task, since);
+        self.rest(list, key.index, since);
         Idler {
             pending: Arc::clone(self),
             key,
@@ -269,7 +268,7 @@ pub(crate) async fn serve<F: Future<Output = ()>>(
     work: impl FnOnce(Errands) -> F,
 ) {
     let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-    let idler = pending.enter(task);
+    let idler = pending.enter(task, clock::now());
     let mut work = pin!(work(idler.errands()));
     poll_fn(|cx| match idler.has_to_go() {
         true => Poll::Ready(()),
@@ -469,7 +468,7 @@ mod tests {
     }
 
     fn enter(pending: &Arc<Pending>) -> Idler {
-        pending.enter(Waker::noop().clone())
+        pending.enter(Waker::noop().clone(), clock::now())
     }
 
     #[test]
@@ -537,7 +536,7 @@ mod tests {
     async fn who_is_idle_for_too_long_is_told_so_and_who_works_or_may_take_its_time_is_not() {
         let pending = pending(10);
         let bell = Arc::new(Bell::default());
-        let silent = pending.enter(Arc::clone(&bell).into());
+        let silent = pending.enter(Arc::clone(&bell).into(), clock::now());
         let (working, asking, patient) = (enter(&pending), enter(&pending), enter(&pending));
         let errand = working.errands().begin();
         patient.errands().take_time();
