@@ -1,6 +1,7 @@
 //! Status codes and the body of a close frame, RFC 6455 §5.5.1 and §7.4.
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 use crate::ProtocolError;
 
@@ -11,48 +12,52 @@ use crate::ProtocolError;
 /// [`Message::Close`](crate::Message::Close), and a connection that ended without a close frame is
 /// [`End::Abnormal`](crate::End::Abnormal).
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub struct CloseCode(u16);
+pub struct CloseCode(NonZeroU16);
 
 impl CloseCode {
     /// 1000: the purpose of the connection has been fulfilled.
-    pub const NORMAL: Self = Self(1000);
+    pub const NORMAL: Self = Self::known(1000);
     /// 1001: a server goes down, a browser leaves the page.
-    pub const GOING_AWAY: Self = Self(1001);
+    pub const GOING_AWAY: Self = Self::known(1001);
     /// 1002: the peer broke the protocol.
-    pub const PROTOCOL: Self = Self(1002);
+    pub const PROTOCOL: Self = Self::known(1002);
     /// 1003: a kind of data that this endpoint cannot accept.
-    pub const UNSUPPORTED: Self = Self(1003);
+    pub const UNSUPPORTED: Self = Self::known(1003);
     /// 1007: text that is not UTF-8, or content that is otherwise not what it says.
-    pub const INVALID_PAYLOAD: Self = Self(1007);
+    pub const INVALID_PAYLOAD: Self = Self::known(1007);
     /// 1008: a message that goes against this endpoint's policy.
-    pub const POLICY: Self = Self(1008);
+    pub const POLICY: Self = Self::known(1008);
     /// 1009: a message too big to process.
-    pub const TOO_BIG: Self = Self(1009);
+    pub const TOO_BIG: Self = Self::known(1009);
     /// 1010: the server did not negotiate an extension that the client needs.
-    pub const MANDATORY_EXTENSION: Self = Self(1010);
+    pub const MANDATORY_EXTENSION: Self = Self::known(1010);
     /// 1011: the server met a condition that it cannot get out of.
-    pub const INTERNAL: Self = Self(1011);
+    pub const INTERNAL: Self = Self::known(1011);
     /// 1012: the service restarts.
-    pub const RESTART: Self = Self(1012);
+    pub const RESTART: Self = Self::known(1012);
     /// 1013: try again later.
-    pub const TRY_AGAIN: Self = Self(1013);
+    pub const TRY_AGAIN: Self = Self::known(1013);
     /// 1014: a gateway got an invalid answer from upstream.
-    pub const BAD_GATEWAY: Self = Self(1014);
+    pub const BAD_GATEWAY: Self = Self::known(1014);
 
     /// The code, if it may be sent: 1000–1003 and 1007–1014 as assigned by §7.4.1 and IANA, 3000–3999
     /// registered with IANA, 4000–4999 for private use (§7.4.2).
     #[inline]
     pub const fn new(code: u16) -> Option<Self> {
         match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(Self(code)),
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(Self::known(code)),
             _ => None,
         }
+    }
+
+    const fn known(code: u16) -> Self {
+        Self(NonZeroU16::new(code).expect("because all codes are above zero"))
     }
 
     /// The code as a number.
     #[inline]
     pub const fn get(self) -> u16 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -71,7 +76,7 @@ impl fmt::Display for CloseCode {
 impl From<CloseCode> for u16 {
     #[inline]
     fn from(code: CloseCode) -> Self {
-        code.0
+        code.get()
     }
 }
 

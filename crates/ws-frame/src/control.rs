@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use crate::{CloseFrame, Header, Limits, OpCode, ProtocolError, mask};
+use crate::{CloseCode, CloseFrame, Header, Limits, OpCode, ProtocolError, mask};
 
 /// Where the closing handshake stands, §7.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -53,6 +53,10 @@ const MAX_PONGS: u8 = 16;
 #[derive(Debug)]
 pub(crate) struct Control {
     state: State,
+    /// Our close frame waits, behind what else is due. Without a reason it needs no memory.
+    closes: bool,
+    /// Its code, if it has one.
+    code: Option<CloseCode>,
     /// Control frames that may still come, in parts of [`ONE`].
     allowance: u32,
     /// Nothing on an idle connection.
@@ -92,6 +96,8 @@ impl Control {
     pub(crate) const fn new(limits: &Limits) -> Self {
         Self {
             state: State::Open,
+            closes: false,
+            code: None,
             allowance: limits.control_burst as u32 * ONE,
             due: None,
         }
@@ -104,7 +110,7 @@ impl Control {
 
     #[inline]
     pub(crate) const fn is_due(&self) -> bool {
-        self.due.is_some()
+        self.due.is_some() || self.closes
     }
 
     /// A control frame has begun; an error if too many have come in too short a time.
@@ -155,6 +161,7 @@ impl Control {
     pub(crate) fn handle_eof(&mut self) -> End {
         if matches!(self.state, State::Open | State::CloseSent) {
             self.due = None;
+            self.closes = false;
         }
         self.state = next(self.state, Input::EndOfStream);
         match self.state {
@@ -169,11 +176,14 @@ impl Control {
 
     fn leave_open(&mut self, input: Input, frame: Option<CloseFrame<'_>>) {
         if self.state == State::Open {
-            let due = self.due.get_or_insert_default();
-            match frame {
-                None => due.push(OpCode::Close, [&[]; 2]),
+            match frame.filter(|frame| !frame.reason().is_empty()) {
+                None => {
+                    self.closes = true;
+                    self.code = frame.map(|frame| frame.code());
+                }
                 Some(frame) => {
                     let code = frame.code().get().to_be_bytes();
+                    let due = self.due.get_or_insert_default();
                     due.push(OpCode::Close, [&code, frame.reason().as_bytes()]);
                 }
             }
@@ -183,10 +193,22 @@ impl Control {
 
     #[inline]
     pub(crate) fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        let Some(due) = self.due.take() else {
+        if !self.is_due() {
             return false;
-        };
-        out.extend_from_slice(&due.frames);
+        }
+        if let Some(due) = self.due.take() {
+            out.extend_from_slice(&due.frames);
+        }
+        if std::mem::take(&mut self.closes) {
+            let code = self.code.map(|code| code.get().to_be_bytes());
+            let code = code.as_ref().map_or(&[][..], |code| &code[..]);
+            out.extend_from_slice(
+                Header::new(OpCode::Close, code.len() as u64)
+                    .encode()
+                    .as_ref(),
+            );
+            out.extend_from_slice(code);
+        }
         self.state = next(self.state, Input::Transmitted);
         true
     }
@@ -196,10 +218,11 @@ impl Control {
         out: &mut Vec<u8>,
         mut key: impl FnMut() -> [u8; 4],
     ) -> bool {
-        let Some(due) = self.due.take() else {
+        let mut plain = Vec::new();
+        if !self.poll_transmit(&mut plain) {
             return false;
-        };
-        let mut frames = due.frames.as_slice();
+        }
+        let mut frames = plain.as_slice();
         while let Ok(Some((header, size))) = Header::parse(frames) {
             let (frame, rest) = frames.split_at(size + header.len as usize);
             let key = key();
@@ -213,7 +236,6 @@ impl Control {
             mask(&mut out[body..], key);
             frames = rest;
         }
-        self.state = next(self.state, Input::Transmitted);
         true
     }
 }
