@@ -6,6 +6,8 @@
 #[path = "cluster/neighbours.rs"]
 mod neighbours;
 mod support;
+#[path = "cluster/written.rs"]
+mod written;
 
 use std::{
     collections::{BTreeSet, VecDeque},

@@ -10,19 +10,19 @@ use super::{
     support::{Peer, Polling, Ws, get, post, until},
 };
 
-struct Node {
-    io: Io,
-    address: SocketAddr,
+pub(super) struct Node {
+    pub(super) io: Io,
+    pub(super) address: SocketAddr,
     serving: JoinHandle<()>,
 }
 
 impl Node {
-    async fn start(fabric: &Fabric) -> Self {
+    pub(super) async fn start(fabric: &Fabric, server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut config = Config::default();
         config.reached_at = Some(address.to_string());
-        let server = Server::new()
+        let server = server
             .config(config)
             .cluster(fabric.clone())
             .on("echo", async |_socket, value: Value| Ack(value));
@@ -49,17 +49,23 @@ impl Node {
 
 async fn two_nodes() -> [Node; 2] {
     let fabric = Fabric::default();
-    let nodes = [Node::start(&fabric).await, Node::start(&fabric).await];
-    for node in &nodes {
+    let nodes = [
+        Node::start(&fabric, Server::new()).await,
+        Node::start(&fabric, Server::new()).await,
+    ];
+    know_each_other(&nodes).await;
+    nodes
+}
+
+pub(super) async fn know_each_other(nodes: &[Node]) {
+    for node in nodes {
         // A service begins with its first request, its place among the nodes before that.
         until("the nodes know each other", || {
-            node.io
-                .cluster()
-                .is_some_and(|status| !status.peers.is_empty())
+            let status = node.io.cluster();
+            status.is_some_and(|status| status.peers.len() == nodes.len() - 1)
         })
         .await;
     }
-    nodes
 }
 
 #[tokio::test]
