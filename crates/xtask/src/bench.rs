@@ -9,6 +9,7 @@ use std::{
 use crate::{
     budget, compare, place,
     run::{Failure, say},
+    spread,
 };
 
 /// `bench ws`: the WebSocket libraries side by side. A part of it is printed; all of it goes into the
@@ -18,10 +19,15 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
 
     match args.next()? {
         Some(Value(name)) if name == "budget" => return budget::run(args),
+        Some(Value(name)) if name == "cluster" => return spread::run(),
         Some(Value(name)) if name == "compare" => return compare::run(args),
         Some(Value(name)) if name == "ws" => {}
         Some(arg) => return Err(arg.unexpected().into()),
-        None => return Err(Failure::new("which? There are: budget, compare, ws")),
+        None => {
+            return Err(Failure::new(
+                "which? There are: budget, cluster, compare, ws",
+            ));
+        }
     }
     let (mut options, mut is_whole) = (Vec::new(), true);
     while let Some(arg) = args.next()? {

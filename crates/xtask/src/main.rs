@@ -17,6 +17,7 @@ mod fuzz;
 mod install;
 mod place;
 mod run;
+mod spread;
 mod suite;
 
 use std::process::ExitCode;
@@ -56,6 +57,9 @@ cargo xtask autobahn [--groups GROUPS] [--only client|server]
 cargo xtask bench ws [--reps N] [--bytes N] [--what PART,...] [--peers NAME,...] [--case TEXT]
     ws-frame and ws-deflate beside the other libraries, in instructions and cycles (Linux, and the right
     to count). The tables go into docs/BENCHMARKING.md; a part alone (--what, --peers, --case) is printed.
+
+cargo xtask bench cluster
+    What a broadcast costs a node among three, beside a node that is alone.
 
 cargo xtask bench compare [--only PART,...] [--reps N] [--quick]
                         [--servers NAME,...] [--scenarios NAME,...] [--beside PATH] [--no-build]
