@@ -314,9 +314,12 @@ impl<A: Application> Driver<A> {
 
     /// Lets go of the WebSocket.
     fn hang_up(&mut self, cx: &mut Context<'_>) {
-        if let Some(mut wire) = self.wire.take() {
+        if let Some(mut wire) = self.wire.take()
+            && let WireIo::Stream(_) = wire.io
+        {
             let _ = wire.io.poll_shutdown(cx);
         }
+        // A plain socket has nobody but the two who let go of it here, and that closes it.
         self.probe = None;
         self.desk.conn().let_go();
         self.stage = Stage::Lingering(None);

@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn only_one_close_frame_is_ever_sent() {
-        let close = CloseFrame::new(crate::CloseCode::NORMAL, "bye");
+        let close = CloseFrame::new(CloseCode::NORMAL, "bye");
         let mut control = Control::new(&LIMITS);
         control.close(close);
         control.close(close);
