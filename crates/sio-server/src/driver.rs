@@ -478,7 +478,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// One poll of the task, with what a POST has brought.
-    #[inline]
+    #[inline(always)]
     fn run(&mut self, mut brought: Option<Post>, cx: &mut Context<'_>) -> Poll<()> {
         /// Turns in one poll: in the second, what the first has decided is done.
         const TURNS: usize = 2;
