@@ -193,13 +193,13 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The map of a request's fields, to be used again for the answer's; hyper takes it from there for
 /// the next request's. One that has grown large goes.
-pub(crate) fn emptied(fields: &mut HeaderMap) -> HeaderMap {
+pub(crate) fn emptied(mut fields: HeaderMap) -> HeaderMap {
     const KEEP: usize = 32;
     if fields.capacity() > KEEP {
         return HeaderMap::new();
     }
     fields.clear();
-    mem::take(fields)
+    fields
 }
 
 /// An answer with a body. `fields` is empty.

@@ -41,13 +41,15 @@ use crate::{
     engine, entropy,
     facts::Facts,
     gate::Admission,
+    head::MAX_TARGET,
     http2,
     hub::Hub,
     observe::Observed,
     pending::{Errands, Idler},
     replay::{Below, Replay},
-    service::{MAX_TARGET, Service, take_apart},
+    service::Service,
     session, turn,
+    upgrading::take_apart,
     wire::{Got, Wire, WireIo, poll_recv},
 };
 
@@ -299,9 +301,10 @@ pub(crate) async fn serve_http<S: Below + 'static>(
     }
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let errand = errands.begin();
-        let request = request.map(|body| Quiet::new(body, bell.as_deref()));
+        let (parts, body) = request.into_parts();
+        let body = Quiet::new(body, bell.as_deref());
         // Not an `async` block, which would keep the answer's future twice.
-        service.answer(request).map(move |answer| {
+        service.answer_to(parts, body).map(move |answer| {
             drop(errand);
             Ok::<_, Infallible>(answer)
         })

@@ -162,6 +162,7 @@
 //! repository.
 
 mod addresses;
+mod admitting;
 mod answering;
 mod application;
 mod bell;
@@ -178,6 +179,7 @@ mod cors;
 mod counters;
 mod crew;
 mod debug;
+mod deciding;
 mod deflate;
 mod delays;
 mod desk;
@@ -197,6 +199,7 @@ mod frames;
 mod front;
 mod gate;
 mod handshake;
+mod head;
 mod hearing;
 mod hooks;
 mod http2;
@@ -254,6 +257,7 @@ mod tls;
 mod trace;
 mod turn;
 mod turns;
+mod upgrading;
 mod wheel;
 mod wire;
 
