@@ -100,7 +100,7 @@ impl Frames {
     }
 
     /// Bytes and pieces, in order.
-    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = 0;
         let between = self.pieces.iter().flat_map(move |piece| {
             let bytes = &self.bytes[std::mem::replace(&mut from, piece.at)..piece.at];

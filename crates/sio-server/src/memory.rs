@@ -23,7 +23,6 @@ use serde::Deserialize;
 use sio_cluster::{At, Emit, EntryId, Past, Seen, Session};
 use sio_packet::{Offset, WriteError, read_auth, write_with_offset_text};
 use sio_rooms::{Recovery, RecoveryError, RecoveryLimits};
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use ws_frame::{Header, OpCode, write_frame};
 
@@ -34,6 +33,7 @@ use crate::{
     conn::{Command, Form},
     entropy,
     error::DisconnectReason,
+    frames::Frames,
     hub::Hub,
     member,
     place::Place,
@@ -217,20 +217,31 @@ impl Memory {
         self.cluster.is_some()
     }
 
-    /// The offset of what has this position in the log, and is perhaps an entry of the stream.
-    pub(crate) fn offset(
+    /// The frames of an event as they are sent, but for their offset, where that has a length that is known
+    /// before the position is: what takes time is done before the lock is taken.
+    pub(crate) fn prepare(&self, frames: &Frames) -> Option<Stamped> {
+        let is_fixed = self.cluster.is_none();
+        is_fixed.then(|| Stamped::new(frames, &[b'-'; Offset::LEN]))
+    }
+
+    /// The frames of an event, which may have been [prepared](Self::prepare), with the offset of what has this
+    /// position in the log, and is perhaps an entry of the stream.
+    pub(crate) fn stamp(
         &self,
         log: &mut Log,
+        frames: &Frames,
+        prepared: Option<Stamped>,
         position: u64,
         is_entry: bool,
-    ) -> SmallVec<[u8; 16]> {
+    ) -> Vec<u8> {
         let offset = Offset {
             log: self.log,
             position,
         };
-        match &mut log.shared {
-            None => SmallVec::from_slice(&offset.to_text()),
-            Some(shared) => SmallVec::from_vec(shared.offset(offset, is_entry)),
+        match (prepared, &mut log.shared) {
+            (Some(prepared), None) => prepared.with(&offset.to_text()),
+            (None, None) => stamp(frames, &offset.to_text()),
+            (_, Some(shared)) => stamp(frames, &shared.offset(offset, is_entry)),
         }
     }
 
@@ -469,20 +480,54 @@ impl Log {
 }
 
 /// The frames of an event, with an offset as its last argument, in an allocation of their size.
-pub(crate) fn stamp(frames: &[u8], offset: &[u8]) -> Vec<u8> {
-    let Ok(Some((header, len))) = Header::parse(frames) else {
-        return frames.to_vec();
-    };
-    let end = usize::try_from(header.len).map_or(frames.len(), |payload| len + payload);
-    let (event, attachments) = (&frames[len..end], &frames[end..]);
-    let len = event.len() + Offset::AROUND + offset.len();
-    let head = Header::new(OpCode::Text, len as u64).size();
-    let mut stamped = Vec::with_capacity(head + len + attachments.len());
-    write_frame(&mut stamped, OpCode::Text, len, |text| {
-        write_with_offset_text(text, event, offset);
-    });
-    stamped.extend_from_slice(attachments);
-    stamped
+pub(crate) fn stamp(frames: &Frames, offset: &[u8]) -> Vec<u8> {
+    Stamped::new(frames, offset).frames
+}
+
+/// The frames of an event with an offset as its last argument.
+pub(crate) struct Stamped {
+    frames: Vec<u8>,
+    /// Where the offset begins.
+    at: usize,
+}
+
+impl Stamped {
+    fn new(frames: &Frames, offset: &[u8]) -> Self {
+        let mut slices = frames.slices();
+        // The text stands whole in front of everything that lies elsewhere.
+        let first = slices.next().unwrap_or_default();
+        let Ok(Some((header, head))) = Header::parse(first) else {
+            let frames = frames.joined().into_owned();
+            return Self {
+                at: frames.len(),
+                frames,
+            };
+        };
+        let end = usize::try_from(header.len).map_or(first.len(), |payload| head + payload);
+        let (event, attachments) = (&first[head..end], &first[end..]);
+        let len = event.len() + Offset::AROUND + offset.len();
+        let head = Header::new(OpCode::Text, len as u64).size();
+        let mut stamped = Vec::with_capacity(head + len + frames.len() - end);
+        write_frame(&mut stamped, OpCode::Text, len, |text| {
+            write_with_offset_text(text, event, offset);
+        });
+        // Behind it stand a quote and a bracket.
+        let at = stamped.len() - 2 - offset.len();
+        stamped.extend_from_slice(attachments);
+        slices.for_each(|slice| stamped.extend_from_slice(slice));
+        Self {
+            frames: stamped,
+            at,
+        }
+    }
+
+    /// The frames with another offset of the same length.
+    fn with(mut self, offset: &[u8]) -> Vec<u8> {
+        if let Some(place) = self.frames.get_mut(self.at..self.at + offset.len()) {
+            place.copy_from_slice(offset);
+        }
+        self.frames
+    }
 }
 
 /// Gets from other nodes what is not here of a session that a client asks for.
@@ -564,7 +609,7 @@ fn replay(
         };
         let parcel = turn::with_encoder(|frames| {
             frames.event(place.name(), None, &event, &args)?;
-            Ok::<_, WriteError>(form.parcel(stamp(&frames.joined(), offset.as_bytes())))
+            Ok::<_, WriteError>(form.parcel(stamp(frames, offset.as_bytes())))
         });
         let Ok(parcel) = parcel else { continue };
         len += parcel.len();
@@ -651,22 +696,34 @@ mod tests {
 
     #[test]
     fn an_event_is_stamped_into_an_allocation_of_its_size() {
-        for len in [
-            0, 1, 80, 90, 91, 92, 200, 65_490, 65_503, 65_504, 65_505, 70_000,
-        ] {
-            let text = format!("42[\"a\",\"{}\"]", "x".repeat(len));
-            let mut frames = Vec::new();
-            write_frame(&mut frames, OpCode::Text, 0, |out| {
-                out.extend_from_slice(text.as_bytes());
-            });
-            frames.extend_from_slice(b"\x82\x03abc");
-            let stamped = stamp(&frames, b"an offset");
-            assert_eq!(stamped.capacity(), stamped.len(), "{len}");
-            let (header, head) = Header::parse(&stamped).unwrap().unwrap();
-            let (event, rest) = stamped[head..].split_at(header.len as usize);
-            let event = std::str::from_utf8(event).unwrap();
-            assert_eq!(event, text.replace(']', ",\"an offset\"]"));
-            assert_eq!(rest, b"\x82\x03abc");
+        // The attachments are short ones, and one that lies elsewhere.
+        for attachment in [3, 9_000] {
+            for len in [
+                0, 1, 80, 90, 91, 92, 200, 65_440, 65_460, 65_470, 65_503, 65_504, 70_000,
+            ] {
+                let text = "x".repeat(len);
+                let bytes = bytes::Bytes::from(vec![7; attachment]);
+                let event = |offset: &[&str]| {
+                    let mut frames = Frames::default();
+                    let args = (&text, &bytes, &bytes);
+                    let written = match offset {
+                        [] => frames.event("/", None, "a", &args),
+                        offset => {
+                            frames.event("/", None, "a", &(args.0, args.1, args.2, offset[0]))
+                        }
+                    };
+                    written.unwrap();
+                    frames
+                };
+                let frames = event(&[]);
+                let stamped = Stamped::new(&frames, b"no offset").with(b"an offset");
+                assert_eq!(stamped, stamp(&frames, b"an offset"));
+                assert_eq!(stamped.capacity(), stamped.len(), "{len}");
+                assert!(
+                    stamped == *event(&["an offset"]).joined(),
+                    "{len} {attachment}"
+                );
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     fan::{Audience, Hearers, MANY},
     frames::Frames,
     hub::Hub,
-    memory::{self, Going, Log, Memory},
+    memory::{Going, Log, Memory},
     onlookers::{Onlookers, RoomLog, Tap},
     parsers::{Speech, Spoken},
     population::Unsaid,
@@ -420,6 +420,7 @@ impl Place {
                 }
                 return Ok(reached);
             };
+            let prepared = memory.prepare(frames);
             Ok(memory.with(|recovery| {
                 let mut who = Cow::Borrowed(who);
                 let mut is_entry = false;
@@ -441,8 +442,8 @@ impl Place {
                 }
                 let who = &*who;
                 let position = recovery.position() + u64::from(mode.is_recorded());
-                let offset = memory.offset(recovery, position, is_entry);
-                let parcel = form.parcel(memory::stamp(&frames.joined(), &offset));
+                let frames = memory.stamp(recovery, frames, prepared, position, is_entry);
+                let parcel = form.parcel(frames);
                 let parcel = Arc::new(mode.parcel(parcel));
                 if mode.is_recorded() {
                     let packet = Arc::clone(&parcel);
