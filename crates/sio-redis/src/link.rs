@@ -13,11 +13,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use redis::{Msg, Pipeline, PushInfo, PushKind, aio::MultiplexedConnection};
 use sio_cluster::{Action, BusEvent, EntryId, Request};
 use tokio::{
@@ -32,7 +33,7 @@ use crate::{
     backoff::Backoff,
     batch::{Batch, Failed, Outcome},
     stream::{self, Followed},
-    wires::{Broken, Wires, within},
+    wires::{Broken, Left, Wires, within},
 };
 
 /// Messages sent at once.
@@ -185,8 +186,25 @@ impl Link {
                 }
             }
             tokio::select! {
-                message = wires.stream.next() => self.hear(message.ok_or(Broken::Closed)?),
-                push = wires.pushes.recv() => self.push(push.ok_or(Broken::Closed)?, &mut wires)?,
+                message = wires.stream.next() => {
+                    self.hear(message.ok_or(Broken::Closed)?);
+                    // What else has come is heard before anything is said, which may take a while.
+                    for _ in 0..BATCH {
+                        let Some(message) = wires.stream.next().now_or_never() else {
+                            break;
+                        };
+                        self.hear(message.ok_or(Broken::Closed)?);
+                    }
+                },
+                push = wires.pushes.recv() => {
+                    self.push(push.ok_or(Broken::Closed)?, &mut wires.left)?;
+                    for _ in 0..BATCH {
+                        let Ok(push) = wires.pushes.try_recv() else {
+                            break;
+                        };
+                        self.push(push, &mut wires.left)?;
+                    }
+                },
                 Some(round) = rounds.next(), if !rounds.is_empty() => {
                     let Round {
                         redis,
@@ -243,7 +261,7 @@ impl Link {
     }
 
     /// What came by a connection for channels of shards.
-    fn push(&self, push: PushInfo, wires: &mut Wires) -> Result<(), Broken> {
+    fn push(&self, push: PushInfo, left: &mut Left) -> Result<(), Broken> {
         match push.kind {
             PushKind::Disconnection => return Err(Broken::Closed),
             // The server ends a subscription whose slot moves to another one.
@@ -251,7 +269,7 @@ impl Link {
                 let name = push.data.into_iter().next();
                 let name = name.and_then(|name| redis::from_redis_value::<String>(name).ok());
                 if let Some(name) = name
-                    && !wires.has_left(&name)
+                    && !left.confirm(&name)
                     && self.shards.contains(&name)
                 {
                     return Err(Broken::Moved);
@@ -390,9 +408,33 @@ impl Link {
     /// Sends the batch. Whether messages that nobody has answered for were published cannot be known, and
     /// twice would be worse than not at all: they count as lost. Entries can be looked for.
     async fn flush(&mut self, wires: &mut Wires, batch: &mut Batch) -> Result<(), Broken> {
-        let sent = batch.send(&mut wires.senders, self.limits.patience).await;
+        let Wires {
+            senders,
+            stream,
+            pushes,
+            left,
+            ..
+        } = wires;
+        let mut sending = pin!(batch.send(senders, self.limits.patience));
+        let mut deaf = Ok(());
+        // Others are heard meanwhile: the way to Redis may be long.
+        let sent = loop {
+            tokio::select! {
+                sent = &mut sending => break sent,
+                message = stream.next(), if deaf.is_ok() => match message {
+                    Some(message) => self.hear(message),
+                    None => deaf = Err(Broken::Closed),
+                },
+                push = pushes.recv(), if deaf.is_ok() => {
+                    deaf = match push {
+                        Some(push) => self.push(push, left),
+                        None => Err(Broken::Closed),
+                    };
+                }
+            }
+        };
         let Err(Failed { jobs, broken }) = sent else {
-            return Ok(());
+            return deaf;
         };
         let mut messages = 0;
         for (mut job, outcome) in jobs.into_iter().rev() {

@@ -130,8 +130,25 @@ pub(crate) struct Wires {
     pushed: UnboundedSender<PushInfo>,
     /// What comes by all of them.
     pub(crate) pushes: UnboundedReceiver<PushInfo>,
-    /// Channels of shards that were left, and how often that is still to be confirmed.
-    left: BTreeMap<String, usize>,
+    pub(crate) left: Left,
+}
+
+/// Channels of shards that were left, and how often that is still to be confirmed.
+#[derive(Debug, Default)]
+pub(crate) struct Left(BTreeMap<String, usize>);
+
+impl Left {
+    /// Whether the end of a subscription is one that was wanted; each is confirmed once.
+    pub(crate) fn confirm(&mut self, channel: &str) -> bool {
+        let Some(times) = self.0.get_mut(channel) else {
+            return false;
+        };
+        *times -= 1;
+        if *times == 0 {
+            self.0.remove(channel);
+        }
+        true
+    }
 }
 
 impl Wires {
@@ -148,7 +165,7 @@ impl Wires {
             shards: HashMap::new(),
             pushed,
             pushes,
-            left: BTreeMap::new(),
+            left: Left::default(),
         })
     }
 
@@ -178,21 +195,9 @@ impl Wires {
         let Some(redis) = self.shards.get_mut(self.senders.host(channel)) else {
             return Ok(());
         };
-        *self.left.entry(channel.to_owned()).or_default() += 1;
+        *self.left.0.entry(channel.to_owned()).or_default() += 1;
         let unsubscribe = redis::cmd("SUNSUBSCRIBE").arg(channel).to_owned();
         unsubscribe.query_async(redis).await
-    }
-
-    /// Whether the end of a subscription is one that was wanted; each is confirmed once.
-    pub(crate) fn has_left(&mut self, channel: &str) -> bool {
-        let Some(times) = self.left.get_mut(channel) else {
-            return false;
-        };
-        *times -= 1;
-        if *times == 0 {
-            self.left.remove(channel);
-        }
-        true
     }
 
     /// Whether all of them answer in time.

@@ -113,7 +113,7 @@ both((adapter) => {
       const { gaps } = await nodes.one.do("status");
       const { lost } = await ledger(ours(), [clients.one, clients.two], async () => {
         await sleep(300);
-        cluster.move(key);
+        await cluster.move(key);
         await sleep(500);
         await back();
       });

@@ -153,7 +153,7 @@ test("a client that goes from node to node is recovered, and misses nothing that
   for (const client of clients) client.close();
 });
 
-test("a node is killed under its clients: another goes on, and nothing is missing or doubled", async () => {
+test("fault 16: a node is killed under its clients: another goes on, and nothing is missing or doubled", async () => {
   const doomed = await Node.start("ours", redis, ENV);
   await together([...ours, doomed], 15_000);
   const balancer = await Balancer.start(doomed);
@@ -319,7 +319,7 @@ test("fault 1: Redis is killed and comes back with what it had: nothing is lost"
     ours.forEach((one, at) => assert.ok(cpu(one) - before[at] < 500, "no spinning"));
     await works(clients, heard);
     await redis.start("--appendonly", "yes", "--appendfsync", "always");
-    await together(ours, 15_000);
+    await together(ours, 10_000);
   });
 });
 
@@ -355,7 +355,7 @@ test("fault 3: Redis refuses to write, for it is full or a replica: nothing is l
       ours.forEach((one, at) => assert.ok(cpu(one) - before[at] < 400, "no spinning"));
       await works(clients, heard);
       await admin.sendCommand(allow);
-      await together(ours, 15_000);
+      await together(ours, 10_000);
     });
   }
 });

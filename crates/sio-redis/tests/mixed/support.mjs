@@ -1,6 +1,6 @@
 // A Redis of one's own, nodes on it, and clients that write down what they hear.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { io as connect } from "socket.io-client";
 
 export { sleep };
@@ -172,19 +173,19 @@ export class RedisCluster {
     return replica;
   }
 
-  /** Gives the slot of a key to another master. */
-  move(key) {
+  /** Gives the slot of a key to another master, and keeps nobody waiting who is watched meanwhile. */
+  async move(key) {
     const { id, server, slot } = this.owner(key);
     const { port } = this.servers[0];
     const masters = cli("-p", `${port}`, "cluster", "nodes").split("\n").filter((line) => / (myself,)?master /.test(line));
     const [to, address] = masters.find((line) => !line.startsWith(id)).split(" ");
     const target = address.split("@")[0].split(":")[1];
-    const from = (...args) => cli("-p", `${server.port}`, ...args);
-    cli("-p", target, "cluster", "setslot", `${slot}`, "importing", id);
-    from("cluster", "setslot", `${slot}`, "migrating", to);
-    const keys = from("cluster", "getkeysinslot", `${slot}`, "100").split("\n").filter(Boolean);
-    for (const key of keys) from("migrate", "127.0.0.1", target, key, "0", "5000");
-    for (const at of [target, `${server.port}`]) cli("-p", at, "cluster", "setslot", `${slot}`, "node", to);
+    const at = async (port, ...args) => (await promisify(execFile)("redis-cli", ["-p", `${port}`, ...args])).stdout;
+    await at(target, "cluster", "setslot", `${slot}`, "importing", id);
+    await at(server.port, "cluster", "setslot", `${slot}`, "migrating", to);
+    const keys = (await at(server.port, "cluster", "getkeysinslot", `${slot}`, "100")).split("\n").filter(Boolean);
+    for (const key of keys) await at(server.port, "migrate", "127.0.0.1", target, key, "0", "5000");
+    for (const port of [target, server.port]) await at(port, "cluster", "setslot", `${slot}`, "node", to);
   }
 
   async stop() {
@@ -227,8 +228,11 @@ export const ledger = async (nodes, clients, during) => {
       await sleep(20);
     }
   });
-  await during();
-  over = true;
+  try {
+    await during();
+  } finally {
+    over = true;
+  }
   await Promise.all(emitting);
   await sleep(1000);
   const lost = clients.map((client, here) =>
@@ -325,21 +329,33 @@ export class Emitter {
   }
 }
 
-/** A way to Redis on which one direction may be blocked: what is sent there is lost, and nothing is closed until
- * the way is free again, when connections with a hole in them are. */
+/** A way to Redis that may be long, narrow or cut, and on which one direction may be blocked: what is sent there is
+ * lost, and nothing is closed until the way is free again, when connections with a hole in them are. */
 export class Proxy {
   static async start(to) {
     const proxy = new Proxy();
+    // Milliseconds each way, and bytes a second.
+    proxy.delay = 0;
+    proxy.rate = Infinity;
     proxy.pairs = new Set();
     proxy.server = createServer((near) => {
       if (proxy.isCut) return near.destroy();
       const far = createConnection(to, "127.0.0.1");
-      const pair = { near, far, holed: false };
+      const pair = { near, far, holed: false, free: 0 };
       proxy.pairs.add(pair);
       for (const [one, other, direction] of [[near, far, "there"], [far, near, "back"]]) {
+        let free = 0;
         one.on("data", (data) => {
-          if (proxy.blocked === direction) pair.holed = true;
-          else other.write(data);
+          if (proxy.blocked === direction) {
+            pair.holed = true;
+            return;
+          }
+          const now = Date.now();
+          const at = Math.max(free, now + proxy.delay);
+          free = at + (data.length / proxy.rate) * 1000;
+          pair.free = Math.max(pair.free, free);
+          if (at <= now) other.write(data);
+          else setTimeout(() => other.write(data), at - now);
         });
         one.on("error", () => {});
         one.on("close", () => {
@@ -362,6 +378,11 @@ export class Proxy {
   unblock() {
     this.blocked = undefined;
     for (const { near, holed } of this.pairs) if (holed) near.destroy();
+  }
+
+  /** Nothing is on the way any more that was to take its time. */
+  isClear() {
+    return [...this.pairs].every(({ free }) => free <= Date.now());
   }
 
   /** Ends what is connected, and whoever connects. */
