@@ -74,14 +74,20 @@ impl Frames {
     }
 
     /// All of it, in one piece.
+    #[inline]
     pub(crate) fn joined(&self) -> Cow<'_, [u8]> {
-        if !self.has_pieces() {
-            return Cow::Borrowed(&self.bytes);
+        match self.has_pieces() {
+            false => Cow::Borrowed(&self.bytes),
+            true => Cow::Owned(self.join()),
         }
+    }
+
+    #[cold]
+    fn join(&self) -> Vec<u8> {
         let mut joined = Vec::with_capacity(self.len());
         self.slices()
             .for_each(|slice| joined.extend_from_slice(slice));
-        Cow::Owned(joined)
+        joined
     }
 
     pub(crate) fn parcel(&self) -> Parcel {
