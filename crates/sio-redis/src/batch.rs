@@ -11,6 +11,9 @@ use crate::{
     wires::{Broken, Senders, within},
 };
 
+/// Messages sent at once.
+pub(crate) const BATCH: usize = 512;
+
 /// Messages on their way, in their order: to one server, or to each of a Redis Cluster those that are its.
 #[derive(Default)]
 pub(crate) struct Batch {

@@ -31,13 +31,10 @@ use crate::{
     address::{Address, connect},
     backlog::Jobs,
     backoff::Backoff,
-    batch::{Batch, Failed, Outcome},
+    batch::{BATCH, Batch, Failed, Outcome},
     stream::{self, Followed},
     wires::{Broken, Left, Wires, within},
 };
-
-/// Messages sent at once.
-const BATCH: usize = 512;
 
 /// How often Redis is asked whether it is there.
 const PING: Duration = Duration::from_secs(1);
@@ -127,9 +124,7 @@ impl Link {
         if !patterns.is_empty() {
             within(patience, wires.sink.psubscribe(patterns)).await?;
         }
-        for channel in self.shards.clone() {
-            within(patience, wires.subscribe_shard(&channel)).await?;
-        }
+        wires.subscribe_shards(&self.shards).await?;
         // A Redis that still loads its data takes subscriptions.
         let ping = redis::cmd("PING");
         within(patience, ping.query_async::<()>(wires.senders.first())).await?;
@@ -381,8 +376,19 @@ impl Link {
                     subscribed.await?;
                 }
                 Action::SubscribeShard(channel) => {
-                    self.shards.insert(channel.clone());
-                    within(patience, wires.subscribe_shard(&channel)).await?;
+                    // Somebody who joins many rooms has them all come at once.
+                    let mut channels = vec![channel];
+                    while channels.len() < BATCH
+                        && let Some(job) = self.jobs.take()
+                    {
+                        let Action::SubscribeShard(channel) = job.action else {
+                            self.jobs.put_back(job);
+                            break;
+                        };
+                        channels.push(channel);
+                    }
+                    self.shards.extend(channels.iter().cloned());
+                    wires.subscribe_shards(&channels).await?;
                 }
                 Action::Unsubscribe(channel) => {
                     self.channels.remove(&channel);

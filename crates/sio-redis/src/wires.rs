@@ -11,7 +11,7 @@ use std::{
 };
 
 use redis::{
-    Client, ConnectionAddr, ProtocolVersion, PushInfo, RedisError, RedisResult,
+    Client, ConnectionAddr, Pipeline, ProtocolVersion, PushInfo, RedisError, RedisResult,
     aio::{MultiplexedConnection, PubSubSink, PubSubStream},
 };
 use tokio::{
@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     address::{Address, connect, settings},
+    batch::BATCH,
     slots::Slots,
 };
 
@@ -169,10 +170,34 @@ impl Wires {
         })
     }
 
-    pub(crate) async fn subscribe_shard(&mut self, channel: &str) -> RedisResult<()> {
-        let host = self.senders.host(channel).to_owned();
-        if !self.shards.contains_key(&host) {
-            let client = self.senders.client_at(&host)?;
+    /// Subscribes to channels of shards, many at once: there is one for each room.
+    pub(crate) async fn subscribe_shards<'a>(
+        &mut self,
+        channels: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), Broken> {
+        let mut hosts: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        for channel in channels {
+            let host = self.senders.host(channel).to_owned();
+            hosts.entry(host).or_default().push(channel);
+        }
+        let patience = self.senders.patience;
+        for (host, channels) in hosts {
+            for some in channels.chunks(BATCH) {
+                let mut subscribe = Pipeline::new();
+                for channel in some {
+                    subscribe.cmd("SSUBSCRIBE").arg(channel).ignore();
+                }
+                let redis = within(patience, self.shard(&host)).await?;
+                within(patience, subscribe.query_async::<()>(redis)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection that hears channels of shards from a host.
+    async fn shard(&mut self, host: &str) -> RedisResult<&mut MultiplexedConnection> {
+        if !self.shards.contains_key(host) {
+            let client = self.senders.client_at(host)?;
             let info = client.get_connection_info().clone();
             let third = info.redis_settings().clone();
             let third = third.set_protocol(ProtocolVersion::RESP3);
@@ -182,13 +207,9 @@ impl Wires {
             let redis = client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
-            self.shards.insert(host.clone(), redis);
+            self.shards.insert(host.to_owned(), redis);
         }
-        let Some(redis) = self.shards.get_mut(&host) else {
-            return Ok(());
-        };
-        let subscribe = redis::cmd("SSUBSCRIBE").arg(channel).to_owned();
-        subscribe.query_async(redis).await
+        Ok(self.shards.get_mut(host).expect("it is there by now"))
     }
 
     pub(crate) async fn unsubscribe_shard(&mut self, channel: &str) -> RedisResult<()> {
