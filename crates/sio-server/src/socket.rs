@@ -248,7 +248,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
         core.emit_as(Form::AsItIs, event.event_name(), payload)
     }
 
-    /// Sends an event and waits for the client's answer, for [`Config::ack_timeout`] unless told
+    /// Sends an event and waits for the client's answer, for [`Config::ack_timeout`](crate::Config::ack_timeout) unless told
     /// otherwise.
     ///
     /// The event is sent now; the returned value is awaited for the answer.
@@ -279,7 +279,7 @@ impl<D: Send + Sync + 'static> Socket<D> {
     // ---- rooms --------------------------------------------------------------------------------
 
     /// Enters a room, or several. Returns whether the socket is in all of them now: not if it has
-    /// gone, nor beyond [`Config::max_rooms`], which is logged.
+    /// gone, nor beyond [`Config::max_rooms`](crate::Config::max_rooms), which is logged.
     ///
     /// ```
     /// # fn f(socket: sio_server::Socket) {
