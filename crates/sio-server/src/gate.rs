@@ -127,6 +127,8 @@ pub(crate) struct Admission {
     hub: Option<Arc<Hub>>,
     /// Whose connection it is, if that is limited.
     address: Option<Address>,
+    /// How often all connections had been closed when it was given.
+    closes: usize,
 }
 
 impl Admission {
@@ -168,15 +170,22 @@ impl Admission {
         let admission = Self {
             hub: Some(Arc::clone(hub)),
             address: None,
+            closes: hub.closes.load(Ordering::SeqCst),
         };
         // If not, the drop takes it back.
-        (before < hub.gate.max_connections).then_some(admission)
+        let is_open = !hub.is_shut.load(Ordering::SeqCst);
+        (before < hub.gate.max_connections && is_open).then_some(admission)
     }
 
     pub(crate) fn hub(&self) -> &Hub {
         self.hub
             .as_ref()
             .expect("because it is there until it is passed on")
+    }
+
+    /// How often all connections had been closed when it was given.
+    pub(crate) fn closes(&self) -> usize {
+        self.closes
     }
 
     /// Leaves it to the task of the connection `sid` to [give the room back](give_back).

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -131,6 +131,11 @@ pub(crate) struct Hub {
     openings: Option<News<NamespaceEvent>>,
     /// Connections whose task has not ended, the last handlers included.
     pub(crate) drivers: AtomicUsize,
+    /// How often all connections have been closed. Who was let in before and is no session yet looks here
+    /// when it is one.
+    pub(crate) closes: AtomicUsize,
+    /// Nobody is let in any more.
+    pub(crate) is_shut: AtomicBool,
     /// Set once the shards' tasks have been spawned.
     pub(crate) running: OnceLock<()>,
 }
@@ -188,6 +193,8 @@ impl Hub {
             realms: RwLock::default(),
             openings: openings.map(|hook| News::new(hook, "a look at a namespace")),
             drivers: AtomicUsize::new(0),
+            closes: AtomicUsize::new(0),
+            is_shut: AtomicBool::new(false),
             running: OnceLock::new(),
         });
         for mounted in &hub.mounted {
@@ -280,11 +287,22 @@ impl Hub {
         self.sessions.iter().map(len).sum()
     }
 
-    /// Closes all connections, those of the server beside, too.
+    /// Closes all connections, those of the server beside, too, and those that were promised a session and
+    /// have none yet.
     pub(crate) fn close(&self) {
+        // First: whoever becomes a session behind the walk sees it.
+        self.closes.fetch_add(1, Ordering::SeqCst);
         self.for_each_session(|conn| conn.command(Command::Shutdown));
         if let Some(beside) = &self.beside {
             beside.close();
+        }
+    }
+
+    /// Lets nobody in any more.
+    pub(crate) fn shut(&self) {
+        self.is_shut.store(true, Ordering::SeqCst);
+        if let Some(beside) = &self.beside {
+            beside.shut();
         }
     }
 

@@ -153,6 +153,7 @@ impl Bound {
         }
         stop.await;
         let _ = stopping.send(Stage::Closing);
+        hub.shut();
         io.close();
         let deadline = clock::later(clock::now(), hub.config.close_timeout);
         while hub.drivers_left() > 0 && clock::now() < deadline {

@@ -99,6 +99,10 @@ impl Service {
         self.hub.close();
     }
 
+    pub(crate) fn shut(&self) {
+        self.hub.shut();
+    }
+
     pub(crate) fn drivers_left(&self) -> usize {
         self.hub.drivers_left()
     }

@@ -1,6 +1,9 @@
 //! How a session comes to be, on either transport and either road.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use eio_transport::{Config, Dialect, Opening, Revision, Session, Sid, Transport, write_open};
 use ws_frame::{Connection, Limits, OpCode, Role, write_frame};
@@ -77,6 +80,7 @@ fn open(
     writer: Writer,
     now: Instant,
 ) -> Arc<Conn> {
+    let closes = admission.closes();
     let hub = admission.pass_on(&sid);
     let engine = Arc::clone(&hub.engine);
     let session = Session::open(opening.revision, opening.transport, engine, now);
@@ -89,6 +93,10 @@ fn open(
     conn.shard().tally.opened();
     // The first deadline is armed here.
     conn.drive(|_| ());
+    // All were closed since it was let in, when it was not among them yet.
+    if conn.hub.closes.load(Ordering::SeqCst) != closes {
+        conn.command(Command::Shutdown);
+    }
     conn
 }
 

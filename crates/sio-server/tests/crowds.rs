@@ -66,6 +66,36 @@ on_every_road! {
         }
     }
 
+    async fn who_waits_to_be_let_in_while_all_are_closed_is_closed_too(road: Road) {
+        let mut config = config();
+        config.max_opening_rate = Some(1);
+        let house = House::with(road, config, |server| server).await;
+        let [_, request] = openings("");
+        let (_, _first) = ask(&house, &request).await;
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            let mut peer = Peer::connect(house.address).await;
+            peer.send(&request).await;
+            waiting.push(peer);
+        }
+        // Nobody is refused while there is a place to wait, so who waits has been counted.
+        let mut more = Vec::new();
+        let refused = house.io.counters().limit(Limit::OpeningRate);
+        while house.io.counters().limit(Limit::OpeningRate) == refused {
+            let mut peer = Peer::connect(house.address).await;
+            peer.send(&request).await;
+            more.push(peer);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        house.io.close();
+        let mut opened = 0;
+        for peer in waiting.iter_mut().chain(&mut more) {
+            opened += usize::from(peer.answer().await.status == 101);
+        }
+        assert!(opened > 0, "somebody was let in after all were closed");
+        house.empties().await;
+    }
+
     async fn an_address_has_its_connections_and_others_theirs(road: Road) {
         let mut config = config();
         config.per_ip.max_connections = Some(2);

@@ -13,7 +13,7 @@ use support::{
     End, Got, House, Peer, Polling, Road, Ws, config, frame, get, on_every_road, post, request,
     until, within,
 };
-use tokio::sync::{Notify, mpsc::unbounded_channel};
+use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
 
@@ -674,4 +674,40 @@ async fn a_server_that_stops_tells_its_clients_and_returns() {
     assert!(matches!(deaf.next().await, Got::End(_)));
     assert_eq!(house.io.connections(), 0);
     assert_eq!(house.descriptors(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_nobody_in_on_connections_that_are_left() {
+    let (begun, done) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (began, finish) = (Arc::clone(&begun), Arc::clone(&done));
+    let mut config = config();
+    config.close_timeout = Duration::from_secs(20);
+    let mut house = House::with(Road::Own, config, |server| {
+        server.on("work", async move |_, ()| {
+            began.add_permits(1);
+            let _ = finish.acquire().await;
+        })
+    })
+    .await;
+    let mut ws = house.client().await;
+    ws.text(r#"42["work"]"#).await;
+    let _ = within("the handler", begun.acquire()).await.unwrap();
+    let mut peer = Peer::connect(house.address).await;
+    let handshake = format!("{}\r\n", get("EIO=4&transport=polling"));
+    peer.send(&handshake).await;
+    let answer = peer.answer().await;
+    let sid = support::sid_of(answer.body.strip_prefix('0').unwrap());
+    let query = format!("EIO=4&transport=polling&sid={sid}");
+    peer.send(post(&query, "1")).await;
+    assert_eq!(peer.answer().await.body, "ok");
+    let io = house.io.clone();
+    let late = async {
+        until("all connections closed", || io.connections() == 0).await;
+        peer.send(&handshake).await;
+        let answer = peer.answer().await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        ws.raw(&frame(0x88, b"")).await;
+        done.add_permits(1);
+    };
+    tokio::join!(house.stop(), late);
 }
