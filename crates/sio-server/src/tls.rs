@@ -3,6 +3,8 @@
 //! What comes out of it is a stream like any other: hyper reads the requests, and the connection's own
 //! task writes, since nobody else can encrypt for it.
 
+#[cfg(not(feature = "tls"))]
+use std::future::Ready;
 use std::{net::SocketAddr, sync::Arc};
 
 #[cfg(feature = "tls")]
@@ -22,14 +24,13 @@ pub(crate) struct Tls(TlsAcceptor);
 
 /// There is none without the feature.
 #[cfg(not(feature = "tls"))]
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Tls {}
 
 #[cfg(not(feature = "tls"))]
 impl Tls {
-    #[expect(clippy::unused_async, reason = "there is nothing to be awaited")]
-    pub(crate) async fn serve(self, _: TcpStream, _: SocketAddr, _: Arc<Hub>, _: u16) {
-        match self {}
+    pub(crate) fn serve(&self, _: TcpStream, _: SocketAddr, _: Arc<Hub>, _: u16) -> Ready<()> {
+        match *self {}
     }
 }
 
