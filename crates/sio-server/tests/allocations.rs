@@ -213,7 +213,9 @@ fn an_attachment_that_is_echoed_lies_in_memory_once() {
             // As it came, and some hundred where it is noted. Once more only if the socket is full.
             let bytes = usize::try_from(counted.bytes_total).expect("a small number") / ROUNDS;
             assert!((LEN..LEN + LEN / 10).contains(&bytes), "{counted:?}");
-            assert!(counted.bytes_current <= 0, "{counted:?}");
+            // None of the hundred stays. The thread keeps one buffer for messages that came cut, and
+            // when the first one is cut is the kernel's affair.
+            assert!(counted.bytes_current <= LEN as i64, "{counted:?}");
         }
     }
 }
