@@ -2,19 +2,18 @@
 //! the heap of the server.
 //!
 //! The server runs on the test's own thread; clients are blocking sockets on another. The counting
-//! allocator counts per thread, so what the clients allocate is not seen, and a thread counts the
-//! same at each run: no figure here depends on time.
+//! allocator counts per thread, so what the clients allocate is not seen. The server's clock stands still,
+//! so that no deadline comes due between two operations, and no figure here depends on time.
 
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    thread,
     time::Duration,
 };
 
 use allocation_counter::{AllocationInfo, measure};
-use sio_server::{Ack, Config, Runtime, Server, Value};
-use tokio::{runtime, sync::oneshot};
+use sio_server::{Ack, Runtime, Server, Value};
+use tokio::runtime;
 
 /// The request of a browser, the long header lines left out.
 const REQUEST: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n\
@@ -93,11 +92,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut config = Config::default();
-        // No heartbeat comes in between, however slow the machine is.
-        config.engine.ping_interval = Duration::from_secs(3600);
         let server = Server::new()
-            .config(config)
             .runtime(Runtime::MultiThread)
             .on("number", async |_socket, number: u64| Ack(number))
             .on("echo", async |_socket, text: String| Ack(text))
@@ -112,6 +107,7 @@ impl Bench {
         // `Runtime::MultiThread` is the runtime of the caller, and that is this thread alone.
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
+            .start_paused(true)
             .build()
             .expect("a runtime");
         let address = runtime.block_on(async {
@@ -125,18 +121,16 @@ impl Bench {
 
     /// Serves while `clients` does its part on another thread, and counts what this thread
     /// allocates meanwhile.
+    ///
+    /// While a blocking task runs, tokio does not advance a paused clock, whatever else waits for it.
     fn count<T: Send + 'static>(
         &self,
         clients: impl FnOnce() -> T + Send + 'static,
     ) -> (T, AllocationInfo) {
-        let (done, finished) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let result = clients();
-            let _ = done.send(());
-            result
-        });
+        let clients = self.runtime.spawn_blocking(clients);
+        let mut result = None;
         let counted = measure(|| {
-            let _ = self.runtime.block_on(finished);
+            result = Some(self.runtime.block_on(clients));
             // What the clients' last words lead to.
             self.runtime.block_on(async {
                 for _ in 0..100 {
@@ -144,7 +138,8 @@ impl Bench {
                 }
             });
         });
-        (thread.join().expect("the clients are content"), counted)
+        let result = result.expect("it has been awaited");
+        (result.expect("the clients are content"), counted)
     }
 
     fn join(&self, clients: usize) -> (Vec<Client>, AllocationInfo) {
