@@ -28,7 +28,24 @@ async fn a_port_that_somebody_listens_on_is_refused_by_name_and_never_shared() {
         assert!(format!("{error:?}").starts_with(&sentence), "{error:?}");
         assert_eq!(io::Error::from(error).kind(), ErrorKind::AddrInUse);
         drop(first);
-        on_shards(count).bind(address).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_was_let_go_of_can_be_listened_on_at_once() {
+    for count in [1, 2] {
+        // A port that nobody has is anybody's: now and then another program is quicker.
+        let mut tries = 0;
+        loop {
+            let first = on_shards(count).bind("127.0.0.1:0").await.unwrap();
+            let address = first.local_addr();
+            drop(first);
+            match on_shards(count).bind(address).await {
+                Ok(_) => break,
+                Err(error) => assert!(tries < 10, "{error}"),
+            }
+            tries += 1;
+        }
     }
 }
 
