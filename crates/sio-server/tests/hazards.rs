@@ -133,7 +133,8 @@ on_every_road! {
             let padding: String = (own..total).map(|n| format!("X-{n}: y\r\n")).collect();
             for fields in [format!("{fields}{padding}"), format!("{padding}{fields}")] {
                 let mut peer = Peer::connect(house.address).await;
-                peer.send(format!("{start}\r\n{fields}\r\n")).await;
+                // It may be refused before all of it has come.
+                peer.try_send(format!("{start}\r\n{fields}\r\n")).await;
                 let expected = if total <= 64 { 101 } else { 431 };
                 assert_eq!(peer.answer().await.status, expected, "{total}");
             }

@@ -339,11 +339,21 @@ async fn sec_e23_streams_beyond_the_limit_are_refused_and_pings_do_no_harm() {
     let mut peer = Peer::connect(house.address).await;
     peer.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     peer.send(frame(SETTINGS, 0, 0, &[])).await;
-    for _ in 0..1000 {
-        if !peer.try_send(ping.repeat(10)).await {
-            break;
+    // Who does not read the answers is not read any further.
+    let (mut answers, mut pings) = peer.stream.split();
+    let mut nowhere = tokio::io::sink();
+    let reading = tokio::io::copy(&mut answers, &mut nowhere);
+    let writing = async {
+        for _ in 0..1000 {
+            if pings.write_all(&ping.repeat(10)).await.is_err() {
+                break;
+            }
         }
-    }
+    };
+    let either = async {
+        tokio::select! { _ = reading => {} () = writing => {} }
+    };
+    within("the last of the pings", either).await;
     drop(peer);
     house.serves_others().await;
     until("the end of all", || house.io.connections() <= 1).await;
