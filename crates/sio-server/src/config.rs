@@ -221,6 +221,11 @@ impl Config {
             (self.memory_budget == Some(0), "memory_budget", CONNECT),
             (self.max_connect_attempts == 0, "max_connect_attempts", JOIN),
             (self.max_namespaces == 0, "max_namespaces", JOIN),
+            (
+                engine.connect_timeout.is_zero(),
+                "engine.connect_timeout",
+                JOIN,
+            ),
             (self.packet.max_namespace == 0, "packet.max_namespace", JOIN),
             (engine.max_payload == 0, "engine.max_payload", SPEAK),
             (self.max_message_bytes == 0, "max_message_bytes", SPEAK),

@@ -103,7 +103,8 @@ fn recovery(config: &mut Config) -> &mut Recovery {
 }
 
 /// Those with which, if they are 0, some client could not say anything.
-const REFUSERS: [&str; 13] = [
+const REFUSERS: [&str; 14] = [
+    "c.engine.connect_timeout",
     "c.engine.max_packets_per_payload",
     "c.engine.max_payload",
     "c.header_timeout",
