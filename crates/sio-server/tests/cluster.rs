@@ -116,9 +116,9 @@ impl Broker for Fabric {
         Config {
             census: Some(Duration::from_millis(10)),
             heartbeat: Duration::from_millis(200),
-            lease: Duration::from_secs(4),
+            lease: Duration::from_secs(6),
             strict_order: self.strict_order,
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(4),
             ..Config::default()
         }
     }
@@ -239,7 +239,7 @@ async fn nodes<const N: usize>(
 fn until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     let caller = Location::caller();
     async move {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !condition() {
             assert!(Instant::now() < deadline, "it never happened: {caller}");
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -375,10 +375,11 @@ async fn nodes_ask_each_other_and_each_says_what_became_of_it() {
     fabric.stop(1);
     let started = Instant::now();
     let sums = io.server_side_call::<_, _, (usize, usize)>("add", &(1, 1));
-    let sums = sums.timeout(Duration::from_millis(200)).await.unwrap();
+    let sums = sums.timeout(Duration::from_secs(1)).await.unwrap();
     assert_eq!(sums.given, [(name(2), (2, 2))]);
     assert_eq!(sums.missing.nodes, [name(1)]);
-    assert!(started.elapsed() < Duration::from_secs(5));
+    // Not the four seconds that are the nodes' own.
+    assert!(started.elapsed() < Duration::from_secs(4));
 }
 
 #[tokio::test]

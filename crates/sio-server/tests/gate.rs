@@ -44,7 +44,7 @@ on_every_road! {
         let asked = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&asked);
         let mut config = config();
-        config.engine.connect_timeout = Duration::from_millis(400);
+        config.engine.connect_timeout = Duration::from_millis(1500);
         let house = House::with(road, config, |server| {
             server.allow_request(async move |request| {
                 count.fetch_add(1, Ordering::Relaxed);

@@ -17,10 +17,10 @@ use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
 
-/// Short deadlines for what an upgrade waits for.
+/// A short deadline for what an upgrade waits for, and long enough for a client on a busy machine.
 fn hasty() -> Config {
     let mut config = config();
-    config.engine.upgrade_timeout = Duration::from_millis(250);
+    config.engine.upgrade_timeout = Duration::from_millis(1000);
     config
 }
 
@@ -133,14 +133,15 @@ on_every_road! {
 
     async fn nothing_is_left_of_a_session_that_falls_silent(road: Road) {
         let mut config = config();
-        config.engine.ping_interval = Duration::from_millis(200);
-        config.engine.ping_timeout = Duration::from_millis(300);
-        config.engine.upgrade_timeout = Duration::from_millis(250);
+        config.engine.ping_interval = Duration::from_millis(1000);
+        config.engine.ping_timeout = Duration::from_millis(1000);
+        config.engine.upgrade_timeout = Duration::from_millis(1500);
         let mut house = House::with(road, config, |server| server).await;
         let mut silent = house.client().await;
         assert_eq!(silent.end().await, End::NoCode);
         assert_eq!(house.farewell().await.reason.as_str(), "ping timeout");
         // In the midst of an upgrade, after each of its steps.
+        let mut upgrading = Vec::new();
         for step in 0..4 {
             let mut polling = Polling::open(house.address).await;
             polling.post("40").await;
@@ -156,6 +157,9 @@ on_every_road! {
                 }
                 _ => {}
             }
+            upgrading.push((polling, ws));
+        }
+        for (step, (polling, mut ws)) in upgrading.into_iter().enumerate() {
             assert_eq!(ws.end().await, End::NoCode, "step {step}");
             assert_eq!(house.farewell().await.reason.as_str(), "ping timeout");
             drop((polling, ws));

@@ -89,7 +89,7 @@ on_every_road! {
 
     async fn a_head_and_a_body_have_their_time(road: Road) {
         let mut config = config();
-        config.header_timeout = Duration::from_millis(200);
+        config.header_timeout = Duration::from_secs(1);
         config.body_timeout = Duration::from_millis(50);
         let mut house = House::with(road, config, |server| server).await;
         if road == Road::Own {
@@ -327,14 +327,14 @@ on_every_road! {
 async fn a_long_answer_that_is_taken_slowly_is_no_head_that_comes_late() {
     const LONG: usize = 32 << 20;
     let mut config = config();
-    config.header_timeout = Duration::from_millis(100);
+    config.header_timeout = Duration::from_secs(1);
     let house = House::with(Road::Own, config, |server| {
         server.fallback(async |_| http::Response::new(bytes::Bytes::from(vec![b'x'; LONG])))
     })
     .await;
     let mut peer = Peer::connect(house.address).await;
     peer.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let answer = peer.answer().await;
     assert_eq!((answer.status, answer.body.len()), (200, LONG));
     // Then it is.

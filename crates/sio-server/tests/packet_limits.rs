@@ -9,12 +9,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
 use sio_server::{Ack, CallError, Limit, Msgpack, Namespace, Reason, Refuse, Value};
-use support::{End, Got, House, Polling, Road, Ws, config, on_every_road, until, within};
+use support::{
+    End, Got, House, Polling, Road, Ws, config, frame, in_time, on_every_road, until, within,
+};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Sends a packet and says whether the connection lives on; if not, that it ended as it should.
@@ -184,20 +186,37 @@ on_every_road! {
     }
 
     async fn an_attachment_has_its_time(road: Road) {
-        let mut config = config();
-        config.attachment_timeout = Duration::from_millis(400);
-        let mut house = House::with(road, config, |server| server).await;
-        let mut ws = house.client().await;
-        // Each has all of it.
         let packet = format!(r#"453-["say",[{}]]"#, placeholders(3));
-        ws.text(&packet).await;
-        for n in 0..3 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            ws.binary(&[n]).await;
-        }
-        let Got::Text(text) = ws.next().await else { panic!("the end") };
-        assert!(text.starts_with(r#"453-["said""#));
-        assert_eq!(house.io.counters().limit(Limit::AttachmentTime), 0);
+        let mut kept = None;
+        in_time(async |patience| {
+            let mut config = config();
+            config.attachment_timeout = patience;
+            let house = House::with(road, config, |server| server).await;
+            let mut ws = house.client().await;
+            // Each has all of it.
+            let mut last = Instant::now();
+            ws.text(&packet).await;
+            for n in 0..3 {
+                tokio::time::sleep(patience / 2).await;
+                let now = Instant::now();
+                // A ping, whose answer says that the attachment has been read.
+                ws.raw(&[frame(0x82, &[n]), frame(0x89, b"")].concat()).await;
+                let got = ws.next().await;
+                if last.elapsed() >= patience {
+                    return false;
+                }
+                match got {
+                    Got::Pong(_) if n < 2 => last = now,
+                    Got::Text(text) if n == 2 => assert!(text.starts_with(r#"453-["said""#)),
+                    other => panic!("{other:?} behind the attachment {n}"),
+                }
+            }
+            assert_eq!(house.io.counters().limit(Limit::AttachmentTime), 0);
+            kept = Some((house, ws));
+            true
+        })
+        .await;
+        let (mut house, mut ws) = kept.unwrap();
         ws.text(&packet).await;
         ws.binary(&[1]).await;
         assert_eq!(ws.end().await, End::NoCode);
@@ -213,35 +232,44 @@ on_every_road! {
     }
 
     async fn handlers_that_never_return_end_their_connection_and_no_other(road: Road) {
-        let mut config = config();
-        config.max_pending_bytes = 10_000;
-        config.stall_timeout = Duration::from_millis(600);
-        // The client's pongs are not read meanwhile, and it is not blamed for that.
-        config.engine.ping_interval = Duration::from_millis(100);
-        config.engine.ping_timeout = Duration::from_millis(200);
-        let mut house = House::with(road, config, |server| {
-            server
-                .on("hang", async |_socket, ()| pending::<()>().await)
-                .on("slow", async |_socket, (ms, _): (u64, String)| {
-                    tokio::time::sleep(Duration::from_millis(ms)).await;
-                })
+        let pad = "x".repeat(6000);
+        let mut kept = None;
+        in_time(async |patience| {
+            let mut config = config();
+            config.max_pending_bytes = 10_000;
+            config.stall_timeout = patience * 2;
+            // The client's pongs are not read meanwhile, and it is not blamed for that.
+            config.engine.ping_interval = patience / 3;
+            config.engine.ping_timeout = patience * 2 / 3;
+            let house = House::with(road, config, |server| {
+                server
+                    .on("hang", async |_socket, ()| pending::<()>().await)
+                    .on("slow", async |_socket, (ms, _): (u64, String)| {
+                        tokio::time::sleep(Duration::from_millis(ms)).await;
+                    })
+            })
+            .await;
+            // Handlers that catch up in time: nothing has happened.
+            let mut ws = house.client().await;
+            let slow = (patience * 4 / 3).as_millis();
+            ws.text(&format!(r#"42["slow",{slow},"{pad}"]"#)).await;
+            for _ in 0..2 {
+                ws.text(&format!(r#"42["slow",1,"{pad}"]"#)).await;
+            }
+            ws.text(r#"421["echo","done"]"#).await;
+            loop {
+                match ws.next().await {
+                    Got::Text(ping) if ping == "2" => ws.text("3").await,
+                    Got::Text(text) => break assert_eq!(text, r#"431["done"]"#),
+                    Got::End(_) => return false,
+                    other => panic!("{other:?}"),
+                }
+            }
+            kept = Some((house, ws));
+            true
         })
         .await;
-        let pad = "x".repeat(6000);
-        // Handlers that catch up in time: nothing has happened.
-        let mut ws = house.client().await;
-        ws.text(&format!(r#"42["slow",400,"{pad}"]"#)).await;
-        for _ in 0..2 {
-            ws.text(&format!(r#"42["slow",1,"{pad}"]"#)).await;
-        }
-        ws.text(r#"421["echo","done"]"#).await;
-        loop {
-            match ws.next().await {
-                Got::Text(ping) if ping == "2" => ws.text("3").await,
-                Got::Text(text) => break assert_eq!(text, r#"431["done"]"#),
-                other => panic!("{other:?}"),
-            }
-        }
+        let (mut house, mut ws) = kept.unwrap();
         ws.text(r#"42["hang"]"#).await;
         for _ in 0..3 {
             ws.text(&format!(r#"42["slow",1,"{pad}"]"#)).await;

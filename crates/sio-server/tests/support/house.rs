@@ -50,10 +50,15 @@ pub(crate) struct House {
     serving: JoinHandle<()>,
 }
 
-/// The default settings with short deadlines for what only a broken client waits for.
+/// The default settings with short deadlines for what only a broken client waits for, and without those
+/// that an honest one meets on a machine that is busy with other things.
 pub(crate) fn config() -> Config {
+    const NEVER: Duration = Duration::from_secs(3600);
     let mut config = Config::default();
     config.close_timeout = Duration::from_millis(500);
+    config.engine.ping_interval = NEVER;
+    config.soft_queued_time = NEVER;
+    config.write_timeout = NEVER;
     config.shards = Some(2);
     config
 }

@@ -48,6 +48,18 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) -> impl Future<
     })
 }
 
+/// Plays what an honest client has to do before a deadline, which `play` is given. It says whether the
+/// client was in time: on a machine that stood still meanwhile it was not, and there is nothing to be seen.
+/// Then it is played again, with more time.
+pub(crate) async fn in_time(mut play: impl AsyncFnMut(Duration) -> bool) {
+    for patience in [300, 1500, 7500] {
+        if play(Duration::from_millis(patience)).await {
+            return;
+        }
+    }
+    panic!("the client was late every time");
+}
+
 /// The same test on every road.
 macro_rules! on_every_road {
     ($($(#[$attribute:meta])* async fn $name:ident($road:ident: Road) $body:block)*) => {$(
