@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     install, place,
-    run::{Failure, Server, say, succeed, succeed_within},
+    run::{Failure, Server, build, say, succeed, succeed_within},
 };
 
 /// What drives the cases.
@@ -91,25 +91,13 @@ pub(crate) fn prepare() -> Result<(), Failure> {
             .args(["-m", "pip", "install", "--disable-pip-version-check"])
             .args(["--no-input", "--progress-bar=off", "--quiet", KOSOKU]),
     )?;
-    say("cargo: building the conformance server with its WebSocket echo, and the client");
-    succeed(
-        Command::new("cargo")
-            .current_dir(place::root())
-            .args(["build", "--quiet", "--package", "sio-conformance"])
-            .args(["--features", "ws-echo"]),
-    )?;
-    // Another part of the test builds the server again, without the echo.
-    fs::create_dir_all(folder())?;
-    for name in [SERVER, CLIENT] {
-        fs::copy(place::program(name), folder().join(name))?;
-    }
-    Ok(())
+    build(&["--bin", SERVER, "--bin", CLIENT])
 }
 
 const SERVER: &str = "conformance-server";
 const CLIENT: &str = "autobahn-client";
 
-/// Our sides of the suite and its reports.
+/// The reports.
 fn folder() -> PathBuf {
     place::xtask().join("autobahn")
 }
@@ -134,11 +122,11 @@ fn against(peer: Peer, chosen: &str) -> Result<(), Failure> {
         .arg(peer.name());
     let server = match peer {
         Peer::Client => {
-            suite.arg(folder().join(CLIENT));
+            suite.arg(place::program(CLIENT));
             None
         }
         Peer::Server => {
-            let mut command = patient(&folder().join(SERVER));
+            let mut command = patient(&place::program(SERVER));
             command.env("WS_ECHO", "1").env_remove("ROAD");
             let server =
                 Server::start(&mut command, place::logs().join("server-for-autobahn.log"))?;

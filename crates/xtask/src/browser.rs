@@ -7,12 +7,13 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use crate::{
     install::{self, Npm},
     place,
-    run::{Failure, Server, say, succeed, succeed_within},
+    run::{Failure, Server, build, say, succeed_within},
 };
 
 pub(crate) fn run() -> Result<(), Failure> {
     install::npm(Npm::All)?;
     let chromium = install::chromium()?;
+    build(&["--example=chat", "--bin=conformance-server"])?;
     // What is wrong with one does not hide what the other would say.
     let chat = chat(&chromium);
     let deflate = deflate(&chromium);
@@ -20,17 +21,6 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 fn chat(chromium: &Path) -> Result<(), Failure> {
-    say("cargo: building the chats");
-    succeed(Command::new("cargo").current_dir(place::root()).args([
-        "build",
-        "--quiet",
-        "--package",
-        "sio-server",
-        "--example",
-        "chat",
-        "--example",
-        "first",
-    ]))?;
     say("browser: two pages of each chat in Chromium");
     let log = place::logs().join("browser.log");
     let result = succeed_within(
@@ -54,12 +44,6 @@ fn chat(chromium: &Path) -> Result<(), Failure> {
 
 fn weather(chromium: &Path) -> Result<(), Failure> {
     say("browser: clients of two generations in bad weather");
-    succeed(Command::new("cargo").current_dir(place::root()).args([
-        "build",
-        "--quiet",
-        "--package",
-        "sio-conformance",
-    ]))?;
     let log = place::logs().join("browser-weather.log");
     let result = succeed_within(
         Command::new("node")
@@ -77,12 +61,6 @@ fn weather(chromium: &Path) -> Result<(), Failure> {
 
 fn deflate(chromium: &Path) -> Result<(), Failure> {
     say("browser: compressed messages in Chromium");
-    succeed(Command::new("cargo").current_dir(place::root()).args([
-        "build",
-        "--quiet",
-        "--package",
-        "sio-conformance",
-    ]))?;
     for mode in ["1", "2"] {
         let mut command = Command::new(place::program("conformance-server"));
         command

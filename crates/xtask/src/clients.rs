@@ -6,7 +6,7 @@ use std::{fs, path::Path, path::PathBuf, process::Command, thread, time::Duratio
 use crate::{
     install::{self, Npm},
     place,
-    run::{Failure, Server, say, succeed, succeed_within},
+    run::{Failure, Server, build, say, succeed_within},
 };
 
 const ROADS: [&str; 3] = ["listen", "service", "axum"];
@@ -74,13 +74,7 @@ fn matrix(mut selection: Selection) -> Result<(), Failure> {
         install::python()?;
     }
     if !selection.reference {
-        say("cargo: building the conformance server");
-        succeed(Command::new("cargo").current_dir(place::root()).args([
-            "build",
-            "--quiet",
-            "--package",
-            "sio-conformance",
-        ]))?;
+        build(&["--bin", "conformance-server"])?;
     }
 
     let mut failed = Vec::new();

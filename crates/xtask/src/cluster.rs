@@ -4,7 +4,7 @@ use std::{process::Command, time::Duration};
 
 use crate::{
     install, place,
-    run::{Failure, say, succeed, succeed_within},
+    run::{Failure, build, say, succeed_within},
 };
 
 /// No run takes longer.
@@ -13,21 +13,11 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(crate) fn run() -> Result<(), Failure> {
     install::redis()?;
     install::mixed()?;
-    say("cargo: building the node and the emitter of the mixed cluster");
-    succeed(Command::new("cargo").current_dir(place::root()).args([
-        "build",
-        "--quiet",
-        "--package",
-        "sio-redis",
-        "--features",
-        "tls",
-        "--example",
-        "node",
-        "--example",
-        "emitter",
-        "--example",
-        "chat_nodes",
-    ]))?;
+    build(&[
+        "--example=node",
+        "--example=emitter",
+        "--example=chat_nodes",
+    ])?;
     for suite in [
         "mixed",
         "demo",

@@ -5,20 +5,12 @@ use std::{fs, process::Command, time::Duration};
 use crate::{
     install::{self, Npm},
     place,
-    run::{Failure, say, succeed, succeed_within},
+    run::{Failure, build, succeed_within},
 };
 
 pub(crate) fn run() -> Result<(), Failure> {
     install::npm(Npm::All)?;
-    say("cargo: building the examples");
-    succeed(Command::new("cargo").current_dir(place::root()).args([
-        "build",
-        "--quiet",
-        "--package",
-        "sio-server",
-        "--examples",
-        "--all-features",
-    ]))?;
+    build(&["--examples"])?;
     let log = place::logs().join("examples.log");
     let result = succeed_within(
         Command::new("node")

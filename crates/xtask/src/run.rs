@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::place;
+
 /// Why a command of ours ends without success: a sentence for the person who called it.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
@@ -74,6 +76,21 @@ pub(crate) fn succeed_within(
         }
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Builds programs of the workspace, which `targets` names as cargo does.
+///
+/// With the features, those of dependencies too, that `cargo test --workspace --all-features` has: after it
+/// nothing is left to build. Only where an example is among the targets do those of development count.
+pub(crate) fn build(targets: &[&str]) -> Result<(), Failure> {
+    say(format!("cargo: building {}", targets.join(" ")));
+    succeed(
+        Command::new("cargo")
+            .current_dir(place::root())
+            .args(["build", "--quiet", "--workspace", "--all-features"])
+            .args(["--example", "first"])
+            .args(targets),
+    )
 }
 
 /// Whether `program --version` runs.
