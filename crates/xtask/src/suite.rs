@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    autobahn, browser, budget, clients, cluster, examples, place,
+    autobahn, browser, budget, clients, cluster, examples, install, place,
     run::{Failure, say, succeed},
 };
 
@@ -30,6 +30,12 @@ impl Part {
 
 const PARTS: [Part; 11] = [
     Part::new("fmt", || cargo(&["fmt", "--all", "--check"], &[])),
+    // It counts, and no other load has a part in that: it builds and counts beside what only compiles.
+    Part {
+        name: "budget",
+        before: Some(install::valgrind),
+        run: budget::all,
+    },
     Part::new("clippy", || {
         let deny = ["--", "-D", "warnings"];
         let all = ["clippy", "--workspace", "--all-targets", "--all-features"];
@@ -48,9 +54,11 @@ const PARTS: [Part; 11] = [
     }),
     Part::new("fuzz", || {
         let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
-        cargo(&[&["check", "--all-targets"][..], &manifest].concat(), &[])
+        let args = [&["check", "--all-targets"][..], &manifest].concat();
+        // Half of what it depends on has been checked with the rest, into this folder.
+        let target = place::target();
+        cargo(&args, &[("CARGO_TARGET_DIR", &target.to_string_lossy())])
     }),
-    Part::new("budget", budget::all),
     // It computes for minutes, at a lower priority; those after it wait most of their time.
     Part {
         name: "autobahn",
@@ -76,7 +84,7 @@ pub(crate) fn run(args: &mut lexopt::Parser) -> Result<(), Failure> {
     if only.is_empty() {
         only = PARTS.iter().collect();
         // What cannot be installed is said now, not after minutes of compiling.
-        crate::install::everything()?;
+        install::everything()?;
     }
 
     let mut done = Vec::new();
