@@ -3,12 +3,19 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 
-/** One that nobody listens on at the moment. */
+/** One that nobody listens on, below those that the kernel gives to whoever asks for any: between now and
+ * its use no connection of anybody takes it. */
 export async function freePort() {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, "close");
-  return port;
+  for (;;) {
+    const listener = createServer().listen(10_000 + Math.floor(Math.random() * 22_000), "127.0.0.1");
+    try {
+      await once(listener, "listening");
+    } catch {
+      continue;
+    }
+    const { port } = listener.address();
+    listener.close();
+    await once(listener, "close");
+    return port;
+  }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     fs::{self, File},
+    hash::{BuildHasher, Hasher, RandomState},
     io,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -140,9 +141,19 @@ fn name(command: &Command) -> String {
         .join(" ")
 }
 
-/// A port of the loopback address that nobody listens on.
+/// A port of the loopback address that nobody listens on, below those that the kernel gives to whoever
+/// asks for any: between now and its use no connection of anybody takes it.
 pub(crate) fn free_port() -> Result<u16, Failure> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    let mut tries = 0;
+    loop {
+        let chance = RandomState::new().build_hasher().finish();
+        let port = 10_000 + (chance % 22_000) as u16;
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) if tries == 100 => return Err(error.into()),
+            Err(_) => tries += 1,
+        }
+    }
 }
 
 /// A server that is up; ended, by force if need be, with this value.
