@@ -33,10 +33,10 @@ const works = async () => {
     await clients[at].emitWithAck("join", room);
     const marker = -1 - Math.random();
     await node.do("emit", { to: [room], event: "news", args: [at, marker] });
-    await until(() => clients[at].heard.some(([, number]) => number === marker), "the local half", 1000);
+    await until(() => clients[at].heard.some(([, number]) => number === marker), "the local half", 3000);
     const { missingNodes } = await node.do("fetch", { to: ["lobby"] });
     assert.ok(missingNodes > 0, "who is missing is said");
-    assert.ok(Date.now() - started < 1000, "and all of it at once");
+    assert.ok(Date.now() - started < 3000, "and all of it at once, not after the five seconds of an answer");
   }
 };
 
@@ -170,7 +170,7 @@ test("fault 16: a node is killed, and is missed by nobody for long", async () =>
   const { sockets, missingNodes } = await nodes[0].do("fetch", { to: ["lobby"] });
   assert.equal(sockets.length, 3);
   assert.equal(missingNodes, 0, "Redis does not count it any more");
-  assert.ok(Date.now() - started < 1000);
+  assert.ok(Date.now() - started < 3000, "nobody waits for it");
   await until(async () => (await nodes[0].do("status")).peers.length === 2, "its lease ends", 12_000);
   const { remote } = await ledger(nodes, clients, () => sleep(1000));
   assert.equal(remote, 0);
