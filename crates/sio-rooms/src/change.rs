@@ -121,17 +121,17 @@ impl<N: AsRef<str>, O> Rooms<N, O> {
             place: narrow(place),
             membership: narrow(membership),
         };
-        let (joined, room) = match found {
+        let (joined, room, seat) = match found {
             Some(found) => {
                 let room = &mut self.rooms[found];
-                room.seats.push(seat);
-                (Joined::Entered, room)
+                let seat = room.seat(seat);
+                (Joined::Entered, room, seat)
             }
-            None => (Joined::Created, self.create(hash, room, seat)),
+            None => (Joined::Created, self.create(hash, room, seat), 0),
         };
         let membership = Membership {
             room: room.key.slot,
-            seat: narrow(room.seats.len() - 1),
+            seat: narrow(seat),
         };
         let rooms = &mut self.members[place].rooms;
         if rooms.len() == rooms.inline_size() {

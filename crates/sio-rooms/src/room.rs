@@ -23,7 +23,18 @@ pub(crate) struct Seat {
 }
 
 impl Room {
-    /// Empties a seat; the last one moves there. Memory is given back as in [`shrink`](crate::slots::shrink).
+    /// Adds a seat and returns where it is.
+    pub(crate) fn seat(&mut self, seat: Seat) -> usize {
+        let index = self.seats.len();
+        if index == self.seats.inline_size() {
+            // A room of three soon has more.
+            self.seats.reserve(FIRST_HEAP - index);
+        }
+        self.seats.push(seat);
+        index
+    }
+
+    /// Empties a seat; the last one moves there. Memory is given back as [`excess`] says.
     pub(crate) fn vacate(&mut self, seat: usize) -> Option<Seat> {
         self.seats.swap_remove(seat);
         if let Some(capacity) = excess(self.seats.len(), self.seats.capacity()) {
@@ -32,3 +43,6 @@ impl Room {
         self.seats.get(seat).copied()
     }
 }
+
+/// Seats of a room that has no longer place for them in itself.
+const FIRST_HEAP: usize = 8;

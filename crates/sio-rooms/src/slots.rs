@@ -103,18 +103,22 @@ pub(crate) fn narrow(index: usize) -> u32 {
         .expect("fewer than 2³² - 1 entries")
 }
 
-/// Gives memory back when three quarters of it are free, keeping as much again as is used: whoever
-/// comes and goes at the edge causes no allocation, nor does the last one of all.
+/// Gives memory back as [`excess`] says.
 pub(crate) fn shrink<T>(values: &mut Vec<T>) {
     if let Some(capacity) = excess(values.len(), values.capacity()) {
         values.shrink_to(capacity);
     }
 }
 
-/// The capacity to shrink to, if it is time to.
+/// The capacity to shrink to, if it is time to: when three quarters of more than [`KEPT`] are free. As
+/// much again as is used stays free, so whoever comes and goes at the edge causes no allocation; nor
+/// does a crowd of a few dozen that comes and goes as a whole.
 pub(crate) fn excess(len: usize, capacity: usize) -> Option<usize> {
-    (capacity > 16 && len < capacity / 4).then_some(len * 2)
+    (capacity > KEPT && len < capacity / 4).then(|| (len * 2).next_power_of_two().max(KEPT))
 }
+
+/// Entries for which memory is kept, however few there are.
+const KEPT: usize = 32;
 
 #[cfg(test)]
 mod tests {
