@@ -194,12 +194,17 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// The map of a request's fields, to be used again for the answer's; hyper takes it from there for
 /// the next request's. One that has grown large goes.
 pub(crate) fn emptied(mut fields: HeaderMap) -> HeaderMap {
-    const KEEP: usize = 32;
-    if fields.capacity() > KEEP {
-        return HeaderMap::new();
-    }
-    fields.clear();
+    empty(&mut fields);
     fields
+}
+
+/// The same where it lies.
+pub(crate) fn empty(fields: &mut HeaderMap) {
+    const KEEP: usize = 32;
+    match fields.capacity() {
+        ..=KEEP => fields.clear(),
+        _ => *fields = HeaderMap::new(),
+    }
 }
 
 /// An answer with a body. `fields` is empty.

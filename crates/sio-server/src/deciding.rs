@@ -11,7 +11,7 @@ use crate::{
     conn::Conn,
     counters::Limit,
     files,
-    head::{Present, form, is_extended_connect, over_limit},
+    head::{Present, form, form_with_upgrade, is_extended_connect, over_limit},
     polling::{self, Kind},
     service::Service,
 };
@@ -109,9 +109,10 @@ impl Service {
     fn dispatch(&self, parts: &mut Parts, present: &Present, page: &mut Option<Page>) -> Way {
         // Nearly none of those that come here asks to leave HTTP: no more is looked at then.
         let is_connect = is_extended_connect(parts);
-        let form = match present.upgrade || is_connect {
-            true => form(parts),
-            false => Form::Plain,
+        let form = match (is_connect, present.upgrade) {
+            (true, _) => Form::Upgrade,
+            (false, true) => form_with_upgrade(&parts.headers),
+            (false, false) => Form::Plain,
         };
         let query = Query::parse(parts.uri.query());
         let conn = match query.session {

@@ -80,13 +80,20 @@ pub(crate) fn form(parts: &Parts) -> Form {
     if is_extended_connect(parts) {
         return Form::Upgrade;
     }
-    if !parts.headers.contains_key(header::UPGRADE) {
-        return Form::Plain;
+    match parts.headers.contains_key(header::UPGRADE) {
+        true => form_with_upgrade(&parts.headers),
+        false => Form::Plain,
     }
-    let mut connection = parts.headers.get_all(header::CONNECTION).iter();
+}
+
+/// The same for a request in which there is `Upgrade`.
+pub(crate) fn form_with_upgrade(headers: &HeaderMap) -> Form {
+    let is_upgrade = |token: &[u8]| token.eq_ignore_ascii_case(b"upgrade");
+    let mut connection = headers.get_all(header::CONNECTION).iter();
     let asks = connection.any(|value| {
         let mut tokens = value.as_bytes().split(|byte| *byte == b',');
-        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        // Nearly always it stands alone.
+        is_upgrade(value.as_bytes()) || tokens.any(|token| is_upgrade(token.trim_ascii()))
     });
     if asks { Form::Upgrade } else { Form::Plain }
 }

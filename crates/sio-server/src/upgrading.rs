@@ -16,7 +16,7 @@ use ws_frame::CloseFrame;
 use ws_handshake::{HandshakeError, Upgrade};
 
 use crate::{
-    answering::{Answer, emptied, status},
+    answering::{Answer, empty, status},
     clock,
     conn::{Command, Conn},
     deflate::{self, Codec, Compression},
@@ -102,7 +102,8 @@ pub(crate) fn accept(
     let (policy, codec) = deflate::negotiate(compression, &upgrade, shard);
     let agreed = upgrade.agree(&policy);
     let mut answer = status(agreed.status());
-    *answer.headers_mut() = emptied(mem::take(&mut parts.headers));
+    empty(&mut parts.headers);
+    mem::swap(answer.headers_mut(), &mut parts.headers);
     agreed.insert_into(answer.headers_mut());
     let upgrade = parts
         .extensions

@@ -108,15 +108,15 @@ impl<'p> Agreed<'p> {
         if let Some(accept) = &self.accept {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            headers.insert(header::SEC_WEBSOCKET_ACCEPT, value(accept.as_str()));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, value(accept.as_bytes()));
         }
         if let Some(protocol) = self.protocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(protocol));
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(protocol.as_bytes()));
         }
         if let Some(deflate) = &self.deflate {
             headers.insert(
                 header::SEC_WEBSOCKET_EXTENSIONS,
-                value(&deflate.to_string()),
+                value(deflate.to_string().as_bytes()),
             );
         }
     }
@@ -136,6 +136,6 @@ pub(crate) fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("because tokens, base64 and the answer are visible ASCII")
+fn value(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).expect("because tokens, base64 and the answer are visible ASCII")
 }
