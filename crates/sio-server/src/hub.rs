@@ -1,7 +1,7 @@
 //! What a running server consists of: its shards, its sessions, its namespaces.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -261,11 +261,10 @@ impl Hub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // Ids that the application makes may meet.
-        if map
-            .get(&conn.sid)
-            .is_some_and(|held| Arc::ptr_eq(held, conn))
+        if let Entry::Occupied(entry) = map.entry(conn.sid)
+            && Arc::ptr_eq(entry.get(), conn)
         {
-            map.remove(&conn.sid);
+            entry.remove();
         }
         if map.is_empty() && map.capacity() > 1024 {
             map.shrink_to_fit();
