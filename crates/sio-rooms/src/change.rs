@@ -276,6 +276,32 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_of_a_few_dozen_that_comes_and_goes_moves_no_memory() {
+        let mut rooms = Rooms::new();
+        let stays = rooms.enter("stays".to_owned(), ());
+        rooms.join(stays, "room").unwrap();
+        let mut capacities = Vec::new();
+        for _ in 0..3 {
+            let ids: Vec<_> = (0..30).map(|n| rooms.enter(n.to_string(), ())).collect();
+            for id in &ids {
+                rooms.join(*id, "room").unwrap();
+                rooms
+                    .join(*id, &rooms.name(*id).unwrap().repeat(2))
+                    .unwrap();
+            }
+            for id in ids {
+                rooms.exit(id);
+            }
+            let seats = &rooms.rooms[0].seats;
+            let lists = (rooms.listeners.capacity(), rooms.members.capacity());
+            let names = rooms.member_names.capacity();
+            capacities.push((seats.capacity(), lists, rooms.rooms.capacity(), names));
+        }
+        assert_eq!(capacities[0], capacities[2]);
+        assert_eq!(capacities[0].0, 32);
+    }
+
+    #[test]
     fn after_a_crowd_has_left_the_memory_fits_those_who_stay() {
         let mut rooms = Rooms::new();
         let ids: Vec<_> = (0..20_000)

@@ -152,7 +152,7 @@ impl Service {
             Ok(accepted) => accepted,
             Err(error) => return refuse_upgrade(&error),
         };
-        tokio::spawn(Front::Upgrade(front::Upgrade {
+        self.hub.crews.spawn(Front::Upgrade(front::Upgrade {
             upgrade,
             shard: self.shard,
             sid,

@@ -106,19 +106,6 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
         self.push(member);
     }
 
-    /// Lets the task end when everybody is done.
-    pub(crate) fn close(&self) {
-        let mut woken = self.woken.lock();
-        if woken.stage == Stage::Open {
-            woken.stage = Stage::Closed;
-        }
-        let task = woken.task.take();
-        drop(woken);
-        if let Some(task) = task {
-            task.wake();
-        }
-    }
-
     #[inline]
     fn push(&self, member: Arc<Member<F>>) {
         let mut woken = self.woken.lock();
@@ -163,6 +150,26 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
         }
         drop(all);
         drop(removed);
+    }
+}
+
+impl<F> Crew<F> {
+    /// Whether there is no task any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.woken.lock().stage == Stage::Gone
+    }
+
+    /// Lets the task end when everybody is done.
+    pub(crate) fn close(&self) {
+        let mut woken = self.woken.lock();
+        if woken.stage == Stage::Open {
+            woken.stage = Stage::Closed;
+        }
+        let task = woken.task.take();
+        drop(woken);
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 }
 

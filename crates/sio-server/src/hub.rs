@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     conn::{Command, Conn},
     counters::{Counters, Limit},
+    crews::Crews,
     debug::{self, DebugMode},
     deflate::Compression,
     engine, entropy,
@@ -138,6 +139,8 @@ pub(crate) struct Hub {
     pub(crate) is_shut: AtomicBool,
     /// Set once the shards' tasks have been spawned.
     pub(crate) running: OnceLock<()>,
+    /// Who polls the connections that hyper hands over.
+    pub(crate) crews: Crews,
 }
 
 impl Hub {
@@ -196,6 +199,7 @@ impl Hub {
             closes: AtomicUsize::new(0),
             is_shut: AtomicBool::new(false),
             running: OnceLock::new(),
+            crews: Crews::new(),
         });
         for mounted in &hub.mounted {
             if let Some(name) = mounted.fixed_name() {

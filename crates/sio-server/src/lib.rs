@@ -178,6 +178,7 @@ mod cookie;
 mod cors;
 mod counters;
 mod crew;
+mod crews;
 mod debug;
 mod deciding;
 mod deflate;

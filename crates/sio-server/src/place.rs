@@ -230,9 +230,14 @@ impl Place {
     /// of that part.
     #[inline]
     fn open_room(&self, room: &str, part: &Rooms<SocketId, Outlet>) {
-        if let Some(cluster) = &self.rooms_heard
-            && part.room_len(room) == 1
-        {
+        if let Some(cluster) = &self.rooms_heard {
+            self.tell_of_first(room, part, cluster);
+        }
+    }
+
+    #[cold]
+    fn tell_of_first(&self, room: &str, part: &Rooms<SocketId, Outlet>, cluster: &Cluster) {
+        if part.room_len(room) == 1 {
             cluster.send(Command::OpenRoom((*self.name).into(), room.into()));
         }
     }
