@@ -92,6 +92,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        // Both ends of a thousand connections: more than a process may open before it asks.
+        #[cfg(unix)]
+        {
+            use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+            let allowed = getrlimit(Resource::Nofile);
+            let current = allowed.maximum;
+            let _ = setrlimit(Resource::Nofile, Rlimit { current, ..allowed });
+        }
         let server = Server::new()
             .runtime(Runtime::MultiThread)
             .on("number", async |_socket, number: u64| Ack(number))

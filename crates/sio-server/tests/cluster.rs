@@ -248,7 +248,12 @@ fn until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
 }
 
 fn room_server(_number: usize) -> Server {
-    Server::new().on("join", async |socket, room: String| Ack(socket.join(&room)))
+    let mut config = sio_server::Config::default();
+    // However few descriptors the process may have: no connection here takes one.
+    config.max_connections = Some(10_000);
+    Server::new()
+        .config(config)
+        .on("join", async |socket, room: String| Ack(socket.join(&room)))
 }
 
 async fn crowd(node: &TestServer, count: usize, room: &str) -> Vec<Client> {
