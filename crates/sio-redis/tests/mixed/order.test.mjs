@@ -106,7 +106,7 @@ test("a full backlog: who does not wait hears so, who waits is refused in time, 
   const started = Date.now();
   const { refused } = await nodes[0].do("emit-within", { event: "news", args: ["nowhere", text], timeout: 500 });
   assert.match(refused, /no room/);
-  assert.ok(Date.now() - started < 1500);
+  assert.ok(Date.now() - started < 4000, "in time, and long before there was room");
   // What nodes say to one another alone may be among it.
   assert.ok((await nodes[0].do("status")).lost >= 2);
   const waiting = nodes[0].do("emit-within", { event: "news", args: ["waited", text], timeout: 20_000 });

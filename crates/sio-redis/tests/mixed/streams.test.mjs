@@ -66,6 +66,14 @@ const back = async (socket) => {
   if (!socket.connected) await once(socket, "connect");
 };
 
+/** Sends clients to another node, and waits until they are there. */
+const moveAll = async (balancer, sockets, node) => {
+  const gone = sockets.map((socket) => once(socket, "disconnect"));
+  balancer.to(node);
+  await Promise.all(gone);
+  await Promise.all(sockets.map(back));
+};
+
 /** Breaks the connection of a client and waits until it is at another node; what it was called. */
 const move = async (balancer, socket, node, pause = 0) => {
   const [id, gone] = [socket.id, once(socket, "disconnect")];
@@ -101,15 +109,15 @@ const emitting = (nodes, to) => {
   return async () => {
     over = true;
     await Promise.all(all);
-    await sleep(500);
     return sent;
   };
 };
 
 /** What was heard from a node: every number up to `count`, once, in order. */
-const expectAll = (socket, from, count, who) => {
-  const numbers = socket.heard.filter(([of]) => of === from).map(([, number]) => number);
-  assert.deepEqual(numbers, Array.from({ length: count }, (_, number) => number), who);
+const expectAll = async (socket, from, count, who) => {
+  const numbers = () => socket.heard.filter(([of]) => of === from).map(([, number]) => number);
+  await until(() => numbers().length >= count, `all is heard ${who}`);
+  assert.deepEqual(numbers(), Array.from({ length: count }, (_, number) => number), who);
 };
 
 before(async () => {
@@ -138,16 +146,14 @@ test("a client that goes from node to node is recovered, and misses nothing that
   for (const next of [ours[1], ours[2], ours[0], ours[0], ours[1]]) {
     await sleep(200);
     const ids = clients.map(({ id }) => id);
-    balancer.to(next);
-    await sleep(20);
-    await Promise.all(clients.map(back));
+    await moveAll(balancer, clients, next);
     clients.forEach((client, at) => {
       assert.equal(client.recovered, true);
       assert.equal(client.id, ids[at], "it is the same socket to everybody");
     });
   }
   const sent = await stop();
-  for (const client of clients) for (const [from, count] of sent) expectAll(client, from, count, `from ${from}`);
+  for (const client of clients) for (const [from, count] of sent) await expectAll(client, from, count, `from ${from}`);
   const { sockets } = await ours[2].do("fetch", { to: ["roaming"] });
   assert.deepEqual(sockets.sort(), clients.map(({ id }) => id).sort(), "each is there once");
   for (const client of clients) client.close();
@@ -164,24 +170,26 @@ test("fault 16: a node is killed under its clients: another goes on, and nothing
   const stop = emitting([...ours, doomed], ["orphans"]);
   await sleep(700);
   const ids = clients.map(({ id }) => id);
+  const gone = [...clients, quiet].map((client) => once(client, "disconnect"));
   doomed.killed = true;
   await kill(doomed.child);
   doomed.control.close();
   balancer.to(ours[1]);
   await ours[0].do("emit", { to: ["quiet"], event: "news", args: ["quiet", 0] });
-  await sleep(20);
+  await Promise.all(gone);
   await Promise.all([...clients, quiet].map(back));
   const sent = await stop();
-  clients.forEach((client, at) => {
+  for (const [at, client] of clients.entries()) {
     assert.equal(client.recovered, true);
     assert.equal(client.id, ids[at]);
-    for (const from of [0, 1, 2]) expectAll(client, from, sent.get(from), `from ${from}`);
+    for (const from of [0, 1, 2]) await expectAll(client, from, sent.get(from), `from ${from}`);
     // What the dead one said last may have died with it.
     const last = client.heard.filter(([of]) => of === 3).length;
     assert.ok(last >= sent.get(3) - 2, `${last} of ${sent.get(3)}`);
-    expectAll(client, 3, last, "of the dead");
-  });
+    await expectAll(client, 3, last, "of the dead");
+  }
   assert.equal(quiet.recovered, true);
+  await until(() => quiet.heard.length > 0, "what was said meanwhile is heard");
   assert.deepEqual(quiet.heard, [["quiet", 0]]);
   for (const client of [...clients, quiet]) client.close();
   await until(async () => (await ours[0].do("status")).peers.length === 2, "its lease ends", 12_000);
@@ -240,6 +248,7 @@ test("a session that was left is nobody's", async () => {
   const first = await here.client("leavers");
   const { _pid: pid } = first;
   first.disconnect();
+  await until(async () => (await ours[1].do("fetch", { to: ["leavers"] })).sockets.length === 0, "it has left");
   await sleep(200);
   const thief = connect(there.url, { transports: ["websocket"], forceNew: true, autoConnect: false });
   thief._pid = pid;
@@ -261,8 +270,8 @@ test("from a server for Node to ours and back: what Node has said last is where 
     const [id, gone] = [client.id, once(client, "disconnect")];
     balancer.to(null);
     await gone;
-    // Node writes its sessions when their clients have gone.
-    await sleep(200);
+    // A session is written when its client has gone.
+    await until(() => admin.exists(`sio:session:${client._pid}`), "the session is written");
     await say(2 * number + 1);
     balancer.node = next;
     await back(client);
@@ -271,8 +280,7 @@ test("from a server for Node to ours and back: what Node has said last is where 
     await say(2 * number + 2);
     await until(() => client.heard.length >= 2 * number + 3, "what is said now is heard");
   }
-  await sleep(200);
-  expectAll(client, "node", 13, "of Node");
+  await expectAll(client, "node", 13, "of Node");
   client.close();
 });
 
@@ -287,10 +295,9 @@ const ledger = async (during) => {
   const stop = emitting(ours, ["lobby"]);
   await during(clients, heard);
   const sent = await stop();
-  await until(() => heard.every(({ heard }) => heard.length >= [...sent.values()].reduce((a, b) => a + b)), "all is heard");
-  heard.forEach((client, here) => {
-    for (const [from, count] of sent) expectAll(client, from, count, `${here} of ${from}`);
-  });
+  for (const [here, client] of heard.entries()) {
+    for (const [from, count] of sent) await expectAll(client, from, count, `${here} of ${from}`);
+  }
   for (const client of clients) client.close();
 };
 
@@ -300,10 +307,10 @@ const works = async (clients, heard) => {
   await clients[0].emitWithAck("join", "aside");
   await ours[0].do("emit", { to: ["aside"], event: "aside", args: [] });
   const before = heard[0].heard.length;
-  await until(() => heard[0].heard.filter(([from]) => from === 0).length > 0 && heard[0].heard.length > before, "the local half", 1000);
+  await until(() => heard[0].heard.filter(([from]) => from === 0).length > 0 && heard[0].heard.length > before, "the local half", 3000);
   const { missingNodes } = await ours[0].do("fetch", { to: ["lobby"] });
   assert.ok(missingNodes > 0, "who is missing is said");
-  assert.ok(Date.now() - started < 1500, "and all of it at once");
+  assert.ok(Date.now() - started < 3000, "and all of it at once, not after the five seconds of an answer");
 };
 
 const away = () =>
@@ -373,7 +380,7 @@ test("fault 3: Redis is back, and loads its data yet: nothing is lost", async ()
     ours.forEach((one, at) => assert.ok(cpu(one) - before[at] < 200, "no spinning"));
     await works(clients, heard);
     assert.ok(redis.isLoading(), "all of that while it loads");
-    await until(() => !redis.isLoading(), "it has loaded");
+    await redis.load();
     await together(ours, 10_000);
   });
 });

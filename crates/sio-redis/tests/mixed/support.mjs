@@ -97,7 +97,8 @@ export class Redis {
     }, "redis-server listens");
   }
 
-  /** Has it load its data for some seconds when it starts the next time, and answer `LOADING` meanwhile. */
+  /** Has it load its data when it starts the next time, and answer `LOADING` meanwhile: until `load`, or for
+   * longer than anything here takes. */
   async fill() {
     cli("-p", `${this.port}`, "eval", "for i = 1, 2000 do redis.call('set', 'fill:' .. i, i) end", "0");
     cli("-p", `${this.port}`, "save");
@@ -105,7 +106,13 @@ export class Redis {
       cli("-p", `${this.port}`, "bgrewriteaof");
       await until(() => /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/.test(cli("-p", `${this.port}`, "info", "persistence")), "it is written");
     }
-    return ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    return ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"];
+  }
+
+  /** Has it load the rest at once. */
+  async load() {
+    cli("-p", `${this.port}`, "config", "set", "key-load-delay", "0");
+    await until(() => !this.isLoading(), "it has loaded");
   }
 
   isLoading() {
