@@ -43,7 +43,7 @@ use crate::{
     facts::Facts,
     frames::Frames,
     hub::Hub,
-    kernel, ledger,
+    ledger,
     outbox::{Left, Outbox},
     parsers::{Speech, translate},
     shard::{Dirty, Shard},
@@ -298,7 +298,7 @@ impl Conn {
         let Some(stream) = link.free() else {
             return self.hear_later(link, parcels.iter().cloned());
         };
-        let sent = kernel::send(stream, wire);
+        let sent = stream.send(wire);
         if !sent.as_ref().is_ok_and(|sent| *sent == wire.len()) {
             link.resume(parcels, sent, &self.hub.config);
             link.charge(self);
@@ -525,7 +525,7 @@ impl Conn {
         let Writer::Direct(stream) = &link.writer else {
             return;
         };
-        if kernel::send(stream, bytes).ok() != Some(bytes.len()) {
+        if stream.send(bytes).ok() != Some(bytes.len()) {
             link.writer = Writer::None;
             link.session.abort(Reason::TransportError, clock::now());
         }

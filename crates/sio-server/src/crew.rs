@@ -6,27 +6,40 @@
 //!
 //! Whoever is woken stands in a list and is polled in that order, at most [`SLICE`] of them before the
 //! runtime looks at its sockets and gives other tasks a turn.
+//!
+//! Where the crew [watches](Watch) the sockets of its members, a new one is polled when something has come
+//! for it, which its socket tells; after [`GRACE`] at the latest, so that it may see to its own deadline.
 
 use std::{
     future::Future,
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::task::{coop, yield_now};
+use tokio::{
+    task::{coop, yield_now},
+    time::{Sleep, sleep},
+};
 
-use crate::panic::contain;
+use crate::{panic::contain, watch::Watch};
 
 /// Members polled before others get a turn.
 const SLICE: usize = 61;
 
 /// Room for members that is kept, however few there are.
 const KEEP: usize = 64;
+
+/// How long a new member may not be polled at all, while nothing has come for it.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// New members for which nothing has come, at most.
+const NEW: usize = 64;
 
 /// Futures that one task polls, each when it has been woken.
 pub(crate) struct Crew<F> {
@@ -37,6 +50,8 @@ pub(crate) struct Crew<F> {
 /// What there is to do.
 struct Woken<F> {
     list: Vec<Arc<Member<F>>>,
+    /// Those that have been added and not woken yet.
+    new: Vec<Arc<Member<F>>>,
     /// Wakes the task that polls, while it sleeps.
     task: Option<Waker>,
     stage: Stage,
@@ -53,13 +68,20 @@ enum Stage {
 
 struct Member<F> {
     crew: Arc<Crew<F>>,
-    /// It stands in the list of those that were woken.
-    woken: AtomicBool,
+    /// One of the three below.
+    state: AtomicU8,
     /// Where it stands among all; changed under their lock.
     place: AtomicUsize,
     /// `None` once it is over.
     work: Mutex<Option<F>>,
 }
+
+/// It has been added, and neither polled nor woken.
+const FRESH: u8 = 0;
+/// It stands in the list of those that were woken.
+const WOKEN: u8 = 1;
+/// It has been polled since it was woken.
+const ASLEEP: u8 = 2;
 
 /// The task of a crew. It ends when the crew has been closed and everybody in it is done; if it is dropped
 /// before that, so are they.
@@ -68,15 +90,28 @@ pub(crate) struct Run<F> {
     /// Those that are to be polled, and the next one.
     list: Vec<Arc<Member<F>>>,
     next: usize,
+    watch: Option<Watch>,
+    /// Those that were added and not woken yet.
+    new: Vec<Arc<Member<F>>>,
+    grace: Grace,
+}
+
+/// How long members stay new.
+#[derive(Default)]
+struct Grace {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// There has been somebody new ever since the timer was set.
+    is_theirs: bool,
 }
 
 impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
-    /// A crew without members, and its task, to be spawned.
-    pub(crate) fn new() -> (Arc<Self>, Run<F>) {
+    /// A crew without members, and its task, to be spawned. `watch` is who wakes the members.
+    pub(crate) fn new(watch: Option<Watch>) -> (Arc<Self>, Run<F>) {
         let crew = Arc::new(Self {
             all: Mutex::default(),
             woken: Mutex::new(Woken {
                 list: Vec::new(),
+                new: Vec::new(),
                 task: None,
                 stage: Stage::Open,
             }),
@@ -85,25 +120,38 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
             crew: Arc::clone(&crew),
             list: Vec::new(),
             next: 0,
+            watch,
+            new: Vec::new(),
+            grace: Grace::default(),
         };
         (crew, run)
     }
 
-    /// Has a future polled until it is done. If the task has gone, so is the future.
-    pub(crate) fn add(self: &Arc<Self>, work: F) {
+    /// Has a future polled until it is done, from when the waker that is returned wakes it, or a moment
+    /// later. If the task has gone, so is the future.
+    pub(crate) fn add(self: &Arc<Self>, work: F) -> Waker {
         if self.woken.lock().stage == Stage::Gone {
-            return;
+            return Waker::noop().clone();
         }
         let mut all = self.all.lock();
         let member = Arc::new(Member {
             crew: Arc::clone(self),
-            woken: AtomicBool::new(true),
+            state: AtomicU8::new(FRESH),
             place: AtomicUsize::new(all.len()),
             work: Mutex::new(Some(work)),
         });
         all.push(Arc::clone(&member));
         drop(all);
-        self.push(member);
+        let mut woken = self.woken.lock();
+        if woken.stage != Stage::Gone {
+            woken.new.push(Arc::clone(&member));
+        }
+        let task = woken.task.take();
+        drop(woken);
+        if let Some(task) = task {
+            task.wake();
+        }
+        Waker::from(member)
     }
 
     #[inline]
@@ -122,7 +170,7 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
 
     fn poll(&self, member: &Arc<Member<F>>) {
         // Before the poll: who wakes it from now on wants another one.
-        member.woken.swap(false, Ordering::AcqRel);
+        member.state.swap(ASLEEP, Ordering::AcqRel);
         let mut work = member.work.lock();
         let Some(future) = &mut *work else { return };
         let waker = Waker::from(Arc::clone(member));
@@ -177,7 +225,11 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Future for Run<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { crew, list, next } = self.get_mut();
+        let this = self.get_mut();
+        this.look(cx);
+        let Self {
+            crew, list, next, ..
+        } = this;
         let mut left = SLICE;
         loop {
             let Some(member) = list.get(*next) else {
@@ -207,13 +259,65 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Future for Run<F> {
     }
 }
 
+impl<F: Future<Output = ()> + Send + Unpin + 'static> Run<F> {
+    /// Wakes those whose sockets are ready, and those that are no longer new.
+    #[inline]
+    fn look(&mut self, cx: &mut Context<'_>) {
+        let added = {
+            let mut woken = self.crew.woken.lock();
+            // It is awake.
+            woken.task = None;
+            self.new.append(&mut woken.new);
+            !self.new.is_empty()
+        };
+        if let Some(watch) = &mut self.watch {
+            watch.poll(cx, added);
+        }
+        if added {
+            self.look_at_new(cx);
+        }
+    }
+
+    /// Wakes all that are new if they are many, or have been so for long.
+    fn look_at_new(&mut self, cx: &mut Context<'_>) {
+        self.new
+            .retain(|member| member.state.load(Ordering::Acquire) == FRESH);
+        if self.new.is_empty() {
+            self.grace.is_theirs = false;
+        } else if self.watch.is_none() || self.new.len() > NEW || self.grace.is_over(cx) {
+            self.new.drain(..).for_each(|member| member.wake());
+        }
+    }
+}
+
+impl Grace {
+    /// Whether somebody has been new for as long as that may take.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let timer = self.timer.get_or_insert_with(|| {
+            self.is_theirs = true;
+            Box::pin(sleep(GRACE))
+        });
+        if timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.timer = None;
+        // Those for whom it was set are new no longer: it begins again for the others.
+        self.is_theirs || self.is_over(cx)
+    }
+}
+
 impl<F> Drop for Run<F> {
     fn drop(&mut self) {
         // Members and crew own each other, so nobody may stay in a list.
         let woken = {
             let mut woken = self.crew.woken.lock();
             woken.stage = Stage::Gone;
-            (std::mem::take(&mut woken.list), woken.task.take())
+            let woken = &mut *woken;
+            let lists = (
+                std::mem::take(&mut woken.list),
+                std::mem::take(&mut woken.new),
+            );
+            (lists, woken.task.take())
         };
         let all = std::mem::take(&mut *self.crew.all.lock());
         for member in all {
@@ -230,7 +334,7 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Wake for Member<F> {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::AcqRel) {
+        if self.state.swap(WOKEN, Ordering::AcqRel) != WOKEN {
             self.crew.push(Arc::clone(self));
         }
     }
@@ -238,7 +342,7 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Wake for Member<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{sync::atomic::AtomicBool, thread};
 
     use proptest::prelude::*;
     use tokio::runtime;
@@ -297,10 +401,12 @@ mod tests {
 
     #[test]
     fn one_that_panics_is_over_and_the_others_go_on() {
-        let (crew, mut run) = Crew::new();
+        let (crew, mut run) = Crew::new(None);
         let probes = [Probe::default(), Probe::default(), Probe::default()];
         probes[1].0.panics.store(true, Ordering::Relaxed);
-        probes.iter().for_each(|probe| crew.add(probe.clone()));
+        for probe in &probes {
+            crew.add(probe.clone());
+        }
         assert!(poll(&mut run).is_pending());
         probes.iter().for_each(Probe::wake);
         assert!(poll(&mut run).is_pending());
@@ -310,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_crew_that_is_dropped_takes_its_members_along_and_is_deaf() {
-        let (crew, mut run) = Crew::new();
+        let (crew, mut run) = Crew::new(None);
         let probe = Probe::default();
         crew.add(probe.clone());
         assert!(poll(&mut run).is_pending());
@@ -327,7 +433,7 @@ mod tests {
 
     #[test]
     fn a_crew_that_was_closed_ends_with_its_last_member() {
-        let (crew, mut run) = Crew::new();
+        let (crew, mut run) = Crew::new(None);
         let probe = Probe::default();
         crew.add(probe.clone());
         crew.close();
@@ -341,7 +447,7 @@ mod tests {
     #[test]
     fn one_that_wakes_itself_without_end_leaves_turns_to_other_tasks() {
         let runtime = runtime::Builder::new_current_thread().build().unwrap();
-        let (crew, run) = Crew::new();
+        let (crew, run) = Crew::new(None);
         let restless = Probe::default();
         restless.0.wakes_itself.store(true, Ordering::Relaxed);
         crew.add(restless.clone());
@@ -359,7 +465,7 @@ mod tests {
     #[test]
     fn who_is_woken_by_another_thread_is_polled() {
         let runtime = runtime::Builder::new_current_thread().build().unwrap();
-        let (crew, run) = Crew::new();
+        let (crew, run) = Crew::new(None);
         let probe = Probe::default();
         crew.add(probe.clone());
         crew.close();
@@ -382,13 +488,40 @@ mod tests {
         assert!(probe.is_gone());
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test(start_paused = true)]
+    async fn who_is_new_is_polled_when_something_has_come_or_after_a_while() {
+        let (crew, run) = Crew::new(Some(Watch::new().unwrap()));
+        let task = tokio::spawn(run);
+        for _ in 0..3 {
+            let (first, second) = (Probe::default(), Probe::default());
+            let socket = crew.add(first.clone());
+            crew.add(second.clone());
+            yield_now().await;
+            assert_eq!((first.polls(), second.polls()), (0, 0));
+            socket.wake();
+            yield_now().await;
+            assert_eq!((first.polls(), second.polls()), (1, 0));
+            sleep(2 * GRACE).await;
+            assert_eq!((first.polls(), second.polls()), (1, 1));
+        }
+        let many: Vec<Probe> = (0..=NEW).map(|_| Probe::default()).collect();
+        for probe in &many {
+            crew.add(probe.clone());
+        }
+        yield_now().await;
+        yield_now().await;
+        assert!(many.iter().any(|probe| probe.polls() > 0));
+        task.abort();
+    }
+
     proptest! {
         /// Against a list of who has been woken.
         #[test]
         fn each_is_polled_once_for_all_that_woke_it(
             steps in prop::collection::vec((0..4_u8, 0..100_usize), 0..200),
         ) {
-            let (crew, mut run) = Crew::new();
+            let (crew, mut run) = Crew::new(None);
             let mut probes: Vec<(Probe, usize, bool)> = Vec::new();
             for (step, which) in steps {
                 let at = which % probes.len().max(1);

@@ -28,7 +28,7 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crews<F> {
     pub(crate) fn spawn(&self, work: F) {
         let runtime = Handle::current();
         match runtime.runtime_flavor() {
-            RuntimeFlavor::CurrentThread => self.of(&runtime).add(work),
+            RuntimeFlavor::CurrentThread => drop(self.of(&runtime).add(work)),
             _ => drop(runtime.spawn(work)),
         }
     }
@@ -41,7 +41,7 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crews<F> {
         }
         // Those whose runtime has ended.
         crews.retain(|(_, crew)| !crew.is_gone());
-        let (crew, run) = Crew::new();
+        let (crew, run) = Crew::new(None);
         runtime.spawn(run);
         crews.push((id, Arc::clone(&crew)));
         crew

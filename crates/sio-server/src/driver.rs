@@ -30,8 +30,9 @@ use crate::{
     conn::{Command, Conn},
     counters::Limit,
     gate::give_back,
+    tcp::Got,
     turn,
-    wire::{Got, Wire, WireIo},
+    wire::{Wire, WireIo},
 };
 
 /// System calls to read in one turn, so that a client that sends without end leaves room for
@@ -166,7 +167,7 @@ impl<A: Application> Driver<A> {
             io: WireIo::Tcp(stream),
             ..
         }) = &self.wire
-            && stream.poll_write_ready(cx).is_ready()
+            && stream.poll_send_ready(cx).is_ready()
         {
             self.desk.conn().lock().unblock();
         }

@@ -20,10 +20,9 @@ use std::{
 use eio_transport::Parcel;
 use serde::Serialize;
 use sio_packet::{Attachments, WriteError};
-use tokio::net::TcpStream;
 use ws_frame::{Header, OpCode, write_frame};
 
-use crate::{kernel, outbox::MAX_SLICES};
+use crate::{outbox::MAX_SLICES, tcp::Tcp};
 
 /// The Engine.IO packet type that stands in front of every Socket.IO packet.
 pub(crate) const MESSAGE: u8 = b'4';
@@ -95,14 +94,14 @@ impl Frames {
     }
 
     /// Writes as much of it as the socket takes in one call.
-    pub(crate) fn send(&self, stream: &TcpStream) -> io::Result<usize> {
+    pub(crate) fn send(&self, stream: &Tcp) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(self.slices()) {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
-        kernel::send_all(stream, &slices[..count])
+        stream.send_all(&slices[..count])
     }
 
     /// Bytes and pieces, in order.

@@ -28,7 +28,7 @@ use futures_util::FutureExt as _;
 use http::{Request, Version};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::sync::oneshot;
 use ws_handshake::Headers;
 
 use crate::{
@@ -48,9 +48,11 @@ use crate::{
     pending::{Errands, Idler},
     replay::{Below, Replay},
     service::Service,
-    session, turn,
+    session,
+    tcp::{Got, Plain},
+    turn,
     upgrading::take_apart,
-    wire::{Got, Wire, WireIo, poll_recv},
+    wire::{Wire, WireIo},
 };
 
 /// Header fields of a head that is read here; one with more goes to hyper.
@@ -79,7 +81,7 @@ pub(crate) enum Front {
 }
 
 pub(crate) struct Head {
-    stream: Option<TcpStream>,
+    stream: Option<Plain>,
     peer: SocketAddr,
     /// When it was accepted.
     since: Instant,
@@ -104,7 +106,7 @@ impl Front {
     /// A connection that was accepted `since`.
     #[inline]
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Plain,
         peer: SocketAddr,
         since: Instant,
         hub: Arc<Hub>,
@@ -201,7 +203,7 @@ impl Head {
         let Some(stream) = self.stream.take() else {
             return Poll::Ready(Next::Over);
         };
-        turn::with_scratch(|scratch, _| match poll_recv(&stream, cx, scratch) {
+        turn::with_scratch(|scratch, _| match stream.poll_recv(cx, scratch) {
             Poll::Pending => {
                 self.stream = Some(stream);
                 match self.idle(cx).has_to_go() {
@@ -223,7 +225,7 @@ impl Head {
             .get_or_insert_with(|| pending.enter(cx.waker().clone(), self.since))
     }
 
-    fn decide(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Next {
+    fn decide(&mut self, stream: Plain, bytes: &[u8], cx: &Context<'_>) -> Next {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         let opening = match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -252,7 +254,7 @@ impl Head {
         let target = memchr::memchr(b'/', bytes).unwrap_or(0);
         let facts = Facts::from_head(Some(self.peer), false, &bytes[target..len]);
         let unread = bytes[len..].to_vec();
-        let io = WireIo::Tcp(Arc::new(stream));
+        let io = WireIo::Tcp(stream);
         let compression = self.hub.compression.as_ref();
         let (policy, codec) = deflate::negotiate(compression, &upgrade, self.shard.into());
         let (conn, wire) = session::open_websocket(
@@ -268,7 +270,14 @@ impl Head {
     }
 
     /// Lets hyper serve the connection, beginning with what was read.
-    fn hand_over(&mut self, stream: TcpStream, bytes: &[u8], cx: &Context<'_>) -> Next {
+    fn hand_over(&mut self, stream: Plain, bytes: &[u8], cx: &Context<'_>) -> Next {
+        let stream = match stream.into_runtime() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(%error, "a connection cannot be watched");
+                return Next::Over;
+            }
+        };
         let errands = self.idle(cx).errands();
         let idler = self.idler.take();
         let service = Service::new(Arc::clone(&self.hub), self.shard, Some(self.peer));

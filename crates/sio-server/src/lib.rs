@@ -252,6 +252,7 @@ mod start;
 mod store;
 mod table;
 mod target;
+mod tcp;
 mod telling;
 pub mod testing;
 mod tls;
@@ -259,6 +260,8 @@ mod trace;
 mod turn;
 mod turns;
 mod upgrading;
+#[cfg_attr(not(target_os = "linux"), path = "unwatched.rs")]
+mod watch;
 mod wheel;
 mod wire;
 

@@ -8,18 +8,26 @@ use std::{
     sync::Arc,
     task::Poll,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::{
-    net::TcpListener,
     runtime::{Handle, RuntimeFlavor},
     sync::watch,
 };
 
 use crate::{
-    clock, crew::Crew, error::StartError, front::Front, hub::Hub, io::Io, shard::Shard, tls::Tls,
+    clock,
+    crew::Crew,
+    error::StartError,
+    front::Front,
+    hub::Hub,
+    io::Io,
+    shard::Shard,
+    tcp::{Listener, Plain},
+    tls::Tls,
+    watch::Watch,
 };
 
 /// Connections that the kernel may hold for us.
@@ -230,22 +238,32 @@ async fn serve_shard(
     tls: Option<Tls>,
     mut stopped: watch::Receiver<Stage>,
 ) {
+    let number = u16::try_from(shard).expect("there are few shards");
     let (flusher, ticker) = Shard::tasks(&hub, shard);
     let (flusher, ticker) = (tokio::spawn(flusher), tokio::spawn(ticker));
     // Where there are several threads, each takes connections to poll.
     let alone = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+    let watch = match alone && tls.is_none() {
+        true => Watch::new().ok(),
+        false => None,
+    };
+    let sockets = watch.as_ref().map(Watch::sockets).cloned();
     let crew = alone.then(|| {
-        let (crew, run) = Crew::new();
+        let (crew, run) = Crew::new(watch);
         tokio::spawn(run);
         crew
     });
-    let spawn = |front| match &crew {
-        Some(crew) => crew.add(front),
-        None => drop(tokio::spawn(front)),
+    let spawn = |stream: Plain, peer, since| {
+        let tcp = Arc::clone(stream.shared());
+        let front = Front::new(stream, peer, since, Arc::clone(&hub), number);
+        match &crew {
+            Some(crew) => tcp.wakes(crew.add(front)),
+            None => drop(tokio::spawn(front)),
+        }
     };
-    match TcpListener::from_std(listener) {
+    match Listener::new(listener, sockets) {
         Ok(listener) => tokio::select! {
-            () = accept(&hub, shard, &listener, tls.as_ref(), spawn) => {}
+            () = accept(&hub, number, &listener, tls.as_ref(), spawn) => {}
             _ = stopped.wait_for(|stage| *stage >= Stage::Closing) => {}
         },
         Err(error) => tracing::error!(%error, "a listener could not be used"),
@@ -262,17 +280,16 @@ async fn serve_shard(
 /// each time, instead of spinning; connections that are there are served meanwhile.
 async fn accept(
     hub: &Arc<Hub>,
-    shard: usize,
-    listener: &TcpListener,
+    shard: u16,
+    listener: &Listener,
     tls: Option<&Tls>,
-    spawn: impl Fn(Front),
+    spawn: impl Fn(Plain, SocketAddr, Instant),
 ) {
     const FIRST: Duration = Duration::from_millis(10);
     const LAST: Duration = Duration::from_millis(500);
     let mut pause = FIRST;
-    let shard = u16::try_from(shard).expect("there are few shards");
     loop {
-        // Those who come at once are accepted at one moment.
+        // Those who come at once are accepted at one moment, one after the other.
         let mut since = None;
         let accepted = poll_fn(|cx| {
             loop {
@@ -284,15 +301,21 @@ async fn accept(
                     }
                 };
                 pause = FIRST;
-                #[cfg(not(target_os = "linux"))]
-                let _ = stream.set_nodelay(true);
-                let hub = Arc::clone(hub);
                 match tls {
                     None => {
-                        let since = *since.get_or_insert_with(clock::now);
-                        spawn(Front::new(stream, peer, since, hub, shard));
+                        let since = since.get_or_insert_with(clock::now);
+                        spawn(stream, peer, *since);
+                        *since += Duration::from_nanos(1);
                     }
-                    Some(tls) => drop(tokio::spawn(tls.serve(stream, peer, hub, shard))),
+                    Some(tls) => {
+                        let stream = stream.into_runtime()?;
+                        drop(tokio::spawn(tls.serve(
+                            stream,
+                            peer,
+                            Arc::clone(hub),
+                            shard,
+                        )));
+                    }
                 }
             }
         });

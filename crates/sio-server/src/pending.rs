@@ -5,8 +5,8 @@
 //! takes the place of the one that has been idle for longest, and nobody may be idle for longer than
 //! [`Config::header_timeout`](crate::Config::header_timeout), in which a head has to come.
 //!
-//! All may be idle for equally long, so whoever begins to be is due after all others: one list serves both
-//! limits, and no connection has a timer. The shard's ticker looks at the list when the first of it is
+//! All may be idle for equally long, so whoever begins to be is due after nearly all others: one list serves
+//! both limits, and no connection has a timer. The shard's ticker looks at the list when the first of it is
 //! due.
 
 #[cfg(feature = "tls")]
@@ -198,19 +198,20 @@ impl Pending {
         }
     }
 
-    /// A connection is idle from now on.
-    fn rest(&self, mut list: MutexGuard<'_, List>, index: u32, now: Instant) {
-        list.link(index, now);
+    /// A connection is idle since a moment ago.
+    fn rest(&self, mut list: MutexGuard<'_, List>, index: u32, since: Instant) {
+        list.link(index, since);
         let ousted = match list.idle > self.limit {
             true => self.oust(&mut list),
             false => None,
         };
-        let first = list.next.is_none();
-        if first {
-            list.next = Some(clock::later(now, self.patience));
+        let due = clock::later(since, self.patience);
+        let sooner = list.next.is_none_or(|next| due < next);
+        if sooner {
+            list.next = Some(due);
         }
         drop(list);
-        if first {
+        if sooner {
             self.earlier.notify_one();
         }
         if let Some(ousted) = ousted {
@@ -422,16 +423,28 @@ impl List {
         self.chains[tempo as usize].oldest
     }
 
-    /// Makes it the newest of its chain.
+    /// Puts it into its chain, nearly always as the newest. One that was told late that it is idle has a
+    /// few behind it.
     fn link(&mut self, index: u32, since: Instant) {
+        let tempo = self.entries[index as usize].tempo as usize;
+        let (mut older, mut newer) = (self.chains[tempo].newest, None);
+        while let Some(other) = older
+            && self.entries[other as usize].since > since
+        {
+            newer = older;
+            older = self.entries[other as usize].older;
+        }
         let entry = &mut self.entries[index as usize];
         (entry.state, entry.since) = (State::Idle, since);
-        let chain = &mut self.chains[entry.tempo as usize];
-        let older = chain.newest.replace(index);
-        (entry.older, entry.newer) = (older, None);
+        (entry.older, entry.newer) = (older, newer);
+        let chain = &mut self.chains[tempo];
         match older {
             Some(older) => self.entries[older as usize].newer = Some(index),
             None => chain.oldest = Some(index),
+        }
+        match newer {
+            Some(newer) => self.entries[newer as usize].older = Some(index),
+            None => chain.newest = Some(index),
         }
         self.idle += 1;
     }
@@ -601,8 +614,11 @@ mod tests {
                 match step {
                     5 => time.block_on(tokio::time::advance(Duration::from_millis(millis))),
                     _ if all.is_empty() || step == 0 => {
-                        let idler = enter(&pending);
-                        idle.push_back((idler.key.stamp, clock::now()));
+                        // As late as a new connection may be told that it is idle.
+                        let since = clock::now() - Duration::from_millis(millis % 200);
+                        let idler = pending.enter(Waker::noop().clone(), since);
+                        let at = idle.iter().rposition(|(_, other)| *other <= since);
+                        idle.insert(at.map_or(0, |at| at + 1), (idler.key.stamp, since));
                         all.push((idler, Vec::new()));
                     }
                     1 | 4 => {

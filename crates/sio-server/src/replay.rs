@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    kernel,
     pending::{Errand, Errands},
+    tcp,
     wire::Stream,
 };
 
@@ -65,7 +65,7 @@ impl Below for TcpStream {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match kernel::send(self, buf) {
+        match tcp::send(self, buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Pin::new(self).poll_write(cx, buf)
             }

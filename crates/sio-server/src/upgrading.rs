@@ -44,8 +44,9 @@ impl Service {
             let (io, unread) = take_apart(upgraded);
             let io = match io {
                 WireIo::Tcp(stream) => {
-                    let stream = Arc::into_inner(stream).map(TcpStream::into_std);
-                    let Some(Ok(stream)) = stream else { return };
+                    let Ok(stream) = stream.into_std() else {
+                        return;
+                    };
                     IncomingIo::Tcp(stream)
                 }
                 WireIo::Stream(stream) => IncomingIo::Stream(stream),
@@ -120,14 +121,14 @@ pub(crate) fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
             let (stream, rest) = parts.io.into_inner().into_parts();
             let stream = stream.expect("because nobody else takes it");
             let unread = [&*parts.read_buf, &rest].concat();
-            return (WireIo::Tcp(Arc::new(stream)), unread);
+            return (WireIo::Tcp(stream.into()), unread);
         }
         Err(upgraded) => upgraded,
     };
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             return (
-                WireIo::Tcp(Arc::new(parts.io.into_inner())),
+                WireIo::Tcp(parts.io.into_inner().into()),
                 parts.read_buf.to_vec(),
             );
         }
@@ -135,7 +136,7 @@ pub(crate) fn take_apart(upgraded: Upgraded) -> (WireIo, Vec<u8>) {
     };
     match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => (
-            WireIo::Tcp(Arc::new(parts.io.into_inner())),
+            WireIo::Tcp(parts.io.into_inner().into()),
             parts.read_buf.to_vec(),
         ),
         Err(upgraded) => (WireIo::Stream(Box::new(TokioIo::new(upgraded))), Vec::new()),

@@ -9,9 +9,8 @@ use std::{
 };
 
 use eio_transport::Dialect;
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use ws_frame::Connection;
@@ -20,7 +19,7 @@ use crate::{
     clock,
     conn::{Conn, Writer},
     deflate::Codec,
-    kernel,
+    tcp::{Got, Plain},
 };
 
 /// A WebSocket that has been accepted.
@@ -56,7 +55,7 @@ impl Incoming {
     /// Enters the stream into the runtime of the calling task.
     pub(crate) fn adopt(self) -> io::Result<Wire> {
         let io = match self.io {
-            IncomingIo::Tcp(stream) => WireIo::Tcp(Arc::new(TcpStream::from_std(stream)?)),
+            IncomingIo::Tcp(stream) => WireIo::Tcp(TcpStream::from_std(stream)?.into()),
             IncomingIo::Stream(stream) => WireIo::Stream(stream),
         };
         let now = clock::now();
@@ -85,7 +84,7 @@ impl Wire {
     /// Who writes to it.
     pub(crate) fn writer(&self) -> Writer {
         match &self.io {
-            WireIo::Tcp(stream) => Writer::Direct(Arc::clone(stream)),
+            WireIo::Tcp(stream) => Writer::Direct(Arc::clone(stream.shared())),
             WireIo::Stream(_) => Writer::Task,
         }
     }
@@ -129,13 +128,15 @@ impl Wire {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while !self.unsent.is_empty() {
             let written = match &mut self.io {
-                WireIo::Tcp(stream) => match stream.poll_write_ready(cx) {
-                    Poll::Ready(Ok(())) => match stream.try_write(&self.unsent) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                        written => Poll::Ready(written),
-                    },
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    Poll::Pending => Poll::Pending,
+                WireIo::Tcp(stream) => match stream.send(&self.unsent) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        match stream.poll_send_ready(cx) {
+                            Poll::Ready(Ok(())) => continue,
+                            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                            Poll::Pending => Poll::Pending,
+                        }
+                    }
+                    written => Poll::Ready(written),
                 },
                 WireIo::Stream(stream) => Pin::new(stream).poll_write(cx, &self.unsent),
             };
@@ -166,7 +167,7 @@ impl Wire {
 
 pub(crate) enum WireIo {
     /// A plain socket: read without a buffer of its own, written to by whoever has something.
-    Tcp(Arc<TcpStream>),
+    Tcp(Plain),
     /// Anything else, such as TLS: only the connection's task touches it.
     Stream(Box<dyn Stream>),
 }
@@ -184,7 +185,7 @@ impl WireIo {
         buf: &mut [u8],
     ) -> Poll<io::Result<Got>> {
         match self {
-            Self::Tcp(stream) => poll_recv(stream, cx, buf),
+            Self::Tcp(stream) => stream.poll_recv(cx, buf),
             Self::Stream(stream) => {
                 let mut buf = ReadBuf::new(buf);
                 ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
@@ -198,55 +199,10 @@ impl WireIo {
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Tcp(stream) => {
-                let _ = SockRef::from(&**stream).shutdown(std::net::Shutdown::Write);
+                stream.shutdown();
                 Poll::Ready(())
             }
             Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx).map(|_| ()),
-        }
-    }
-}
-
-/// What was read.
-pub(crate) struct Got {
-    pub(crate) len: usize,
-    /// It was all there is, and the task is woken when there is more.
-    pub(crate) all: bool,
-}
-
-/// Reads what is there into `buf`; no bytes are the end of the stream.
-///
-/// A read that does not fill `buf` has taken all: the socket's readiness is cleared right away, which
-/// saves the second system call that would only say "nothing more".
-pub(crate) fn poll_recv(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    buf: &mut [u8],
-) -> Poll<io::Result<Got>> {
-    loop {
-        let mut read = None;
-        // Tried first: the task was most likely woken because there is something.
-        let result = stream.try_io(Interest::READABLE, || {
-            // `TcpStream::try_read` would leave the readiness set after a short read; whether it
-            // may be cleared has to be decided between the read and the next event, that is, here.
-            let n = kernel::recv(stream, buf)?;
-            read = Some(n);
-            if n < buf.len() && n > 0 {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                Ok(())
-            }
-        });
-        match (read, result) {
-            (Some(len), Ok(())) => return Poll::Ready(Ok(Got { len, all: false })),
-            (Some(len), Err(_)) => {
-                let all = stream.poll_read_ready(cx).is_pending();
-                return Poll::Ready(Ok(Got { len, all }));
-            }
-            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready!(stream.poll_read_ready(cx))?;
-            }
-            (None, Err(error)) => return Poll::Ready(Err(error)),
-            (None, Ok(())) => unreachable!("the closure succeeds only after a read"),
         }
     }
 }

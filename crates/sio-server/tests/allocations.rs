@@ -279,9 +279,9 @@ fn an_idle_connection_owns_a_few_small_blocks_and_no_buffer() {
     let bytes = usize::try_from(joined.bytes_current).expect("connections cost") / CLIENTS;
     let blocks = usize::try_from(joined.count_current).expect("connections cost");
     println!("{blocks} blocks, {bytes} bytes each");
-    // Six blocks each, and the growth of a few tables that all share.
-    assert!(blocks <= 6 * CLIENTS + 32, "{joined:?}");
-    assert!(bytes <= 1_700, "{bytes} bytes per idle connection");
+    // Five blocks each, and the growth of a few tables that all share.
+    assert!(blocks <= 5 * CLIENTS + 32, "{joined:?}");
+    assert!(bytes <= 1_500, "{bytes} bytes per idle connection");
     // To have spoken leaves nothing behind.
     assert!(spoken.bytes_current <= 0, "{spoken:?}");
     assert!(spoken.count_current <= 0, "{spoken:?}");

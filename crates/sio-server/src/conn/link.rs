@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use eio_transport::{Action, Dialect, Parcel, PollId, Reason, Session, Source, payload::Payload};
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::sync::oneshot;
 
 use super::{Command, Conn, Mode};
 use crate::{
@@ -18,8 +18,9 @@ use crate::{
     counters::Limit,
     deflate::Codec,
     frames::Frames,
-    kernel, ledger,
+    ledger,
     outbox::{MAX_SLICES, Outbox},
+    tcp::Tcp,
     turn,
     turns::Turns,
 };
@@ -82,7 +83,7 @@ pub(crate) enum Writer {
     /// Nobody: the session polls, or has ended.
     None,
     /// Whoever holds the lock.
-    Direct(Arc<TcpStream>),
+    Direct(Arc<Tcp>),
     /// The task, because the stream cannot be written to from elsewhere.
     Task,
 }
@@ -423,7 +424,7 @@ impl Link {
 
     /// The socket, if a broadcast may be written to it as it is, with nothing else on its way.
     #[inline]
-    pub(super) fn free(&self) -> Option<&TcpStream> {
+    pub(super) fn free(&self) -> Option<&Tcp> {
         match &self.writer {
             Writer::Direct(stream)
                 if !self.session.is_ended()
@@ -453,7 +454,7 @@ impl Link {
             return false;
         };
         let wire = parcel.wire();
-        match kernel::send(stream, wire) {
+        match stream.send(wire) {
             Ok(sent) if sent == wire.len() => {
                 self.outbox.lone_left();
                 return true;
@@ -521,8 +522,8 @@ impl Link {
         };
         // A turn's reply, or one parcel of a broadcast: nearly always all there is.
         let written = match (head.is_empty(), self.outbox.len()) {
-            (true, 1) => kernel::send(stream, self.outbox.front_bytes()),
-            (false, 0) => kernel::send(stream, head),
+            (true, 1) => stream.send(self.outbox.front_bytes()),
+            (false, 0) => stream.send(head),
             _ => return self.write_all(head, 0, config),
         };
         match written {
@@ -547,7 +548,7 @@ impl Link {
             let rest = &head[done..];
             let written = match (rest.is_empty(), self.outbox.len()) {
                 (true, 0) => return,
-                (false, 0) => kernel::send(stream, rest),
+                (false, 0) => stream.send(rest),
                 (_, ..SOME_SLICES) => write_vectored::<SOME_SLICES>(stream, rest, &self.outbox),
                 _ => write_vectored::<MAX_SLICES>(stream, rest, &self.outbox),
             };
@@ -619,12 +620,8 @@ impl Link {
 
 /// Writes `head` and what waits in one call. Filling the list of slices costs as much as its length,
 /// so a short queue takes a short list.
-fn write_vectored<const N: usize>(
-    stream: &TcpStream,
-    head: &[u8],
-    outbox: &Outbox,
-) -> io::Result<usize> {
+fn write_vectored<const N: usize>(stream: &Tcp, head: &[u8], outbox: &Outbox) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); N];
     let count = outbox.gather(head, &mut slices);
-    kernel::send_all(stream, &slices[..count])
+    stream.send_all(&slices[..count])
 }
