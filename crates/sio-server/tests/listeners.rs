@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 use sio_server::{Ack, Handshake, Incoming, Namespace, Refuse, Value, Which};
-use support::{Got, House, Polling, Road, Ws, config, on_every_road, until, within};
+use support::{Got, House, Polling, Road, Ws, config, frame, on_every_road, until, within};
 use tokio::sync::{Notify, Semaphore, mpsc::unbounded_channel};
 
 on_every_road! {
@@ -319,9 +319,10 @@ on_every_road! {
         let mut ws = Ws::open(house.address).await;
         ws.join("/side").await;
         let pad = "x".repeat(900);
-        for n in 0..100 {
-            ws.text(&format!(r#"42/side,{n}["wait","{pad}"]"#)).await;
-        }
+        let flood: Vec<u8> = (0..100)
+            .flat_map(|n| frame(0x81, format!(r#"42/side,{n}["wait","{pad}"]"#).as_bytes()))
+            .collect();
+        ws.peer.send_beside(flood);
         until("the first handlers", || begun.load(Ordering::SeqCst) > 0).await;
         house.serves_others().await;
         assert!(begun.load(Ordering::SeqCst) < 20, "of 100");

@@ -363,7 +363,7 @@ on_every_road! {
         for n in 0..1000 {
             bytes.extend(frame(0x81, format!(r#"42{n}["count","{pad}"]"#).as_bytes()));
         }
-        ws.raw(&bytes).await;
+        ws.peer.send_beside(bytes);
         house.serves_others().await;
         assert_eq!(begun.load(Ordering::SeqCst), 0);
         open.notify_one();
@@ -389,17 +389,19 @@ on_every_road! {
         let mut ws = house.client().await;
         ws.join("/other").await;
         ws.text(r#"42["hang"]"#).await;
+        let other = r#"42/other,7["echo",7]"#;
         let events_as_frames: Vec<u8> = events
             .iter()
+            .map(String::as_str)
+            .chain([other])
             .flat_map(|event| frame(0x81, event.as_bytes()))
             .collect();
-        ws.raw(&events_as_frames).await;
-        ws.text(r#"42/other,7["echo",7]"#).await;
+        ws.peer.send_beside(events_as_frames);
         let mut polling = Polling::join(house.address).await;
         polling.post("40/other,").await;
         polling.get().await;
         let body = format!("42[\"hang\"]\u{1e}{}\u{1e}42/other,7[\"echo\",7]", events.join("\u{1e}"));
-        polling.posts.send(support::post(&polling.query(), &body)).await;
+        polling.posts.send_beside(support::post(&polling.query(), &body));
         house.serves_others().await;
         open.add_permits(2);
         ws.expect_text("430[1]").await;

@@ -59,6 +59,8 @@ pub(crate) fn config() -> Config {
     config.engine.ping_interval = NEVER;
     config.soft_queued_time = NEVER;
     config.write_timeout = NEVER;
+    config.stall_timeout = NEVER;
+    config.attachment_timeout = NEVER;
     config.shards = Some(2);
     config
 }

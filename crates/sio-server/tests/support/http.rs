@@ -52,6 +52,16 @@ impl Peer {
             .expect("the server reads");
     }
 
+    /// Sends in a task of its own what the server does not take for a while: however little of it the
+    /// kernel takes meanwhile, the test goes on.
+    pub(crate) fn send_beside(&self, bytes: impl Into<Vec<u8>>) {
+        let bytes = bytes.into();
+        let twin = SockRef::from(&self.stream).try_clone();
+        let twin = TcpStream::from_std(twin.expect("a descriptor").into());
+        let mut twin = twin.expect("a runtime");
+        tokio::spawn(async move { twin.write_all(&bytes).await });
+    }
+
     /// Sends as far as the server takes it: it may have hung up already.
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         within("a write", self.stream.write_all(bytes.as_ref()))
