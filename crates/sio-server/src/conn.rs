@@ -50,6 +50,7 @@ use crate::{
     socket::AnySocket,
     turn,
     turns::Turns,
+    wheel::Entry,
     wire::Incoming,
 };
 
@@ -200,7 +201,7 @@ impl Conn {
                 commands: VecDeque::new(),
                 task: None,
                 held: 0,
-                armed: u64::MAX,
+                armed: Entry::NONE,
                 dirty: false,
                 corked: false,
                 blocked: false,
@@ -497,10 +498,10 @@ impl Conn {
     /// The wheel came to `tick`.
     pub(crate) fn fire(self: &Arc<Self>, tick: u64, now: Instant) {
         let mut link = self.lock();
-        if link.armed != tick {
+        if link.armed.tick() != tick {
             return; // An earlier deadline was entered meanwhile.
         }
-        link.armed = u64::MAX;
+        link.armed = Entry::NONE;
         if let Some(deadline) = link.session.poll_timeout()
             && deadline <= now
         {
@@ -548,6 +549,7 @@ impl Conn {
             }
             link.retired = true;
             self.hold(&mut link, 0);
+            self.shard().disarm(&mut link.armed);
             link.clear()
         };
         drop(rest);
@@ -675,7 +677,9 @@ impl Conn {
         if link.outbox.is_watched() {
             link.tell_what_left(); // In an answer to a poll.
         }
-        if let Some(deadline) = link.session.poll_timeout() {
+        if let Some(deadline) = link.session.poll_timeout()
+            && !link.retired
+        {
             self.shard().arm(self, &mut link.armed, deadline);
         }
         self.flush_link(link, &[]);

@@ -28,7 +28,7 @@ use crate::{
     hub::Hub,
     memory,
     pending::Pending,
-    wheel::{Wheel, tick_of},
+    wheel::{Entry, Wheel, tick_of},
 };
 
 /// Outboxes written before other tasks of the shard get a turn: about a millisecond of system
@@ -171,18 +171,27 @@ impl Shard {
         self.timers.lock()
     }
 
-    /// Enters `conn` for `deadline` unless it comes up before that anyway. `armed` is the tick it
-    /// is entered for, kept by the connection.
+    /// Enters `conn` for `deadline` unless it comes up before that anyway. `armed` is where it is
+    /// entered, kept by the connection.
     #[inline]
-    pub(crate) fn arm(&self, conn: &Arc<Conn>, armed: &mut u64, deadline: Instant) {
-        if *armed <= tick_of(self.epoch, deadline) {
+    pub(crate) fn arm(&self, conn: &Arc<Conn>, armed: &mut Entry, deadline: Instant) {
+        if armed.tick() <= tick_of(self.epoch, deadline) {
             return;
         }
         let mut timers = self.timers();
+        timers.wheel.remove(*armed);
         *armed = timers.wheel.insert(deadline, Arc::downgrade(conn));
         if timers.wakes.is_none_or(|wakes| deadline < wakes) {
             drop(timers);
             self.earlier.notify_one();
+        }
+    }
+
+    /// Takes a connection that has gone out of the wheel: its memory is not kept until it comes by.
+    pub(crate) fn disarm(&self, armed: &mut Entry) {
+        let armed = std::mem::replace(armed, Entry::NONE);
+        if armed != Entry::NONE {
+            self.timers().wheel.remove(armed);
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A connection is entered for the tick of its deadline. When that tick comes the caller asks the
 //! connection what it wants *now*; a deadline that has moved on meanwhile is simply entered again.
-//! So a heartbeat that is answered costs nothing here until the tick it was entered for.
+//! So a heartbeat that is answered costs nothing here until the tick it was entered for. A connection that
+//! has gone is taken out, and leaves an empty place of eight bytes until then.
 
 use std::time::{Duration, Instant};
 
@@ -25,13 +26,43 @@ fn millis(start: Instant, end: Instant) -> u64 {
     elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis())
 }
 
+/// Where an entry is: the tick at which it comes up, and its place among those of that tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry(u64);
+
+impl Entry {
+    /// What is not entered.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    /// Bits for the place. Who comes behind them has the last one, and is not taken out.
+    const BITS: u32 = 20;
+    const LAST: usize = (1 << Self::BITS) - 1;
+
+    fn new(tick: u64, place: usize) -> Self {
+        Self(tick << Self::BITS | place.min(Self::LAST) as u64)
+    }
+
+    /// Later than all others for [`NONE`](Self::NONE).
+    #[inline]
+    pub(crate) fn tick(self) -> u64 {
+        self.0 >> Self::BITS
+    }
+
+    fn place(self) -> Option<usize> {
+        let place = self.0 as usize & Self::LAST;
+        (place < Self::LAST).then_some(place)
+    }
+}
+
 /// Entries by tick.
 #[derive(Debug)]
 pub(crate) struct Wheel<T> {
     start: Instant,
     /// The next tick to fire.
     now: u64,
-    slots: Box<[Vec<T>]>,
+    /// Places of which some are empty again.
+    slots: Box<[Vec<Option<T>>]>,
+    /// Places, the empty ones among them.
     len: usize,
 }
 
@@ -45,13 +76,25 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Enters `entry` for `deadline` and returns the tick at which it will come up: at the
-    /// deadline, or earlier if the wheel does not reach that far.
-    pub(crate) fn insert(&mut self, deadline: Instant, entry: T) -> u64 {
+    /// Enters `value` for `deadline` and returns where it is: at the tick of the deadline, or an
+    /// earlier one if the wheel does not reach that far.
+    pub(crate) fn insert(&mut self, deadline: Instant, value: T) -> Entry {
         let tick = tick_of(self.start, deadline).clamp(self.now, self.now + SLOTS as u64 - 1);
-        self.slots[tick as usize % SLOTS].push(entry);
+        let slot = &mut self.slots[tick as usize % SLOTS];
+        let entry = Entry::new(tick, slot.len());
+        slot.push(Some(value));
         self.len += 1;
-        tick
+        entry
+    }
+
+    /// Takes an entry out, unless its tick has come.
+    pub(crate) fn remove(&mut self, entry: Entry) -> Option<T> {
+        let (tick, place) = (entry.tick(), entry.place()?);
+        if tick < self.now {
+            return None;
+        }
+        let slot = &mut self.slots[tick as usize % SLOTS];
+        slot.get_mut(place)?.take()
     }
 
     /// When the next entry comes up.
@@ -75,7 +118,7 @@ impl<T> Wheel<T> {
             let tick = self.now;
             let slot = &mut self.slots[tick as usize % SLOTS];
             self.len -= slot.len();
-            due.extend(slot.drain(..).map(|entry| (tick, entry)));
+            due.extend(slot.drain(..).flatten().map(|value| (tick, value)));
             if slot.capacity() > 64 {
                 slot.shrink_to(16);
             }
@@ -106,6 +149,38 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 7);
+    }
+
+    #[test]
+    fn what_is_taken_out_does_not_come_up_and_nothing_else_is() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut wheel = Wheel::new(start);
+        let mut due = Vec::new();
+        let entries: Vec<_> = (0..6).map(|n| wheel.insert(at(100 * (n / 3)), n)).collect();
+        assert_eq!(wheel.remove(entries[1]), Some(1));
+        assert_eq!(wheel.remove(entries[1]), None);
+        assert_eq!(wheel.remove(Entry::NONE), None);
+        wheel.expire(at(50), &mut due);
+        // The places of a tick that has come may be others' after a turn of the wheel.
+        assert_eq!(wheel.remove(entries[0]), None);
+        let turn = SLOTS as u64 * TICK_MS;
+        let next = wheel.insert(at(turn), 6);
+        assert_eq!(next.tick() % SLOTS as u64, entries[0].tick() % SLOTS as u64);
+        assert_eq!(wheel.remove(entries[0]), None);
+        assert_eq!(wheel.remove(entries[4]), Some(4));
+        wheel.expire(at(turn + 100), &mut due);
+        let values: Vec<_> = due.iter().map(|(_, value)| *value).collect();
+        assert_eq!(values, [0, 2, 3, 5, 6]);
+        assert!(wheel.next().is_none());
+    }
+
+    #[test]
+    fn who_has_no_place_of_their_own_stays_until_the_tick() {
+        let entry = Entry::new(7, Entry::LAST + 5);
+        assert_eq!((entry.tick(), entry.place()), (7, None));
+        assert_eq!(Entry::new(7, 5).place(), Some(5));
+        assert!(Entry::NONE.tick() > u64::MAX >> 21 && Entry::NONE.place().is_none());
     }
 
     #[test]

@@ -288,6 +288,28 @@ fn an_idle_connection_owns_a_few_small_blocks_and_no_buffer() {
     drop(clients);
 }
 
+#[test]
+fn a_connection_that_has_gone_leaves_nothing_but_its_place_in_the_wheel() {
+    const CLIENTS: u16 = 256;
+    let bench = Bench::new();
+    let (mut first, _) = bench.join(1);
+    let mut kept = 0;
+    // The first time the tables grow.
+    for _ in 0..2 {
+        let (crowd, joined) = bench.join(CLIENTS.into());
+        let (stays, left) = bench.count(move || {
+            drop(crowd);
+            // Whatever has happened to the others is seen in the same turns of the thread.
+            first[0].ask(8, r#"421["number",7]"#, "431[7]");
+            first
+        });
+        first = stays;
+        kept = joined.bytes_current + left.bytes_current;
+    }
+    // Eight bytes, in a list that grows by doubling.
+    assert!(kept <= 32 * i64::from(CLIENTS), "{kept} bytes are kept");
+}
+
 /// Echoes or broadcasts in one count; many more than what the count itself costs.
 const ROUNDS: usize = 100;
 

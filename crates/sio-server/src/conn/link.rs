@@ -23,6 +23,7 @@ use crate::{
     tcp::Tcp,
     turn,
     turns::Turns,
+    wheel::Entry,
 };
 
 /// Slices for a queue of ordinary length.
@@ -65,8 +66,8 @@ pub(crate) struct Link {
     pub(super) task: Option<Waker>,
     /// Bytes that came and are not done with, as the ledger knows them.
     pub(super) held: usize,
-    /// The tick at which the shard's wheel will look at this connection; `u64::MAX` for never.
-    pub(super) armed: u64,
+    /// Where this connection is entered in the shard's wheel.
+    pub(super) armed: Entry,
 }
 
 /// What a session needs to poll.
