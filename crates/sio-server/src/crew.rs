@@ -128,10 +128,10 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
     }
 
     /// Has a future polled until it is done, from when the waker that is returned wakes it, or a moment
-    /// later. If the task has gone, so is the future.
-    pub(crate) fn add(self: &Arc<Self>, work: F) -> Waker {
+    /// later. If the task has gone, so is the future, and nobody wakes it.
+    pub(crate) fn add(self: &Arc<Self>, work: F) -> Option<Waker> {
         if self.woken.lock().stage == Stage::Gone {
-            return Waker::noop().clone();
+            return None;
         }
         let mut all = self.all.lock();
         let member = Arc::new(Member {
@@ -151,7 +151,7 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Crew<F> {
         if let Some(task) = task {
             task.wake();
         }
-        Waker::from(member)
+        Some(Waker::from(member))
     }
 
     #[inline]
@@ -267,13 +267,15 @@ impl<F: Future<Output = ()> + Send + Unpin + 'static> Run<F> {
             let mut woken = self.crew.woken.lock();
             // It is awake.
             woken.task = None;
+            let added = !woken.new.is_empty();
             self.new.append(&mut woken.new);
-            !self.new.is_empty()
+            added
         };
         if let Some(watch) = &mut self.watch {
+            // Something may have come for those already, of which the runtime knows nothing yet.
             watch.poll(cx, added);
         }
-        if added {
+        if !self.new.is_empty() {
             self.look_at_new(cx);
         }
     }
@@ -424,7 +426,7 @@ mod tests {
         drop(run);
         assert!(probe.is_gone());
         probe.wake();
-        crew.add(probe.clone());
+        assert!(crew.add(probe.clone()).is_none());
         assert!(probe.is_gone());
         *probe.0.waker.lock() = None;
         drop(crew);
@@ -495,7 +497,7 @@ mod tests {
         let task = tokio::spawn(run);
         for _ in 0..3 {
             let (first, second) = (Probe::default(), Probe::default());
-            let socket = crew.add(first.clone());
+            let socket = crew.add(first.clone()).unwrap();
             crew.add(second.clone());
             yield_now().await;
             assert_eq!((first.polls(), second.polls()), (0, 0));

@@ -257,7 +257,11 @@ async fn serve_shard(
         let tcp = Arc::clone(stream.shared());
         let front = Front::new(stream, peer, since, Arc::clone(&hub), number);
         match &crew {
-            Some(crew) => tcp.wakes(crew.add(front)),
+            Some(crew) => {
+                if let Some(task) = crew.add(front) {
+                    tcp.wakes(task);
+                }
+            }
             None => drop(tokio::spawn(front)),
         }
     };

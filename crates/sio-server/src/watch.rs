@@ -141,6 +141,7 @@ impl Sockets {
             let now = Timespec::default();
             let events = match epoll::wait(&self.epoll, &mut events[..], Some(&now)) {
                 Ok((events, _)) => events,
+                Err(Errno::INTR) => continue,
                 Err(error) => {
                     tracing::error!(%error, "a shard cannot look at its sockets");
                     return;
